@@ -1,0 +1,37 @@
+"""Identities: who a request comes from, as far as permissions go."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from storage.events import Actor
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A signed-in person, or nobody. What it holds is read from the database for each request, never from a token."""
+
+    user_id: int | None = None
+    name: str = ""
+    role: str = "user"  # user | auditor | administrator, of the whole hub
+    teams: Mapping[int, str] = field(default_factory=dict)  # team id -> role in it
+    generation: int = 0
+    address: str = ""  # where the request came from
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether nobody is signed in."""
+        return self.user_id is None
+
+    @property
+    def administrator(self) -> bool:
+        """Whether the person runs the hub."""
+        return self.role == "administrator"
+
+    def actor(self) -> Actor:
+        """The name under which this identity's commands are recorded."""
+        if self.user_id is None:
+            return Actor("anonymous", None, "anonymous", self.address)
+        return Actor("user", self.user_id, self.name, self.address)
+
+
+ANONYMOUS = Identity()

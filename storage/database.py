@@ -1,0 +1,137 @@
+"""The database: opening it, migrating it, reading from it and writing to it."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session as OrmSession
+from sqlalchemy.pool import QueuePool
+
+READERS = 16
+BUSY_SECONDS = 30
+
+
+class StorageError(Exception):
+    """The store cannot do what was asked; the text is fit for a user (disk full, read-only, busy)."""
+
+
+class Conflict(StorageError):
+    """The command contradicts what is stored; the text names the thing."""
+
+
+def now() -> int:
+    """The present time in milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Database:
+    """One database. Every `write()` is one transaction, durable when the block ends; `read()` sees one moment.
+
+    Writers take turns within the process (SQLite has one writer), so that none polls for the file's lock.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._turn = threading.Lock()
+        self._engine = _engine(path)
+
+    def migrate(self) -> None:
+        """Brings the tables to the newest migration. Safe to call at each start."""
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self._engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    @contextmanager
+    def read(self) -> Iterator[OrmSession]:
+        """A session for looking things up; nothing that it changes is kept."""
+        with _translated(), OrmSession(self._engine, autoflush=False, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[OrmSession]:
+        """A session for one command: committed at the end of the block, rolled back if it raises."""
+        with self._turn, _translated(), OrmSession(self._engine, expire_on_commit=False) as session:
+            session.execute(text("BEGIN IMMEDIATE"))
+            yield session
+            session.commit()
+
+    def watch(self) -> "Watch":
+        """A connection of its own that tells whether anything was committed since; for one thread."""
+        return Watch(self.path)
+
+    def close(self) -> None:
+        """Closes the pooled connections."""
+        self._engine.dispose()
+
+
+class Watch:
+    """Tells in about a microsecond whether any connection of any process committed since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._connection.execute("PRAGMA busy_timeout = 1000")
+        self._look = self._connection.cursor().execute
+
+    def version(self) -> int:
+        """A number that changes with each commit made on another connection."""
+        row: tuple[int] = self._look("PRAGMA data_version").fetchone()
+        return row[0]
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._connection.close()
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        poolclass=QueuePool,
+        pool_size=READERS,
+        max_overflow=READERS,
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},
+    )
+    event.listen(engine, "connect", _prepare)
+    return engine
+
+
+def _prepare(connection: Any, record: Any) -> None:
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",  # a commit is on disk before it is answered
+        "foreign_keys = ON",
+        "cache_size = -4000",
+        "journal_size_limit = 67108864",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turns the engine's own words for full, read-only and busy into sentences."""
+    try:
+        yield
+    except DBAPIError as error:
+        words = str(error.orig)
+        for sign, sentence in _TROUBLE.items():
+            if sign in words:
+                raise StorageError(sentence) from error
+        raise
+
+
+_TROUBLE = {
+    "disk is full": "the disk that holds the database is full; free some space and try again",
+    "readonly database": "the database cannot be written; make the data folder writable",
+    "disk I/O error": "the disk that holds the database failed; see the hub's log",
+    "database is locked": "the database is busy; try again in a moment",
+    "unable to open database": "the database cannot be opened; check the data folder and its permissions",
+}
