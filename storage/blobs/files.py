@@ -1,0 +1,126 @@
+"""Blobs as files in a folder: written aside, synced, renamed, the folder synced; only then do they exist."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from storage.database import StorageError
+
+CHUNK = 1 << 20
+
+
+class FileBlobs:
+    """A blob store in a folder: `uploads/` holds what is being written, `copies/xx/` what is whole.
+
+    Calls block on the disk: they belong in threads.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._uploads = folder / "uploads"
+        self._copies = folder / "copies"
+        with _translated():
+            self._uploads.mkdir(parents=True, exist_ok=True)
+            self._copies.mkdir(exist_ok=True)
+            for number in range(256):
+                (self._copies / f"{number:02x}").mkdir(exist_ok=True)
+            for made in (self._copies, folder, folder.parent):
+                _sync_folder(made)
+
+    def new_key(self) -> str:
+        """A key that was never used and never will be again."""
+        return secrets.token_hex(16)
+
+    def append(self, key: str, offset: int, chunks: list[bytes], *, sync: bool) -> None:
+        """Writes chunks of an upload at the offset, cutting off what an interrupted write left behind it.
+
+        With `sync` the bytes are durable when the call returns.
+        """
+        with _translated():
+            file = os.open(self._uploads / key, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                if os.fstat(file).st_size > offset:
+                    os.ftruncate(file, offset)
+                os.lseek(file, offset, os.SEEK_SET)
+                _write_all(file, chunks)
+                if sync:
+                    os.fsync(file)
+            finally:
+                os.close(file)
+
+    def finish(self, key: str) -> None:
+        """Makes a whole, synced upload a copy that can be read; durable when the call returns."""
+        with _translated():
+            if not (self._uploads / key).exists():
+                self.append(key, 0, [], sync=True)
+            target = self._copy(key)
+            os.rename(self._uploads / key, target)
+            _sync_folder(target.parent)
+
+    def discard(self, key: str) -> None:
+        """Removes an upload's bytes or a copy; what is not there is no error."""
+        for path in (self._uploads / key, self._copy(key)):
+            path.unlink(missing_ok=True)
+
+    def read_upload(self, key: str, length: int) -> Iterator[bytes]:
+        """The first `length` bytes of an upload, in chunks; fewer if fewer were written."""
+        try:
+            file = open(self._uploads / key, "rb")  # noqa: SIM115 (closed below; a missing file is no upload)
+        except FileNotFoundError:
+            return
+        with file:
+            while length > 0 and (chunk := file.read(min(CHUNK, length))):
+                length -= len(chunk)
+                yield chunk
+
+    def read(self, key: str) -> bytes:
+        """A whole copy; for small blobs."""
+        with _translated():
+            return self._copy(key).read_bytes()
+
+    def open(self, key: str) -> int:
+        """A file descriptor on a copy, which the caller closes. Deleting the copy does not disturb its readers."""
+        with _translated():
+            return os.open(self._copy(key), os.O_RDONLY | os.O_CLOEXEC)
+
+    def sweep(self, live: set[str]) -> int:
+        """Removes the files of uploads that no row knows, and says how many. For the start, before serving."""
+        swept = 0
+        with _translated():
+            for path in self._uploads.iterdir():
+                if path.name not in live:
+                    path.unlink(missing_ok=True)
+                    swept += 1
+        return swept
+
+    def _copy(self, key: str) -> Path:
+        return self._copies / key[:2] / key
+
+
+def _write_all(file: int, chunks: list[bytes]) -> None:
+    for chunk in chunks:
+        view = memoryview(chunk)
+        while view:
+            view = view[os.write(file, view) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError("the disk that holds the blobs is full; free some space and try again") from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise StorageError("the blobs cannot be written; make the data folder writable") from error
+        raise StorageError(f"the blob store failed: {error.strerror}") from error

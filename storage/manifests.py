@@ -1,0 +1,229 @@
+"""Manifests, their tags, links and referrers: each command one transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.orm import Session
+
+from storage.database import Database, now
+from storage.events import Actor, record
+from storage.tables import Inspection, Link, Manifest, Tag
+
+
+@dataclass(frozen=True)
+class NewManifest:
+    """A manifest as pushed, with what was read from its JSON."""
+
+    digest: str
+    media_type: str
+    content: bytes
+    artifact_type: str | None = None
+    subject: str | None = None
+    annotations: dict[str, Any] | None = None
+    blobs: dict[str, int] = field(default_factory=dict)  # digest -> size, of what must be in the repository
+    manifests: dict[str, int] = field(default_factory=dict)  # children of an index, which need not be there
+    holds_module: bool = False  # whether the reader should look for a module
+
+
+class MissingBlobs(Exception):
+    """The manifest names blobs that the repository does not hold; `digests` lists them."""
+
+    def __init__(self, digests: list[str]) -> None:
+        super().__init__(", ".join(digests))
+        self.digests = digests
+
+
+class InUse(Exception):
+    """The manifest is used by deployments; `deployments` lists their names."""
+
+    def __init__(self, deployments: list[str]) -> None:
+        super().__init__(", ".join(deployments))
+        self.deployments = deployments
+
+
+@dataclass(frozen=True)
+class StoredManifest:
+    """A manifest as it is served."""
+
+    digest: str
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Referrer:
+    """What the referrers list says of a manifest."""
+
+    id: int
+    digest: str
+    media_type: str
+    size: int
+    artifact_type: str | None
+    annotations: dict[str, Any] | None
+
+
+_BY_TAG = text(
+    "SELECT m.digest, m.media_type, m.content FROM tags t JOIN manifests m ON m.id = t.manifest_id"
+    " WHERE t.repository_id = :repo AND t.name = :reference"
+)
+_BY_DIGEST = text(
+    "SELECT digest, media_type, content FROM manifests WHERE repository_id = :repo AND digest = :reference"
+)
+_HELD = text(
+    "SELECT b.digest FROM blobs b JOIN repository_blobs rb ON rb.blob_id = b.id"
+    " WHERE rb.repository_id = :repo AND b.digest IN :digests"
+).bindparams(bindparam("digests", expanding=True))
+_SET_TAG = text(
+    "INSERT INTO tags (repository_id, name, manifest_id, updated_by, updated_at) VALUES (:repo, :name, :id, :by, :now)"
+    " ON CONFLICT (repository_id, name) DO UPDATE SET manifest_id = :id, updated_by = :by, updated_at = :now"
+)
+_TAGS = text("SELECT name FROM tags WHERE repository_id = :repo AND name > :last ORDER BY name LIMIT :limit")
+_REFERRERS = text(
+    "SELECT id, digest, media_type, LENGTH(content), artifact_type, annotations FROM manifests"
+    " WHERE repository_id = :repo AND subject = :subject AND id > :last AND (:any OR artifact_type = :type)"
+    " ORDER BY id LIMIT :limit"
+).columns(Manifest.id, Manifest.digest, Manifest.media_type, Manifest.id, Manifest.artifact_type, Manifest.annotations)  # type: ignore[arg-type]
+_BLOB = text(
+    "SELECT b.id, b.key, b.size FROM blobs b JOIN repository_blobs rb ON rb.blob_id = b.id"
+    " WHERE rb.repository_id = :repo AND b.digest = :digest"
+)
+_USES = text(
+    "SELECT DISTINCT t.name || '/' || d.name FROM revisions v JOIN deployments d ON d.id = v.deployment_id"
+    " JOIN targets t ON t.id = d.target_id WHERE v.repository_id = :repo AND v.manifest_digest = :digest ORDER BY 1"
+)
+
+
+def find_manifest(session: Session, repository_id: int, reference: str) -> StoredManifest | None:
+    """The manifest of a digest, or the one that a tag points to."""
+    query = _BY_DIGEST if ":" in reference else _BY_TAG
+    found = session.execute(query, {"repo": repository_id, "reference": reference}).first()
+    return StoredManifest(*found) if found else None
+
+
+def find_blob(session: Session, repository_id: int, digest: str) -> tuple[int, str, int] | None:
+    """Row id, key and size of a blob that the repository holds."""
+    found = session.execute(_BLOB, {"repo": repository_id, "digest": digest}).first()
+    return (found[0], found[1], found[2]) if found else None
+
+
+def save_manifest(
+    database: Database, repository_id: int, new: NewManifest, tags: Sequence[str], *, actor: Actor, name: str
+) -> None:
+    """Stores a manifest with its links and tags. Raises MissingBlobs if the repository lacks one that it names."""
+    with database.write() as session:
+        missing = _missing(session, repository_id, new.blobs)
+        if missing:
+            raise MissingBlobs(missing)
+        manifest_id = session.execute(
+            text("SELECT id FROM manifests WHERE repository_id = :repo AND digest = :digest"),
+            {"repo": repository_id, "digest": new.digest},
+        ).scalar()
+        if manifest_id is None:
+            manifest_id = _insert(session, repository_id, new, actor)
+        moment = now()
+        for tag in tags:
+            values = {"repo": repository_id, "name": tag, "id": manifest_id, "by": actor.id, "now": moment}
+            session.execute(_SET_TAG, values)
+        session.execute(
+            text("UPDATE repositories SET pushed_at = :now WHERE id = :repo"), {"now": moment, "repo": repository_id}
+        )
+        detail = {"digest": new.digest, "tags": list(tags), "media_type": new.media_type}
+        record(session, actor, "manifest.push", name, repository_id=repository_id, detail=detail)
+
+
+def delete_tag(database: Database, repository_id: int, tag: str, *, actor: Actor, name: str) -> bool:
+    """Removes a tag, not its manifest. Returns whether it was there."""
+    with database.write() as session:
+        row = session.get(Tag, (repository_id, tag))
+        if row is None:
+            return False
+        session.delete(row)
+        record(session, actor, "tag.delete", f"{name}:{tag}", repository_id=repository_id)
+        return True
+
+
+def delete_manifest(database: Database, repository_id: int, digest: str, *, actor: Actor, name: str) -> bool:
+    """Removes a manifest with its tags. Returns whether it was there; raises InUse if a deployment needs it."""
+    with database.write() as session:
+        asked = {"repo": repository_id, "digest": digest}
+        uses = [row[0] for row in session.execute(_USES, asked)]
+        if uses:
+            raise InUse(uses)
+        removed = session.execute(
+            text("DELETE FROM manifests WHERE repository_id = :repo AND digest = :digest"), asked
+        ).rowcount  # type: ignore[attr-defined]
+        if removed:
+            record(session, actor, "manifest.delete", f"{name}@{digest}", repository_id=repository_id)
+        return bool(removed)
+
+
+def unlink_blob(database: Database, repository_id: int, digest: str, *, actor: Actor, name: str) -> bool:
+    """Takes a blob out of a repository. Returns whether it was there; its bytes stay for garbage collection."""
+    with database.write() as session:
+        found = find_blob(session, repository_id, digest)
+        if found is None:
+            return False
+        session.execute(
+            text("DELETE FROM repository_blobs WHERE repository_id = :repo AND blob_id = :blob"),
+            {"repo": repository_id, "blob": found[0]},
+        )
+        record(session, actor, "blob.delete", f"{name}@{digest}", repository_id=repository_id)
+        return True
+
+
+def list_tags(session: Session, repository_id: int, *, last: str, limit: int) -> list[str]:
+    """Tag names bytewise after `last`, at most `limit`."""
+    found = session.execute(_TAGS, {"repo": repository_id, "last": last, "limit": limit})
+    return [row[0] for row in found]
+
+
+def list_referrers(
+    session: Session, repository_id: int, subject: str, *, artifact_type: str | None, last: int, limit: int
+) -> list[Referrer]:
+    """Manifests whose subject is that digest, by age, after row `last`, at most `limit`."""
+    asked = {
+        "repo": repository_id,
+        "subject": subject,
+        "last": last,
+        "any": artifact_type is None,
+        "type": artifact_type or "",
+        "limit": limit,
+    }
+    return [Referrer(*row) for row in session.execute(_REFERRERS, asked)]
+
+
+def _missing(session: Session, repository_id: int, blobs: dict[str, int]) -> list[str]:
+    """The digests that the repository does not hold, in the manifest's order."""
+    names = list(blobs)
+    held: set[str] = set()
+    for start in range(0, len(names), 500):
+        asked = {"repo": repository_id, "digests": names[start : start + 500]}
+        held.update(row[0] for row in session.execute(_HELD, asked))
+    return [digest for digest in names if digest not in held]
+
+
+def _insert(session: Session, repository_id: int, new: NewManifest, actor: Actor) -> int:
+    manifest = Manifest(
+        repository_id=repository_id,
+        digest=new.digest,
+        media_type=new.media_type,
+        artifact_type=new.artifact_type,
+        subject=new.subject,
+        annotations=new.annotations,
+        content=new.content,
+        pushed_by=actor.id,
+        created_at=now(),
+    )
+    session.add(manifest)
+    session.flush()
+    links = [Link(manifest_id=manifest.id, digest=d, kind="blob", size=size) for d, size in new.blobs.items()]
+    links += [
+        Link(manifest_id=manifest.id, digest=d, kind="manifest", size=size)
+        for d, size in new.manifests.items()
+        if d not in new.blobs
+    ]
+    session.add_all(links)
+    session.add(Inspection(manifest_id=manifest.id, state="pending" if new.holds_module else "no-module"))
+    return manifest.id

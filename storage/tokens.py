@@ -1,0 +1,155 @@
+"""Personal access tokens, and the refresh tokens that `docker login` keeps. Only the sha256 of a secret comes here."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import delete, update
+from sqlalchemy.orm import Session as OrmSession
+from sqlmodel import col, select
+
+from storage.database import Conflict, Database, now
+from storage.events import Actor, record
+from storage.tables import AccessToken, RefreshToken, User
+
+REFRESH_TOKENS_PER_USER = 100
+
+
+@dataclass(frozen=True)
+class AccessTokenRow:
+    """A personal token as its owner sees it."""
+
+    id: int
+    name: str
+    hint: str
+    created_at: int
+    expires_at: int | None
+    used_at: int | None
+
+
+@dataclass(frozen=True)
+class FoundToken:
+    """Whom a secret stands for, and until when."""
+
+    user_id: int
+    access_token_id: int | None  # the personal token itself, or the one that a refresh token was made with
+    expires_at: int | None
+    used_at: int | None = None
+
+
+def access_tokens(session: OrmSession, user_id: int) -> list[AccessTokenRow]:
+    """A user's personal tokens, oldest first, expired ones too."""
+    query = select(AccessToken).where(col(AccessToken.user_id) == user_id).order_by(col(AccessToken.id))
+    return [
+        AccessTokenRow(row.id, row.name, row.hint, row.created_at, row.expires_at, row.used_at)
+        for row in session.execute(query).scalars()
+    ]
+
+
+def find_access_token(session: OrmSession, secret_sha256: str) -> FoundToken | None:
+    """The personal token with that secret, unless it has expired."""
+    row = session.execute(
+        select(AccessToken).where(col(AccessToken.secret_sha256) == secret_sha256)
+    ).scalar_one_or_none()
+    if row is None or (row.expires_at is not None and row.expires_at <= now()):
+        return None
+    return FoundToken(row.user_id, row.id, row.expires_at, row.used_at)
+
+
+def create_access_token(
+    database: Database,
+    actor: Actor,
+    user_id: int,
+    *,
+    name: str,
+    hint: str,
+    secret_sha256: str,
+    expires_at: int | None,
+) -> int:
+    """Keeps a new personal token; answers its id. Raises Conflict if the user has one of that name."""
+    with database.write() as session:
+        same = select(AccessToken.id).where(col(AccessToken.user_id) == user_id, col(AccessToken.name) == name)
+        if session.execute(same).first() is not None:
+            raise Conflict(f"there is a token named {name!r} already; delete it first or choose another name")
+        row = AccessToken(
+            user_id=user_id,
+            name=name,
+            hint=hint,
+            secret_sha256=secret_sha256,
+            created_at=now(),
+            expires_at=expires_at,
+        )
+        session.add(row)
+        session.flush()
+        record(session, actor, "token.create", name, detail={"hint": hint, "expires_at": expires_at})
+        return row.id
+
+
+def delete_access_token(database: Database, actor: Actor, user_id: int, token_id: int) -> None:
+    """Ends a personal token at once, with everything that was signed in with it.
+
+    The user's generation rises, so registry tokens that were issued for it end too. Raises Conflict if it is gone.
+    """
+    with database.write() as session:
+        row = session.get(AccessToken, token_id)
+        if row is None or row.user_id != user_id:
+            raise Conflict(f"there is no token {token_id}")
+        session.delete(row)
+        session.execute(update(User).where(col(User.id) == user_id).values(generation=User.generation + 1))
+        record(session, actor, "token.delete", row.name, detail={"hint": row.hint})
+
+
+def touch_access_token(database: Database, token_id: int) -> None:
+    """Notes that a personal token was used just now. Bookkeeping, not a command: no event."""
+    with database.write() as session:
+        session.execute(update(AccessToken).where(col(AccessToken.id) == token_id).values(used_at=now()))
+
+
+def find_refresh_token(session: OrmSession, secret_sha256: str) -> FoundToken | None:
+    """The refresh token with that secret, unless it or the personal token that it was made with has expired."""
+    row = session.execute(
+        select(RefreshToken, AccessToken.expires_at)
+        .join(AccessToken, col(RefreshToken.access_token_id) == col(AccessToken.id), isouter=True)
+        .where(col(RefreshToken.secret_sha256) == secret_sha256)
+    ).one_or_none()
+    if row is None:
+        return None
+    token, parent_expires_at = row
+    expires_at = min(token.expires_at, parent_expires_at or token.expires_at)
+    if expires_at <= now():
+        return None
+    return FoundToken(token.user_id, token.access_token_id, expires_at)
+
+
+def create_refresh_token(
+    database: Database,
+    actor: Actor,
+    found: FoundToken,
+    *,
+    client: str,
+    secret_sha256: str,
+) -> None:
+    """Keeps a new refresh token for whom `found` names, until then; a user's oldest beyond a hundred are removed."""
+    with database.write() as session:
+        session.add(
+            RefreshToken(
+                user_id=found.user_id,
+                access_token_id=found.access_token_id,
+                client=client,
+                secret_sha256=secret_sha256,
+                created_at=now(),
+                expires_at=found.expires_at,
+            )
+        )
+        session.flush()
+        kept = (
+            select(RefreshToken.id)
+            .where(col(RefreshToken.user_id) == found.user_id)
+            .order_by(col(RefreshToken.id).desc())
+            .limit(REFRESH_TOKENS_PER_USER)
+        )
+        session.execute(
+            delete(RefreshToken).where(
+                col(RefreshToken.user_id) == found.user_id,
+                col(RefreshToken.id).not_in(kept) | (col(RefreshToken.expires_at) <= now()),
+            )
+        )
+        record(session, actor, "refresh-token.create", actor.name, detail={"client": client})

@@ -1,0 +1,194 @@
+"""Users: looking them up, and the commands that make and change them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func
+from sqlalchemy.orm import Session as OrmSession
+from sqlmodel import col, select
+
+from storage.database import Conflict, Database, now
+from storage.events import Actor, record
+from storage.namespaces import add_namespace
+from storage.tables import AccessToken, Membership, Namespace, RefreshToken, Session, User
+
+ROLES = ("user", "auditor", "administrator")
+
+
+@dataclass(frozen=True)
+class UserRow:
+    """A user as lists show it."""
+
+    id: int
+    name: str
+    role: str
+    active: bool
+    created_at: int
+
+
+@dataclass(frozen=True)
+class IdentityRow:
+    """What permissions need of an active user, as it is now."""
+
+    user_id: int
+    name: str
+    role: str
+    generation: int
+    teams: Mapping[int, str]  # team id -> role in it
+
+
+@dataclass(frozen=True)
+class LoginRow:
+    """What a sign-in with a password needs of an active user."""
+
+    user_id: int
+    generation: int
+    password_hash: str | None
+
+
+def identity_row(session: OrmSession, user_id: int) -> IdentityRow | None:
+    """An active user with the teams they are in; None if there is none."""
+    rows = session.execute(
+        select(Namespace.name, User.role, User.generation, Membership.team_id, Membership.role)
+        .join(Namespace, (col(Namespace.user_id) == col(User.id)) & (col(Namespace.kind) == "user"))
+        .join(Membership, col(Membership.user_id) == col(User.id), isouter=True)
+        .where(col(User.id) == user_id, col(User.active).is_(True))
+    ).all()
+    if not rows:
+        return None
+    name, role, generation, _, _ = rows[0]
+    return IdentityRow(user_id, name, role, generation, {row[3]: row[4] for row in rows if row[3] is not None})
+
+
+def login_row(session: OrmSession, name: str) -> LoginRow | None:
+    """An active user by login name; None if there is none."""
+    row = session.execute(
+        _named(select(User.id, User.generation, User.password_hash)).where(
+            col(Namespace.name) == name, col(User.active).is_(True)
+        )
+    ).one_or_none()
+    return None if row is None else LoginRow(*row)
+
+
+def find_user(session: OrmSession, name: str) -> UserRow | None:
+    """The user of that login name, active or not."""
+    row = session.execute(_user_rows().where(col(Namespace.name) == name)).one_or_none()
+    return None if row is None else UserRow(*row)
+
+
+def users(session: OrmSession, *, after: str = "", limit: int = 1000) -> list[UserRow]:
+    """The users whose name comes after `after`, in order of name, inactive ones too."""
+    query = _user_rows().where(col(Namespace.name) > after).order_by(col(Namespace.name)).limit(limit)
+    return [UserRow(*row) for row in session.execute(query)]
+
+
+def any_user(session: OrmSession) -> bool:
+    """Whether there is a user at all: false only before the first start has finished."""
+    return session.execute(select(User.id).limit(1)).first() is not None
+
+
+def create_user(
+    database: Database,
+    actor: Actor,
+    name: str,
+    *,
+    password_hash: str | None,
+    role: str = "user",
+    only_first: bool = False,
+) -> int | None:
+    """Makes a user and the namespace of their name; answers the user's id.
+
+    With `only_first`, does nothing and answers None if there is a user already. Raises InvalidName and Conflict as
+    `add_namespace` does.
+    """
+    with database.write() as session:
+        if only_first and any_user(session):
+            return None
+        user = User(password_hash=password_hash, role=role, created_at=now())
+        session.add(user)
+        session.flush()
+        add_namespace(session, actor, name, kind="user", user_id=user.id)
+        record(session, actor, "user.create", name, detail={"role": role})
+        return user.id
+
+
+def set_password(database: Database, actor: Actor, user_id: int, password_hash: str) -> None:
+    """Gives a user a new password, which ends their sessions and whatever was signed in with the old one.
+
+    Personal tokens stay: they were not made from the password. Raises Conflict if the user is gone.
+    """
+    with database.write() as session:
+        user, name = _user(session, user_id)
+        user.password_hash = password_hash
+        user.generation += 1
+        session.execute(delete(Session).where(col(Session.user_id) == user_id))
+        session.execute(
+            delete(RefreshToken).where(
+                col(RefreshToken.user_id) == user_id, col(RefreshToken.access_token_id).is_(None)
+            )
+        )
+        record(session, actor, "user.set-password", name)
+
+
+def set_role(database: Database, actor: Actor, user_id: int, role: str) -> None:
+    """Changes a user's role in the hub. Raises Conflict if that leaves no administrator, or if the user is gone."""
+    with database.write() as session:
+        user, name = _user(session, user_id)
+        if user.role == "administrator" and role != "administrator":
+            _refuse_last_administrator(session, user, name)
+        before, user.role = user.role, role
+        user.generation += 1
+        record(session, actor, "user.set-role", name, detail={"from": before, "to": role})
+
+
+def deactivate_user(database: Database, actor: Actor, user_id: int) -> None:
+    """Ends a user's access at once: sessions and tokens are removed. The name stays taken, what they own stays.
+
+    Raises Conflict if that leaves no administrator, or if the user is gone.
+    """
+    with database.write() as session:
+        user, name = _user(session, user_id)
+        if user.role == "administrator":
+            _refuse_last_administrator(session, user, name)
+        user.active = False
+        user.generation += 1
+        for table in (Session, RefreshToken, AccessToken):
+            session.execute(delete(table).where(col(table.user_id) == user_id))
+        record(session, actor, "user.deactivate", name)
+
+
+def activate_user(database: Database, actor: Actor, user_id: int) -> None:
+    """Lets a deactivated user sign in again with the password they had. Raises Conflict if the user is gone."""
+    with database.write() as session:
+        user, name = _user(session, user_id)
+        user.active = True
+        user.generation += 1
+        record(session, actor, "user.activate", name)
+
+
+def _user_rows():  # type: ignore[no-untyped-def]
+    return _named(select(User.id, Namespace.name, User.role, User.active, User.created_at))
+
+
+def _named(query):  # type: ignore[no-untyped-def]
+    return query.join(Namespace, (col(Namespace.user_id) == col(User.id)) & (col(Namespace.kind) == "user"))
+
+
+def _user(session: OrmSession, user_id: int) -> tuple[User, str]:
+    user = session.get(User, user_id)
+    name = session.execute(
+        select(Namespace.name).where(col(Namespace.user_id) == user_id, col(Namespace.kind) == "user")
+    ).scalar_one_or_none()
+    if user is None or name is None:
+        raise Conflict(f"there is no user with the number {user_id}")
+    return user, name
+
+
+def _refuse_last_administrator(session: OrmSession, user: User, name: str) -> None:
+    others = session.execute(
+        select(func.count())
+        .select_from(User)
+        .where(col(User.role) == "administrator", col(User.active).is_(True), col(User.id) != user.id)
+    ).scalar_one()
+    if not others:
+        raise Conflict(f"{name!r} is the last administrator; make another user administrator first")

@@ -1,0 +1,179 @@
+"""The settings: one frozen dataclass, read from `WASMHUB_*` variables and an optional TOML file."""
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+PREFIX = "WASMHUB_"
+# Read elsewhere, by the command line, the log and the tests: known, but not settings of the server.
+ELSEWHERE = {"WASMHUB_CONFIG", "WASMHUB_URL", "WASMHUB_TOKEN", "WASMHUB_PEERS"}
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class SettingsError(Exception):
+    """A setting is unknown or malformed; the text is one sentence that names it."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen; port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+
+def _address(value: str) -> Address:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError("must be host:port, such as 127.0.0.1:8080")
+    return Address(host.strip("[]"), int(port))
+
+
+def _path(value: str) -> Path:
+    return Path(value).expanduser().absolute()
+
+
+def _database(value: str) -> Path:
+    if value.startswith("postgresql"):
+        raise ValueError("names PostgreSQL, which this version cannot use yet; leave it out for SQLite")
+    if not value.startswith("sqlite:///"):
+        raise ValueError("must be sqlite:///path/to/file.db")
+    return _path(value.removeprefix("sqlite:///"))
+
+
+def _blobs(value: str) -> Path:
+    if value.startswith("s3://"):
+        raise ValueError("names an S3 bucket, which this version cannot use yet; name a folder")
+    return _path(value)
+
+
+def _redis(value: str) -> None:
+    raise ValueError("names a Redis, which this version cannot use yet; leave it out")
+
+
+def _public_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ValueError("must be a scheme and a host, such as https://hub.example.com")
+    if not re.fullmatch(r"[A-Za-z0-9.:\[\]_-]+", parts.netloc):
+        raise ValueError("must be a scheme and a host, such as https://hub.example.com")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _networks(value: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if value not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return value
+
+    return check
+
+
+def _size(value: str) -> int:
+    match = re.fullmatch(r"(\d{1,15})\s*(B|KiB|MiB|GiB)?", value)
+    if match is None or int(match[1]) == 0:
+        raise ValueError("must be a size such as 1GiB, 512MiB or a number of bytes")
+    return int(match[1]) * {None: 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[match[2]]
+
+
+def _secret(value: str) -> str:
+    if len(value) < 16:
+        raise ValueError("must have at least 16 characters")
+    return value
+
+
+def _password(value: str) -> str:
+    if len(value) < 8:
+        raise ValueError("must have at least 8 characters")
+    return value
+
+
+def _setting(read: Callable[[str], Any], default: Any) -> Any:
+    return field(default=default, metadata={"read": read})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be set. The variable is `WASMHUB_` and the field's name in capitals; all have a default."""
+
+    listen: Address = _setting(_address, Address("127.0.0.1", 8080))  # where the hub answers
+    data: Path = _setting(_path, Path("data"))  # everything that the hub keeps, unless said otherwise
+    database_url: Path | None = _setting(_database, None)  # metadata; hub.db in the data folder
+    blobs: Path | None = _setting(_blobs, None)  # bytes; the folder `blobs` in the data folder
+    redis_url: None = _setting(_redis, None)  # wake-ups between replicas; not usable yet
+    public_url: str | None = _setting(_public_url, None)  # how clients reach the hub; else each request's Host
+    secret_key: str | None = _setting(_secret, None)  # seals what must be secret at rest; else made at first start
+    tls_cert: Path | None = _setting(_path, None)  # the certificate chain, PEM; with tls_key the hub speaks HTTPS
+    tls_key: Path | None = _setting(_path, None)  # the certificate's private key, PEM
+    trusted_proxies: tuple[Network, ...] = _setting(_networks, ())  # whose X-Forwarded-* headers are believed
+    admin_password: str | None = _setting(_password, None)  # for `admin` at the first start; else made up and shown
+    create_namespace_on_push: str = _setting(_one_of("admins", "everyone", "nobody"), "admins")  # who may
+    blob_limit: int = _setting(_size, 2**30)  # the largest blob that is taken, such as 1GiB
+    log: str = _setting(_one_of("text", "json"), "text")  # how log lines look
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.database_url or self.data / "hub.db"
+
+    @property
+    def blob_folder(self) -> Path:
+        """The folder of the blob store."""
+        return self.blobs or self.data / "blobs"
+
+
+def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Reads the environment and the file named by WASMHUB_CONFIG; a variable wins over a line of the file."""
+    known = {PREFIX + item.name.upper(): item for item in fields(Settings)}
+    given = {
+        name: (value, "the environment")
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and name not in ELSEWHERE
+    }
+    if "WASMHUB_CONFIG" in environment:
+        given = {**_file(Path(environment["WASMHUB_CONFIG"])), **given}
+
+    values: dict[str, Any] = {}
+    for name, (value, source) in given.items():
+        if name not in known:
+            raise SettingsError(f"{name} in {source} is not a setting; the settings are {', '.join(sorted(known))}")
+        try:
+            values[known[name].name] = known[name].metadata["read"](value)
+        except ValueError as error:
+            shown = "its value" if "SECRET" in name or "PASSWORD" in name else repr(value)
+            raise SettingsError(f"{name} in {source}: {shown} {_sentence(error)}") from None
+    settings = Settings(**values)
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise SettingsError("WASMHUB_TLS_CERT and WASMHUB_TLS_KEY go together; only one of them is set")
+    return settings
+
+
+def _sentence(error: ValueError) -> str:
+    return str(error) if str(error).startswith(("must", "names")) else f"cannot be read: {error}"
+
+
+def _file(path: Path) -> dict[str, tuple[str, str]]:
+    """The lines of the TOML file, named as the variables are (`WASMHUB_LISTEN` or `listen`)."""
+    try:
+        lines = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"WASMHUB_CONFIG: {path} cannot be read: {error}") from None
+    found = {}
+    for key, value in lines.items():
+        name = key if key.startswith(PREFIX) else PREFIX + key.upper()
+        if isinstance(value, list):
+            value = ",".join(map(str, value))
+        elif isinstance(value, (dict, bool)):
+            raise SettingsError(f"{name} in {path} must be a text or a number")
+        found[name] = (str(value), str(path))
+    return found
