@@ -143,9 +143,13 @@ class Repository(SQLModel, table=True):
     """A repository. `name` is whole (`namespace/rest`) because lists sort and look up by it."""
 
     __tablename__ = "repositories"
-    __table_args__ = NEVER_REUSED
+    __table_args__ = (
+        Index("ix_repositories_visible", "visibility", "name"),
+        Index("ix_repositories_owned", "namespace_id", "name"),
+        NEVER_REUSED,
+    )
     id: int = _id()
-    namespace_id: int = _ref("namespaces.id", index=True)
+    namespace_id: int = _ref("namespaces.id")
     name: str = Field(unique=True, sa_type=BYTEWISE)
     visibility: str = "private"  # private | internal | public
     description: str = ""
@@ -225,11 +229,21 @@ class Tag(SQLModel, table=True):
     """A tag and the manifest that it points to."""
 
     __tablename__ = "tags"
+    __table_args__ = (Index("ix_tags_newest", "repository_id", "rank", "updated_at", "name"),)
     repository_id: int = _ref("repositories.id", "CASCADE", key=True)
     name: str = Field(primary_key=True, sa_type=BYTEWISE)
     manifest_id: int = _ref("manifests.id", "CASCADE", index=True)
+    rank: str = Field(default="", sa_type=BYTEWISE, sa_column_kwargs={"server_default": ""})  # see storage.versions
     updated_by: int | None = _maybe_ref("users.id", "SET NULL")
     updated_at: int = _time()
+
+
+class SearchWord(SQLModel, table=True):
+    """A word by which a repository is found: kept by storage.search, whenever something that it says changes."""
+
+    __tablename__ = "search_words"
+    word: str = Field(primary_key=True, sa_type=BYTEWISE)
+    repository_id: int = _ref("repositories.id", "CASCADE", key=True, index=True)
 
 
 class Module(SQLModel, table=True):
