@@ -1,0 +1,1 @@
+"""One file a kind of target: pure functions from what is wanted to what the proxy is given."""

@@ -1,0 +1,250 @@
+"""What an Envoy fleet is given, as pure values: the bootstrap with its ordered slots, and the answer for one slot."""
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+EXTENSION_TYPE = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
+WASM_TYPE = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"
+RBAC_TYPE = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
+MAX_MODULE_BYTES = 20 * 1024 * 1024  # Envoy buffers 32 MiB of an answer; base64 adds a third (20 MiB was loaded)
+
+_TYPE = "type.googleapis.com/envoy.extensions."
+_SEAM = '"inline_bytes":"'  # quotes inside a JSON string are escaped, so a config cannot hold this
+_KEY_SECRET = "fleet-key"  # noqa: S105  (a name, not a secret)
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The settings of a fleet that its bootstrap depends on."""
+
+    name: str
+    slots: int = 8
+    without_hub: str = "wait"  # what a booting Envoy does when the hub does not answer: wait | open
+    refresh_seconds: float = 5.0  # Envoy polls at a random moment between one and two of these
+
+
+@dataclass(frozen=True)
+class BootstrapOptions:
+    """What differs between the places that run a fleet's bootstrap. Addresses are `host:port`."""
+
+    hub_url: str
+    listen: str = "0.0.0.0:10000"
+    upstream: str = "127.0.0.1:8000"
+    admin: str = "127.0.0.1:9901"
+    node_id: str = ""  # empty: `envoy --service-node NAME` gives it, so that one file serves every Envoy of the fleet
+    key_env: str = "WASMHUB_FLEET_KEY"
+    key_file: str = ""  # read instead of the variable; one ending in .json is an SDS document, followed as it changes
+    ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One filter as a slot runs it. `vm_id` must differ between two modules, or Envoy may run the older one."""
+
+    name: str
+    vm_id: str
+    root_id: str = ""
+    config: str | None = None
+    failure_policy: str = "FAIL_CLOSED"  # FAIL_CLOSED | FAIL_OPEN | FAIL_RELOAD
+
+
+def slot_name(fleet: str, slot: int) -> str:
+    """The ECDS resource name of a slot; slots count from 1 in the order in which requests pass them."""
+    return f"{fleet}/slot-{slot}"
+
+
+def parse_slot(resource: str) -> tuple[str, int] | None:
+    """The fleet and the slot that a resource name means, or None for any other text."""
+    fleet, separator, number = resource.rpartition("/slot-")
+    if not separator or not fleet or not (number.isascii() and number.isdigit() and len(number) <= 3):
+        return None
+    return fleet, int(number)
+
+
+def discovery_answer(resource: str, version: str, held: Filter | None) -> tuple[bytes, bytes]:
+    """The DiscoveryResponse for one slot as two halves: the module in base64 goes between them.
+
+    An empty slot (None) is an RBAC without rules, which lets everything pass; its second half is empty.
+    """
+    typed = {"@type": RBAC_TYPE} if held is None else {"@type": WASM_TYPE, "config": _plugin(held)}
+    text = json.dumps(
+        {
+            "version_info": version,
+            "type_url": EXTENSION_TYPE,
+            "resources": [{"@type": EXTENSION_TYPE, "name": resource, "typed_config": typed}],
+        },
+        separators=(",", ":"),
+    )
+    head, seam, tail = text.partition(_SEAM)
+    return (head + seam).encode(), tail.encode()
+
+
+def inline(module: bytes) -> bytes:
+    """Bytes of a module as they stand between the halves of an answer; whole multiples of three may be chained."""
+    return base64.b64encode(module)
+
+
+def bootstrap(fleet: Fleet, options: BootstrapOptions) -> dict[str, Any]:
+    """A whole Envoy bootstrap: one listener that passes the fleet's slots and forwards to one upstream.
+
+    Written for Envoy 1.33 or newer. It holds no secret: the key comes from a variable or a file.
+    """
+    hub = hub_cluster(options)
+    static: dict[str, Any] = {
+        "listeners": [_listener(fleet, options, hub["name"])],
+        "clusters": [_cluster("upstream", options.upstream), hub],
+    }
+    if not _followed(options):
+        source = {"filename": options.key_file} if options.key_file else {"environment_variable": options.key_env}
+        static["secrets"] = [{"name": _KEY_SECRET, "generic_secret": {"secret": source}}]
+    node = {"cluster": fleet.name} | ({"id": options.node_id} if options.node_id else {})
+    return {"node": node, "admin": {"address": _address(options.admin)}, "static_resources": static}
+
+
+def http_filters(fleet: Fleet, hub: str) -> list[dict[str, Any]]:
+    """The slots as HTTP filters, in order, to stand before the router of any listener; `hub` is its cluster's name."""
+    return [_slot_filter(fleet, slot, hub) for slot in range(1, fleet.slots + 1)]
+
+
+def hub_cluster(options: BootstrapOptions) -> dict[str, Any]:
+    """The cluster over which Envoy polls the hub, with the fleet's key put on each request as a bearer token.
+
+    Envoy sends a cluster's name as the Host of its polls, so the name is the hub's own host and port.
+    """
+    url = urlsplit(options.hub_url)
+    codec = _filter("upstream_codec", "filters.http.upstream_codec.v3.UpstreamCodec")
+    secure, host = url.scheme == "https", url.hostname or ""
+    cluster = _cluster(url.netloc.rpartition("@")[2], _join(host, url.port or (443 if secure else 80)))
+    cluster["typed_extension_protocol_options"] = {
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": _TYPE + "upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http_protocol_options": {}},
+            "http_filters": [_key_filter(options), codec],
+        }
+    }
+    if secure:
+        cluster["transport_socket"] = _tls(host, options.ca_file)
+    return cluster
+
+
+def key_document(key: str) -> dict[str, Any]:
+    """The SDS document of a fleet's key: in a file ending in .json, replaced by a rename, Envoy takes it up at once."""
+    secret = {"name": _KEY_SECRET, "generic_secret": {"secret": {"inline_string": key}}}
+    return {"resources": [{"@type": _TYPE + "transport_sockets.tls.v3.Secret", **secret}]}
+
+
+def _plugin(held: Filter) -> dict[str, Any]:
+    plugin: dict[str, Any] = {
+        "name": held.name,
+        "root_id": held.root_id,
+        "failure_policy": held.failure_policy,
+        "vm_config": {
+            "vm_id": held.vm_id,
+            "runtime": "envoy.wasm.runtime.v8",
+            "code": {"local": {"inline_bytes": ""}},
+        },
+    }
+    if held.config is not None:
+        plugin["configuration"] = {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": held.config}
+    return plugin
+
+
+def _slot_filter(fleet: Fleet, slot: int, hub: str) -> dict[str, Any]:
+    discovery: dict[str, Any] = {
+        "config_source": {
+            "resource_api_version": "V3",
+            "initial_fetch_timeout": "0s",  # never open the listener with a filter missing, which would answer 500
+            "api_config_source": {
+                "api_type": "REST",
+                "transport_api_version": "V3",
+                "cluster_names": [hub],
+                "refresh_delay": f"{fleet.refresh_seconds:g}s",
+                "request_timeout": "30s",
+            },
+        },
+        "type_urls": [WASM_TYPE, RBAC_TYPE],
+    }
+    if fleet.without_hub == "open":
+        discovery["default_config"] = {"@type": RBAC_TYPE}
+        discovery["apply_default_config_without_warming"] = True
+    return {"name": slot_name(fleet.name, slot), "config_discovery": discovery}
+
+
+def _listener(fleet: Fleet, options: BootstrapOptions, hub: str) -> dict[str, Any]:
+    manager = {
+        "@type": _TYPE + "filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "ingress",
+        "route_config": {
+            "virtual_hosts": [
+                {
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}],
+                }
+            ]
+        },
+        "http_filters": [*http_filters(fleet, hub), _filter("router", "filters.http.router.v3.Router")],
+    }
+    chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+    return {"name": "ingress", "address": _address(options.listen), "filter_chains": [chain]}
+
+
+def _key_filter(options: BootstrapOptions) -> dict[str, Any]:
+    secret: dict[str, Any] = {"name": _KEY_SECRET}
+    if _followed(options):
+        secret["sds_config"] = {"resource_api_version": "V3", "path_config_source": {"path": options.key_file}}
+    injector = _filter("credential_injector", "filters.http.credential_injector.v3.CredentialInjector")
+    injector["typed_config"]["credential"] = {
+        "name": "envoy.http.injected_credentials.generic",
+        "typed_config": {
+            "@type": _TYPE + "http.injected_credentials.generic.v3.Generic",
+            "credential": secret,
+            "header_value_prefix": "Bearer ",
+        },
+    }
+    return injector
+
+
+def _followed(options: BootstrapOptions) -> bool:
+    """Whether the key lies in a file that Envoy follows, rather than one that it reads at its start."""
+    return options.key_file.endswith(".json")
+
+
+def _tls(host: str, ca_file: str) -> dict[str, Any]:
+    by_address = ":" in host or host.replace(".", "").isdigit()
+    name = {"san_type": "IP_ADDRESS" if by_address else "DNS", "matcher": {"exact": host}}
+    validation = {"trusted_ca": {"filename": ca_file}, "match_typed_subject_alt_names": [name]}
+    context: dict[str, Any] = {
+        "@type": _TYPE + "transport_sockets.tls.v3.UpstreamTlsContext",
+        "common_tls_context": {"validation_context": validation},
+    }
+    if not by_address:
+        context["sni"] = host
+    return {"name": "envoy.transport_sockets.tls", "typed_config": context}
+
+
+def _cluster(name: str, address: str) -> dict[str, Any]:
+    endpoint = {"endpoint": {"address": _address(address)}}
+    return {
+        "name": name,
+        "type": "STRICT_DNS",
+        "connect_timeout": "5s",
+        "dns_lookup_family": "V4_PREFERRED",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+    }
+
+
+def _address(text: str) -> dict[str, Any]:
+    host, _, port = text.rpartition(":")
+    return {"socket_address": {"address": host.strip("[]"), "port_value": int(port)}}
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _filter(name: str, kind: str) -> dict[str, Any]:
+    return {"name": f"envoy.filters.http.{name}", "typed_config": {"@type": _TYPE + kind}}
