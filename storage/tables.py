@@ -326,8 +326,6 @@ class Deployment(SQLModel, table=True):
     slot: int | None = None
     grant: str = Field(unique=True)  # the unguessable path part under which proxies fetch the module
     revision_id: int | None = Field(default=None, sa_type=ID)  # the current one
-    status: str = "progressing"  # ready | progressing | waiting | stalled | applied-not-observed
-    message: str = ""
     created_at: int = _time()
 
 
@@ -344,7 +342,9 @@ class Revision(SQLModel, table=True):
     manifest_digest: str = Field(index=True)
     module_sha256: str
     config: str | None = None  # JSON text, or any text
-    order: int
+    root_id: str = ""  # which of the module's registered roots; most have one under the empty name
+    failure_policy: str = "FAIL_CLOSED"  # FAIL_CLOSED | FAIL_OPEN | FAIL_RELOAD
+    order: int  # filters run in rising order
     created_by: int | None = _maybe_ref("users.id", "SET NULL")
     created_at: int = _time()
     action: str  # deploy | rollback
@@ -371,5 +371,5 @@ class NodeSlot(SQLModel, table=True):
     served: str = ""  # the version last served
     delivered: bool = False  # that answer left in full
     running: str = ""  # the version last echoed
-    refused: Any = _maybe_json()  # versions refused, newest last, bounded
+    refused: Any = _maybe_json()  # contents refused, newest last, bounded
     updated_at: int = _time()
