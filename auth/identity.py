@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from storage.events import Actor
+from storage.users import IdentityRow
 
 
 @dataclass(frozen=True)
@@ -35,3 +36,8 @@ class Identity:
 
 
 ANONYMOUS = Identity()
+
+
+def identity_of(row: IdentityRow, address: str = "") -> Identity:
+    """The identity of a user as the database has it now, coming from that address."""
+    return Identity(row.user_id, row.name, row.role, row.teams, row.generation, address)

@@ -18,6 +18,7 @@ VISIBILITY: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "public": (frozenset({"pull"}), frozenset({"pull"})),
 }
 ACTIONS = TEAM_ROLES["owner"]
+REGISTRY_ACTIONS = frozenset({"pull", "push", "delete"})  # those that a registry token can carry
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 import re
 from dataclasses import dataclass
 
+from sqlalchemy import text
 from sqlalchemy.orm import Session as OrmSession
 from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
-from storage.tables import Namespace, Repository
+from storage.tables import Namespace
 
 LONGEST = 64
 # The grammar of the first component of a repository's name (OCI distribution specification, "Pulling manifests").
@@ -16,10 +17,17 @@ _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 # First path parts that the hub answers itself stay free, so that a page `/<namespace>` can come without a renaming;
 # the words that events and settings use for who is not a person must never be a person. `library` is not here: only
 # Docker Hub's clients give it a meaning, and only for Docker Hub.
-RESERVED = frozenset(
-    "api assets static modules v1 v2 v3 r token healthz readyz metrics docs search settings account sign-in sign-out"
-    " targets deployments teams users namespaces new admins anonymous everyone nobody system node robot".split()
+_PATHS = {"api", "assets", "static", "modules", "v1", "v2", "v3", "r", "token", "healthz", "readyz", "metrics", "docs"}
+_PAGES = {"search", "settings", "account", "sign-in", "sign-out", "targets", "deployments", "teams", "users", "new"}
+_WORDS = {"admins", "anonymous", "everyone", "nobody", "system", "node", "robot", "namespaces"}
+RESERVED = frozenset(_PATHS | _PAGES | _WORDS)
+
+
+_REPOSITORY = text(
+    "SELECT n.id, n.user_id, n.team_id, r.id, r.visibility, r.generation"
+    " FROM repositories r JOIN namespaces n ON n.id = r.namespace_id WHERE r.name = :name"
 )
+_NAMESPACE = text("SELECT id, user_id, team_id FROM namespaces WHERE name = :name")
 
 
 class InvalidName(ValueError):
@@ -75,15 +83,10 @@ def namespaces(session: OrmSession, *, after: str = "", limit: int = 1000) -> li
 
 def find_holding(session: OrmSession, repository: str) -> Holding | None:
     """Who holds this repository name, whether or not the repository is there; None if not even its namespace is."""
-    owner = (col(Namespace.id), col(Namespace.user_id), col(Namespace.team_id))
-    there = session.execute(
-        select(*owner, col(Repository.id), col(Repository.visibility), col(Repository.generation))
-        .join(Repository, col(Repository.namespace_id) == col(Namespace.id))
-        .where(col(Repository.name) == repository)
-    ).one_or_none()
+    there = session.execute(_REPOSITORY, {"name": repository}).first()
     if there is not None:
         return Holding(*there)
-    namespace = session.execute(select(*owner).where(col(Namespace.name) == repository.partition("/")[0])).one_or_none()
+    namespace = session.execute(_NAMESPACE, {"name": repository.partition("/")[0]}).first()
     return None if namespace is None else Holding(*namespace)
 
 
@@ -112,9 +115,17 @@ def add_namespace(
     return row.id
 
 
-def create_namespace(database: Database, actor: Actor, name: str, *, user_id: int | None = None) -> int:
-    """Makes a plain namespace, owned by a user or by administrators alone. Raises as `add_namespace`."""
+def create_namespace(
+    database: Database, actor: Actor, name: str, *, user_id: int | None = None, exist_ok: bool = False
+) -> int:
+    """Makes a plain namespace, owned by a user or by administrators alone; answers its id. Raises as `add_namespace`.
+
+    With `exist_ok` a namespace that is there already is left as it is and its id answered: two pushes make it at once.
+    """
     with database.write() as session:
+        there = find_namespace(session, name) if exist_ok else None
+        if there is not None:
+            return there.id
         return add_namespace(session, actor, name, user_id=user_id)
 
 

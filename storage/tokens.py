@@ -126,8 +126,9 @@ def create_refresh_token(
     *,
     client: str,
     secret_sha256: str,
+    expires_at: int,
 ) -> None:
-    """Keeps a new refresh token for whom `found` names, until then; a user's oldest beyond a hundred are removed."""
+    """Keeps a new refresh token for the user (and personal token) of `found`; the oldest beyond a hundred go."""
     with database.write() as session:
         session.add(
             RefreshToken(
@@ -136,7 +137,7 @@ def create_refresh_token(
                 client=client,
                 secret_sha256=secret_sha256,
                 created_at=now(),
-                expires_at=found.expires_at,
+                expires_at=expires_at,
             )
         )
         session.flush()

@@ -3,15 +3,26 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func
+from sqlalchemy import delete, text
 from sqlalchemy.orm import Session as OrmSession
-from sqlmodel import col, select
+from sqlmodel import col
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
 from storage.namespaces import add_namespace
-from storage.tables import AccessToken, Membership, Namespace, RefreshToken, Session, User
+from storage.tables import AccessToken, RefreshToken, Session, User
 
+_USERS = "FROM users u JOIN namespaces n ON n.user_id = u.id AND n.kind = 'user'"
+_ROW = "SELECT u.id, n.name, u.role, u.active, u.created_at"
+_IDENTITY = text(
+    f"SELECT n.name, u.role, u.generation, m.team_id, m.role {_USERS}"
+    " LEFT JOIN memberships m ON m.user_id = u.id WHERE u.id = :id AND u.active"
+)
+_LOGIN = text(f"SELECT u.id, u.generation, u.password_hash {_USERS} WHERE n.name = :name AND u.active")
+_FIND = text(f"{_ROW} {_USERS} WHERE n.name = :name")
+_LIST = text(f"{_ROW} {_USERS} WHERE n.name > :after ORDER BY n.name LIMIT :limit")
+_NAME = text(f"SELECT n.name {_USERS} WHERE u.id = :id")
+_OTHER_ADMINISTRATORS = text("SELECT count(*) FROM users WHERE role = 'administrator' AND active AND id != :id")
 ROLES = ("user", "auditor", "administrator")
 
 
@@ -48,12 +59,7 @@ class LoginRow:
 
 def identity_row(session: OrmSession, user_id: int) -> IdentityRow | None:
     """An active user with the teams they are in; None if there is none."""
-    rows = session.execute(
-        select(Namespace.name, User.role, User.generation, Membership.team_id, Membership.role)
-        .join(Namespace, (col(Namespace.user_id) == col(User.id)) & (col(Namespace.kind) == "user"))
-        .join(Membership, col(Membership.user_id) == col(User.id), isouter=True)
-        .where(col(User.id) == user_id, col(User.active).is_(True))
-    ).all()
+    rows = session.execute(_IDENTITY, {"id": user_id}).all()
     if not rows:
         return None
     name, role, generation, _, _ = rows[0]
@@ -62,29 +68,25 @@ def identity_row(session: OrmSession, user_id: int) -> IdentityRow | None:
 
 def login_row(session: OrmSession, name: str) -> LoginRow | None:
     """An active user by login name; None if there is none."""
-    row = session.execute(
-        _named(select(User.id, User.generation, User.password_hash)).where(
-            col(Namespace.name) == name, col(User.active).is_(True)
-        )
-    ).one_or_none()
+    row = session.execute(_LOGIN, {"name": name}).first()
     return None if row is None else LoginRow(*row)
 
 
 def find_user(session: OrmSession, name: str) -> UserRow | None:
     """The user of that login name, active or not."""
-    row = session.execute(_user_rows().where(col(Namespace.name) == name)).one_or_none()
-    return None if row is None else UserRow(*row)
+    row = session.execute(_FIND, {"name": name}).first()
+    return None if row is None else UserRow(row.id, row.name, row.role, bool(row.active), row.created_at)
 
 
 def users(session: OrmSession, *, after: str = "", limit: int = 1000) -> list[UserRow]:
     """The users whose name comes after `after`, in order of name, inactive ones too."""
-    query = _user_rows().where(col(Namespace.name) > after).order_by(col(Namespace.name)).limit(limit)
-    return [UserRow(*row) for row in session.execute(query)]
+    found = session.execute(_LIST, {"after": after, "limit": limit})
+    return [UserRow(row.id, row.name, row.role, bool(row.active), row.created_at) for row in found]
 
 
 def any_user(session: OrmSession) -> bool:
     """Whether there is a user at all: false only before the first start has finished."""
-    return session.execute(select(User.id).limit(1)).first() is not None
+    return session.execute(text("SELECT 1 FROM users LIMIT 1")).first() is not None
 
 
 def create_user(
@@ -166,29 +168,15 @@ def activate_user(database: Database, actor: Actor, user_id: int) -> None:
         record(session, actor, "user.activate", name)
 
 
-def _user_rows():  # type: ignore[no-untyped-def]
-    return _named(select(User.id, Namespace.name, User.role, User.active, User.created_at))
-
-
-def _named(query):  # type: ignore[no-untyped-def]
-    return query.join(Namespace, (col(Namespace.user_id) == col(User.id)) & (col(Namespace.kind) == "user"))
-
-
 def _user(session: OrmSession, user_id: int) -> tuple[User, str]:
     user = session.get(User, user_id)
-    name = session.execute(
-        select(Namespace.name).where(col(Namespace.user_id) == user_id, col(Namespace.kind) == "user")
-    ).scalar_one_or_none()
+    name = session.execute(_NAME, {"id": user_id}).scalar_one_or_none()
     if user is None or name is None:
         raise Conflict(f"there is no user with the number {user_id}")
     return user, name
 
 
 def _refuse_last_administrator(session: OrmSession, user: User, name: str) -> None:
-    others = session.execute(
-        select(func.count())
-        .select_from(User)
-        .where(col(User.role) == "administrator", col(User.active).is_(True), col(User.id) != user.id)
-    ).scalar_one()
+    others = session.execute(_OTHER_ADMINISTRATORS, {"id": user.id}).scalar_one()
     if not others:
         raise Conflict(f"{name!r} is the last administrator; make another user administrator first")

@@ -1,0 +1,25 @@
+"""What a person may do with a repository's name, there or not: the rule about pushes that make namespaces."""
+
+from auth.identity import Identity
+from auth.permissions import ACTIONS, Resource, allowed
+from storage.namespaces import Holding, name_problem
+
+
+def may_create_namespace(identity: Identity, rule: str) -> bool:
+    """Whether a push by the identity makes a namespace that is not there; `rule` is admins, everyone or nobody."""
+    if rule == "everyone":
+        return not identity.anonymous
+    return rule == "admins" and identity.administrator
+
+
+def rights(identity: Identity, name: str, holding: Holding | None, rule: str) -> frozenset[str]:
+    """All actions that the identity may take on the repository of that name, whether or not it is there.
+
+    One that is not there is judged as the one that a push would make: by its namespace's owner or, where there is no
+    namespace either, by whether the push would make that too.
+    """
+    if holding is not None:
+        return allowed(identity, Resource(holding.owner_user_id, holding.owner_team_id, holding.visibility))
+    if may_create_namespace(identity, rule) and name_problem(name.partition("/")[0]) is None:
+        return ACTIONS
+    return frozenset()

@@ -1,0 +1,112 @@
+"""Secrets: the hub's secret key, which seals what must not lie open at rest, and random secrets that people carry."""
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+PERSONAL = "whp"  # a personal access token, `whp_...`
+REFRESH = "whr"  # what `docker login` keeps
+SESSION = "whs"  # a browser's cookie
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_BODY, _CHECK = 36, 6
+_SECRET = re.compile(rf"(wh[prs])_([0-9A-Za-z]{{{_BODY}}})([0-9A-Za-z]{{{_CHECK}}})")
+_VERSION = b"\x01"
+_NONCE = 12
+
+
+class SecretKey:
+    """The key from the settings or the data folder. Everything secret at rest hangs on it."""
+
+    def __init__(self, text: str) -> None:
+        self._root = hashlib.sha256(text.encode()).digest()
+        self._cipher = AESGCM(self.derive("seal"))
+
+    def derive(self, purpose: str) -> bytes:
+        """A key of 32 bytes for one purpose; those of other purposes do not follow from it."""
+        return hmac.digest(self._root, b"wasmhub " + purpose.encode(), "sha256")
+
+    def seal(self, data: bytes) -> bytes:
+        """The data, encrypted and authenticated (AES-256-GCM, a fresh nonce)."""
+        nonce = os.urandom(_NONCE)
+        return _VERSION + nonce + self._cipher.encrypt(nonce, data, _VERSION)
+
+    def unseal(self, sealed: bytes) -> bytes:
+        """What was sealed. Raises ValueError if it was changed or sealed with another key."""
+        version, nonce, data = sealed[:1], sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :]
+        try:
+            return self._cipher.decrypt(nonce, data, version)
+        except (InvalidTag, ValueError):
+            raise ValueError("sealed with another secret key, or damaged") from None
+
+
+def load_secret_key(text: str | None, folder: Path) -> SecretKey:
+    """The secret key of the settings, else that of the file `secret.key` in the data folder, made if it is not there.
+
+    Raises ValueError with a sentence that names the file if it holds no key, OSError if it cannot be read or made.
+    """
+    if text:
+        return SecretKey(text)
+    path = folder / "secret.key"
+    if not path.exists():
+        _make(path)
+    kept = path.read_text("ascii", errors="replace").strip()
+    if len(kept) < 32:
+        raise ValueError(f"{path} holds no secret key; put the right file back, or remove it to have a new one made")
+    return SecretKey(kept)
+
+
+def new_secret(prefix: str) -> str:
+    """A new random secret that scanners can find: prefix, 36 random characters, 6 of checksum over both."""
+    body = "".join(secrets.choice(_ALPHABET) for _ in range(_BODY))
+    return f"{prefix}_{body}{_checksum(prefix, body)}"
+
+
+def is_secret(text: str, prefix: str) -> bool:
+    """Whether the text has the form of such a secret, checksum and all; says nothing of whether it is valid."""
+    found = _SECRET.fullmatch(text)
+    return found is not None and found[1] == prefix and found[3] == _checksum(prefix, found[2])
+
+
+def fingerprint(secret: str) -> str:
+    """What is stored of a random secret: its sha256 in hex. (Random enough that a slow hash adds nothing.)"""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def hint(secret: str) -> str:
+    """The first characters of a secret, to tell one from another in a list."""
+    return secret[:8]
+
+
+def _checksum(prefix: str, body: str) -> str:
+    number, digits = zlib.crc32(f"{prefix}_{body}".encode()), ""
+    for _ in range(_CHECK):
+        number, digit = divmod(number, len(_ALPHABET))
+        digits = _ALPHABET[digit] + digits
+    return digits
+
+
+def _make(path: Path) -> None:
+    """Writes a new key beside the path and links it there, so that whoever comes second finds a whole file."""
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(descriptor, secrets.token_urlsafe(48).encode() + b"\n")
+        os.fsync(descriptor)
+        with suppress(FileExistsError):  # another process was first; its key counts
+            os.link(draft, path)
+    finally:
+        os.close(descriptor)
+        os.unlink(draft)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
