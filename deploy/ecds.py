@@ -9,26 +9,18 @@ under a version of its own.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from storage.nodes import SlotRow
+
 EMPTY = "empty"  # the content, and the version, of a slot that lets everything pass
 ATTEMPTS = 2  # after so many answers that changed nothing, content that never ran counts as refused
 KEPT_REFUSALS = 32
 
 
 @dataclass(frozen=True)
-class SlotRecord:
-    """What is stored of one slot of one node. Versions are `content.aN`, N the attempt; empty: none yet."""
-
-    served: str = ""  # the version last served
-    delivered: bool = False  # that answer left in full
-    running: str = ""  # the version last named by the node
-    refused: tuple[str, ...] = ()  # contents, not versions; the newest last
-
-
-@dataclass(frozen=True)
 class Decision:
     """What to answer and what to store before that. `serve` is a version; None: answer that nothing changed."""
 
-    record: SlotRecord
+    record: SlotRow
     serve: str | None = None
     accepted: str | None = None  # content that the node was seen to take just now
     refused: str | None = None  # content that the node was seen to refuse just now
@@ -60,7 +52,7 @@ def attempt_of(version: str) -> int:
     return int(attempt) if _is_number(attempt) else 1
 
 
-def salted(record: SlotRecord, version: str) -> bool:
+def salted(record: SlotRow, version: str) -> bool:
     """Whether the bytes of this version must differ from how its content looks by itself.
 
     So for a second attempt, and for content that this node refused under another revision.
@@ -69,7 +61,7 @@ def salted(record: SlotRecord, version: str) -> bool:
     return attempt_of(version) > 1 or any(old.rpartition(".")[2] == fingerprint for old in record.refused)
 
 
-def decide(record: SlotRecord, wanted: Sequence[str], echoed: str, *, hold: bool = False) -> Decision:
+def decide(record: SlotRow, wanted: Sequence[str], echoed: str, *, hold: bool = False) -> Decision:
     """One poll. `wanted` are contents in order of preference, `echoed` is what the node says it runs ("": nothing).
 
     With `hold` a slot that runs anything keeps it for now.
@@ -85,12 +77,12 @@ def decide(record: SlotRecord, wanted: Sequence[str], echoed: str, *, hold: bool
     return replace(judged, record=served, serve=version)
 
 
-def _judge(record: SlotRecord, echoed: str) -> Decision:
+def _judge(record: SlotRow, echoed: str) -> Decision:
     """What the echo says about the answer before it."""
     served, named = content_of(record.served), content_of(echoed)
     refused = tuple(one for one in record.refused if one != named)  # what it names it took, whatever was thought before
     news = named if echoed and (named in record.refused or content_of(record.running) != named) else None
-    after = SlotRecord(record.served, record.delivered, echoed or record.running, refused)
+    after = SlotRow(record.served, record.delivered, echoed or record.running, refused)
     if echoed and named == served:
         return Decision(replace(after, served=echoed), accepted=news)
     if not _refused(record, echoed):
@@ -99,7 +91,7 @@ def _judge(record: SlotRecord, echoed: str) -> Decision:
     return Decision(replace(after, served=after.running, refused=kept), accepted=news, refused=served)
 
 
-def _refused(record: SlotRecord, echoed: str) -> bool:
+def _refused(record: SlotRow, echoed: str) -> bool:
     """Whether the last answer, which the node does not name, was refused rather than lost.
 
     A node that names nothing has refused it or has just been started; content that it ran before is given it again.
@@ -110,7 +102,7 @@ def _refused(record: SlotRecord, echoed: str) -> bool:
     return attempt_of(record.served) >= ATTEMPTS or bool(record.delivered and echoed)
 
 
-def _version(record: SlotRecord, content: str) -> str:
+def _version(record: SlotRow, content: str) -> str:
     if content == EMPTY:
         return EMPTY
     before = [attempt_of(one) for one in (record.served, record.running) if content_of(one) == content]

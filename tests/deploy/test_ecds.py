@@ -2,7 +2,8 @@
 
 import pytest
 
-from deploy.ecds import EMPTY, SlotRecord, attempt_of, content_key, content_of, decide, deployment_of, salted
+from deploy.ecds import EMPTY, attempt_of, content_key, content_of, decide, deployment_of, salted
+from storage.nodes import SlotRow
 
 A = content_key(1, 1, "aaaa")
 B = content_key(1, 2, "bbbb")
@@ -105,7 +106,7 @@ def spelled(short: str) -> str:
 
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
 def test_polls(story: list[Poll]) -> None:
-    record = SlotRecord()
+    record = SlotRow()
     for number, (wanted, echoed, answer, accepted, refused) in enumerate(story):
         decision = decide(record, wanted, spelled(echoed))
         assert (decision.serve or "") == spelled(answer.rstrip("!")), f"poll {number}"
@@ -116,11 +117,11 @@ def test_polls(story: list[Poll]) -> None:
         record = decision.record
         if decision.serve:
             assert record.served == decision.serve and not record.delivered
-            record = SlotRecord(record.served, answer.endswith("!"), record.running, record.refused)
+            record = SlotRow(record.served, answer.endswith("!"), record.running, record.refused)
 
 
 def test_a_restarted_hub_decides_from_the_record_alone() -> None:
-    served = SlotRecord(served=f"{B}.a1", delivered=True, running=f"{A}.a1")
+    served = SlotRow(served=f"{B}.a1", delivered=True, running=f"{A}.a1")
 
     decision = decide(served, [B, A], f"{A}.a1")
 
@@ -130,7 +131,7 @@ def test_a_restarted_hub_decides_from_the_record_alone() -> None:
 
 
 def test_a_held_slot_keeps_what_it_runs_but_is_not_left_with_nothing() -> None:
-    record = SlotRecord(served=f"{A}.a1", delivered=True, running=f"{A}.a1")
+    record = SlotRow(served=f"{A}.a1", delivered=True, running=f"{A}.a1")
 
     assert decide(record, [EMPTY], f"{A}.a1", hold=True).serve is None
     assert decide(record, [EMPTY], "", hold=True).serve == EMPTY
@@ -146,14 +147,14 @@ def test_a_held_slot_keeps_what_it_runs_but_is_not_left_with_nothing() -> None:
     ],
 )
 def test_bytes_change_where_envoy_would_skip_equal_ones(refused: tuple[str, ...], version: str, changed: bool) -> None:
-    assert salted(SlotRecord(refused=refused), version) is changed
+    assert salted(SlotRow(refused=refused), version) is changed
 
 
 def test_only_the_newest_refusals_are_kept() -> None:
-    record = SlotRecord(running="x")
+    record = SlotRow(running="x")
     for number in range(100):
         record = decide(record, [content_key(1, number, f"{number:04}")], "x").record
-        record = SlotRecord(record.served, True, record.running, record.refused)
+        record = SlotRow(record.served, True, record.running, record.refused)
 
     assert len(record.refused) == 32
     assert record.refused[-1] == content_key(1, 98, "0098")
@@ -163,7 +164,7 @@ def test_only_the_newest_refusals_are_kept() -> None:
 def test_foreign_versions_belong_to_nothing(version: str) -> None:
     assert deployment_of(version) is None
     assert attempt_of(version) >= 1
-    assert decide(SlotRecord(), [A], version).serve == f"{A}.a1"
+    assert decide(SlotRow(), [A], version).serve == f"{A}.a1"
 
 
 def test_versions_tell_their_parts() -> None:

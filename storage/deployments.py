@@ -1,0 +1,226 @@
+"""Deployments: which filter runs where, as a list of revisions, and the grants under which proxies fetch modules."""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, text, update
+from sqlalchemy.orm import Session
+from sqlmodel import col, select
+
+from storage.database import Conflict, Database, now
+from storage.events import Actor, record
+from storage.tables import Deployment, Revision, Target
+from storage.targets import TargetRow
+
+KEPT_REVISIONS = 20  # of each deployment, for rollback
+
+
+@dataclass(frozen=True)
+class NewRevision:
+    """What a deployment is to run from now on."""
+
+    repository_id: int
+    reference: str  # as the deployer typed it
+    manifest_digest: str
+    module_sha256: str
+    config: str | None
+    root_id: str
+    failure_policy: str
+    order: int
+    action: str  # deploy | rollback
+
+
+@dataclass(frozen=True)
+class RevisionRow:
+    """A revision with the names of its repository and of who made it."""
+
+    number: int
+    repository_id: int
+    reference: str
+    manifest_digest: str
+    module_sha256: str
+    config: str | None
+    root_id: str
+    failure_policy: str
+    order: int
+    action: str
+    created_at: int
+    repository: str
+    created_by: str | None
+
+
+@dataclass(frozen=True)
+class DeploymentRow:
+    """A deployment with its current revision."""
+
+    id: int
+    target_id: int
+    target: str
+    name: str
+    slot: int
+    grant: str
+    created_at: int
+    current: RevisionRow
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What placing filters needs of a deployment."""
+
+    id: int
+    slot: int
+    order: int
+
+
+# Decides the slots of all deployments of a target, given those there are and the one (by id and order) that is new or
+# moves; it may raise Conflict.
+Arrange = Callable[[Sequence[Placed], int, int], Mapping[int, int]]
+
+_REVISION = (
+    "v.number, v.repository_id, v.reference, v.manifest_digest, v.module_sha256, v.config, v.root_id, v.failure_policy,"
+    ' v."order", v.action, v.created_at, r.name, u.name'
+)
+_JOINED = (
+    "JOIN repositories r ON r.id = v.repository_id"
+    " LEFT JOIN namespaces u ON u.user_id = v.created_by AND u.kind = 'user'"
+)
+_DEPLOYMENTS = (
+    f'SELECT d.id, d.target_id, t.name, d.name, d.slot, d."grant", d.created_at, {_REVISION} FROM deployments d'
+    f" JOIN targets t ON t.id = d.target_id JOIN revisions v ON v.id = d.revision_id {_JOINED}"
+)
+_FIND = text(f"{_DEPLOYMENTS} WHERE d.target_id = :target AND d.name = :name")
+_OF_TARGET = text(f'{_DEPLOYMENTS} WHERE d.target_id = :target ORDER BY v."order", d.name')
+_OF_REPOSITORY = text(f'{_DEPLOYMENTS} WHERE v.repository_id = :repo ORDER BY t.name, v."order", d.name LIMIT 1000')
+_HISTORY = text(
+    f"SELECT {_REVISION} FROM revisions v {_JOINED} WHERE v.deployment_id = :deployment"
+    " ORDER BY v.number DESC LIMIT :limit"
+)
+_PLACED = text(
+    'SELECT d.id, d.slot, v."order" FROM deployments d JOIN revisions v ON v.id = d.revision_id'
+    ' WHERE d.target_id = :target ORDER BY v."order"'
+)
+_USES = text(
+    "SELECT DISTINCT t.name || '/' || d.name FROM revisions v JOIN deployments d ON d.id = v.deployment_id"
+    " JOIN targets t ON t.id = d.target_id WHERE v.repository_id = :repo AND v.manifest_digest = :digest ORDER BY 1"
+)
+_GRANTED = text(
+    'SELECT 1 FROM revisions v JOIN deployments d ON d.id = v.deployment_id WHERE d."grant" = :grant'
+    " AND v.module_sha256 = :sha256 LIMIT 1"
+)
+
+
+def find_deployment(session: Session, target_id: int, name: str) -> DeploymentRow | None:
+    """The deployment of that name on the target."""
+    found = session.execute(_FIND, {"target": target_id, "name": name}).first()
+    return _row(found) if found else None
+
+
+def target_deployments(session: Session, target_id: int) -> list[DeploymentRow]:
+    """A target's deployments in the order in which requests pass their filters."""
+    return [_row(found) for found in session.execute(_OF_TARGET, {"target": target_id})]
+
+
+def repository_deployments(session: Session, repository_id: int) -> list[DeploymentRow]:
+    """The deployments whose current revision comes from the repository, at most 1,000."""
+    return [_row(found) for found in session.execute(_OF_REPOSITORY, {"repo": repository_id})]
+
+
+def revisions(session: Session, deployment_id: int, *, limit: int = KEPT_REVISIONS) -> list[RevisionRow]:
+    """A deployment's revisions that are kept, newest first."""
+    return [RevisionRow(*row) for row in session.execute(_HISTORY, {"deployment": deployment_id, "limit": limit})]
+
+
+def deployments_using(session: Session, repository_id: int, digest: str) -> list[str]:
+    """Names, as `target/deployment`, of what runs the manifest or may be rolled back to it."""
+    return [row[0] for row in session.execute(_USES, {"repo": repository_id, "digest": digest})]
+
+
+def is_granted(session: Session, grant: str, module_sha256: str) -> bool:
+    """Whether a proxy that names this grant may fetch the module."""
+    return session.execute(_GRANTED, {"grant": grant, "sha256": module_sha256}).first() is not None
+
+
+def save_deployment(
+    database: Database, actor: Actor, target: TargetRow, name: str, revision: NewRevision, *, arrange: Arrange
+) -> DeploymentRow:
+    """Makes a deployment, or gives it a new revision. Raises Conflict if the target is gone, or as `arrange` does."""
+    with database.write() as session:
+        if session.get(Target, target.id) is None:
+            raise Conflict(f"the target {target.name} was removed meanwhile")
+        deployment = session.execute(
+            select(Deployment).where(col(Deployment.target_id) == target.id, col(Deployment.name) == name)
+        ).scalar_one_or_none()
+        if deployment is None:
+            deployment = Deployment(target_id=target.id, name=name, grant=secrets.token_urlsafe(24), created_at=now())
+            session.add(deployment)
+            session.flush()
+        _arrange(session, target.id, deployment.id, revision.order, arrange)
+        number = _add_revision(session, actor, deployment, revision)
+        detail = {"revision": number, "manifest": revision.manifest_digest, "order": revision.order}
+        record(
+            session,
+            actor,
+            f"deployment.{revision.action}",
+            f"{target.name}/{name}",
+            repository_id=revision.repository_id,
+            detail=detail,
+        )
+        session.flush()
+        made = find_deployment(session, target.id, name)
+        assert made is not None
+        return made
+
+
+def undeploy(database: Database, actor: Actor, target: TargetRow, name: str) -> bool:
+    """Removes a deployment with its revisions, which ends its grant. Returns whether it was there."""
+    with database.write() as session:
+        deployment = find_deployment(session, target.id, name)
+        if deployment is None:
+            return False
+        session.execute(delete(Deployment).where(col(Deployment.id) == deployment.id))
+        record(
+            session,
+            actor,
+            "deployment.undeploy",
+            f"{target.name}/{name}",
+            repository_id=deployment.current.repository_id,
+            detail={"revision": deployment.current.number, "manifest": deployment.current.manifest_digest},
+        )
+        return True
+
+
+def _arrange(session: Session, target_id: int, deployment_id: int, order: int, arrange: Arrange) -> None:
+    placed = [Placed(*row) for row in session.execute(_PLACED, {"target": target_id})]
+    before = {one.id: one.slot for one in placed}
+    for moved, slot in arrange(placed, deployment_id, order).items():
+        if before.get(moved) != slot:
+            session.execute(update(Deployment).where(col(Deployment.id) == moved).values(slot=slot))
+
+
+def _add_revision(session: Session, actor: Actor, deployment: Deployment, revision: NewRevision) -> int:
+    """Writes the next revision, makes it the current one and forgets those that are too old."""
+    last = revisions(session, deployment.id, limit=1)
+    number = last[0].number + 1 if last else 1
+    row = Revision(
+        deployment_id=deployment.id,
+        number=number,
+        created_by=actor.id if actor.kind == "user" else None,
+        created_at=now(),
+        **vars(revision),
+    )
+    session.add(row)
+    session.flush()
+    session.execute(update(Deployment).where(col(Deployment.id) == deployment.id).values(revision_id=row.id))
+    session.execute(
+        delete(Revision).where(
+            col(Revision.deployment_id) == deployment.id, col(Revision.number) <= number - KEPT_REVISIONS
+        )
+    )
+    return number
+
+
+def _row(found: Sequence[Any]) -> DeploymentRow:
+    id_, target_id, target, name, slot, grant, created_at, *revision = found
+    return DeploymentRow(id_, target_id, target, name, slot, grant, created_at, RevisionRow(*revision))

@@ -1,0 +1,122 @@
+"""Nodes: the proxies of a target, and what each was served, runs and refused in each slot."""
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import delete, text, update
+from sqlalchemy.orm import Session
+from sqlmodel import col, select
+
+from storage.database import Database, now
+from storage.events import Actor, record
+from storage.tables import Node, NodeSlot, Target
+
+_COUNT = text("SELECT count(*) FROM nodes WHERE target_id = :target")
+
+
+@dataclass(frozen=True)
+class SlotRow:
+    """What is known of one slot of one node. Versions are texts of the deploy door; empty: none yet."""
+
+    served: str = ""  # the version last served
+    delivered: bool = False  # that answer left in full
+    running: str = ""  # the version last named by the node
+    refused: tuple[str, ...] = ()  # contents, not versions; the newest last
+
+
+@dataclass(frozen=True)
+class NodeRow:
+    """A proxy, when it last asked (coarsely), and its slots by number."""
+
+    id: int
+    name: str
+    version: str
+    seen_at: int
+    slots: dict[int, SlotRow] = field(default_factory=dict)
+
+
+def find_node(session: Session, target_id: int, name: str) -> NodeRow | None:
+    """The node of that name with its slots."""
+    node = session.execute(
+        select(Node).where(col(Node.target_id) == target_id, col(Node.name) == name)
+    ).scalar_one_or_none()
+    if node is None:
+        return None
+    slots = session.execute(select(NodeSlot).where(col(NodeSlot.node_id) == node.id)).scalars()
+    return NodeRow(node.id, node.name, node.version, node.seen_at, {row.slot: _slot(row) for row in slots})
+
+
+def nodes(session: Session, target_id: int) -> list[NodeRow]:
+    """All nodes of a target with their slots, by name."""
+    found = session.execute(select(Node).where(col(Node.target_id) == target_id).order_by(col(Node.name))).scalars()
+    rows = {node.id: NodeRow(node.id, node.name, node.version, node.seen_at, {}) for node in found}
+    joined = select(NodeSlot).join(Node, col(Node.id) == col(NodeSlot.node_id)).where(col(Node.target_id) == target_id)
+    for slot in session.execute(joined).scalars():
+        if slot.node_id in rows:
+            rows[slot.node_id].slots[slot.slot] = _slot(slot)
+    return list(rows.values())
+
+
+def add_node(
+    database: Database, target_id: int, name: str, version: str, *, limit: int, forget_before: int
+) -> NodeRow | None:
+    """Notes a node that asks for the first time; the one there is if two requests come at once.
+
+    Forgets nodes of the target not seen since `forget_before`. None if there are `limit` nodes nevertheless, or if the
+    target is gone. Bookkeeping, not a command: no event.
+    """
+    with database.write() as session:
+        if session.get(Target, target_id) is None:
+            return None
+        there = find_node(session, target_id, name)
+        if there is not None:
+            return there
+        session.execute(delete(Node).where(col(Node.target_id) == target_id, col(Node.seen_at) < forget_before))
+        if session.execute(_COUNT, {"target": target_id}).scalar_one() >= limit:
+            return None
+        node = Node(target_id=target_id, name=name, version=version, seen_at=now())
+        session.add(node)
+        session.flush()
+        return NodeRow(node.id, node.name, node.version, node.seen_at)
+
+
+def touch_node(database: Database, node_id: int, version: str) -> None:
+    """Notes that a node was seen just now. Bookkeeping: no event."""
+    with database.write() as session:
+        session.execute(update(Node).where(col(Node.id) == node_id).values(seen_at=now(), version=version))
+
+
+def save_slot(
+    database: Database, node_id: int, slot: int, before: SlotRow, after: SlotRow, *, refusal: tuple[Actor, str] | None
+) -> bool:
+    """Replaces what is known of a slot, unless somebody else did meanwhile or the node is gone: then False.
+
+    `refusal` is the node as an actor and the name of the deployment that it was just seen to refuse: that is an event.
+    """
+    with database.write() as session:
+        if session.get(Node, node_id) is None:
+            return False
+        row = session.get(NodeSlot, (node_id, slot))
+        if (_slot(row) if row else SlotRow()) != before:
+            return False
+        row = row or NodeSlot(node_id=node_id, slot=slot)
+        row.served, row.delivered, row.running = after.served, after.delivered, after.running
+        row.refused, row.updated_at = list(after.refused) or None, now()
+        session.add(row)
+        if refusal is not None:
+            actor, deployment = refusal
+            record(session, actor, "deployment.refused", deployment, detail={"slot": slot})
+        return True
+
+
+def mark_delivered(database: Database, node_id: int, slot: int, served: str) -> None:
+    """Notes that the answer with this version left in full."""
+    with database.write() as session:
+        session.execute(
+            update(NodeSlot)
+            .where(col(NodeSlot.node_id) == node_id, col(NodeSlot.slot) == slot, col(NodeSlot.served) == served)
+            .values(delivered=True)
+        )
+
+
+def _slot(row: NodeSlot) -> SlotRow:
+    return SlotRow(row.served, row.delivered, row.running, tuple(row.refused or ()))

@@ -1,0 +1,131 @@
+"""Targets: places that filters can be deployed to, and the keys by which their proxies know themselves."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import JSON, bindparam, delete, text
+from sqlalchemy.orm import Session
+from sqlmodel import col, select
+
+from storage.database import Conflict, Database, now
+from storage.events import Actor, record
+from storage.repositories import Viewer
+from storage.tables import Deployment, Target, TargetKey
+
+KEYS_AT_ONCE = 2  # the one in use and, during a rotation, the next
+
+
+@dataclass(frozen=True)
+class TargetRow:
+    """A target and who owns its namespace."""
+
+    id: int
+    name: str
+    kind: str
+    settings: dict[str, Any]
+    created_at: int
+    namespace: str
+    owner_user_id: int | None
+    owner_team_id: int | None
+
+
+@dataclass(frozen=True)
+class TargetKeyRow:
+    """A target's key as its owner sees it; the secret itself is nowhere."""
+
+    id: int
+    hint: str
+    created_at: int
+
+
+_ROWS = (
+    "SELECT t.id, t.name, t.kind, t.settings, t.created_at, n.name, n.user_id, n.team_id"
+    " FROM targets t JOIN namespaces n ON n.id = t.namespace_id"
+)
+_MAY_SEE = "(:sees_all OR (:viewer IS NOT NULL AND (n.user_id = :viewer OR n.team_id IN :teams)))"
+_FIND = text(f"{_ROWS} WHERE t.name = :name").columns(settings=JSON())
+_BY_KEY = text(f"{_ROWS} JOIN target_keys k ON k.target_id = t.id WHERE k.secret_sha256 = :secret").columns(
+    settings=JSON()
+)
+_LIST = (
+    text(f"{_ROWS} WHERE t.name > :after AND {_MAY_SEE} ORDER BY t.name LIMIT :limit")
+    .bindparams(bindparam("teams", expanding=True))
+    .columns(settings=JSON())
+)
+
+
+def find_target(session: Session, name: str) -> TargetRow | None:
+    """The target of that name."""
+    found = session.execute(_FIND, {"name": name}).first()
+    return TargetRow(*found) if found else None
+
+
+def find_target_by_key(session: Session, secret_sha256: str) -> TargetRow | None:
+    """The target that a key belongs to."""
+    found = session.execute(_BY_KEY, {"secret": secret_sha256}).first()
+    return TargetRow(*found) if found else None
+
+
+def targets(session: Session, viewer: Viewer, *, after: str = "", limit: int = 1000) -> list[TargetRow]:
+    """The targets whose namespace the viewer belongs to, by name, after `after`."""
+    asked = {"after": after, "limit": limit, **viewer.parameters()}
+    return [TargetRow(*row) for row in session.execute(_LIST, asked)]
+
+
+def create_target(
+    database: Database, actor: Actor, name: str, *, kind: str, namespace_id: int, settings: dict[str, Any]
+) -> TargetRow:
+    """Makes a target. Raises Conflict if the name is taken."""
+    with database.write() as session:
+        if find_target(session, name) is not None:
+            raise Conflict(f"there is a target named {name!r} already; choose another name")
+        session.add(Target(name=name, kind=kind, namespace_id=namespace_id, settings=settings, created_at=now()))
+        session.flush()
+        record(session, actor, "target.create", name, detail={"kind": kind, "settings": settings})
+        made = find_target(session, name)
+        assert made is not None
+        return made
+
+
+def delete_target(database: Database, actor: Actor, target: TargetRow) -> None:
+    """Removes a target with its keys and nodes. Raises Conflict while something is deployed on it."""
+    with database.write() as session:
+        query = select(Deployment.name).where(col(Deployment.target_id) == target.id).order_by(col(Deployment.name))
+        live = [row[0] for row in session.execute(query)]
+        if live:
+            raise Conflict(f"{', '.join(live[:5])} is deployed on target {target.name}; undeploy it first")
+        session.execute(delete(Target).where(col(Target.id) == target.id))
+        record(session, actor, "target.delete", target.name)
+
+
+def target_keys(session: Session, target_id: int) -> list[TargetKeyRow]:
+    """A target's keys, oldest first."""
+    query = select(TargetKey).where(col(TargetKey.target_id) == target_id).order_by(col(TargetKey.id))
+    return [TargetKeyRow(row.id, row.hint, row.created_at) for row in session.execute(query).scalars()]
+
+
+def create_target_key(
+    database: Database, actor: Actor, target: TargetRow, *, hint: str, secret_sha256: str
+) -> TargetKeyRow:
+    """Keeps a new key beside the one in use. Raises Conflict if there are two already, or if the target is gone."""
+    with database.write() as session:
+        if session.get(Target, target.id) is None:
+            raise Conflict(f"the target {target.name} was removed meanwhile")
+        if len(target_keys(session, target.id)) >= KEYS_AT_ONCE:
+            raise Conflict(f"target {target.name} has two keys already; delete the one that is no longer in use")
+        key = TargetKey(target_id=target.id, hint=hint, secret_sha256=secret_sha256, created_at=now())
+        session.add(key)
+        session.flush()
+        record(session, actor, "target-key.create", target.name, detail={"hint": hint})
+        return TargetKeyRow(key.id, key.hint, key.created_at)
+
+
+def delete_target_key(database: Database, actor: Actor, target: TargetRow, key_id: int) -> bool:
+    """Ends a key at once. Returns whether the target had it."""
+    with database.write() as session:
+        key = session.get(TargetKey, key_id)
+        if key is None or key.target_id != target.id:
+            return False
+        session.delete(key)
+        record(session, actor, "target-key.delete", target.name, detail={"hint": key.hint})
+        return True
