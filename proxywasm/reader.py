@@ -14,7 +14,7 @@ from proxywasm.facts import ExportFact, ImportFact, ModuleFacts
 from proxywasm.hooks import find_hooks
 from proxywasm.host import ABI_VERSIONS, ENV, WASI, WASI_OLD, host_functions
 from proxywasm.module import Module, parse_module
-from proxywasm.problems import FOREIGN_IMPORT, REFUSED, UNSAFE, Problem
+from proxywasm.problems import CRASHES, FOREIGN_IMPORT, REFUSED, UNSAFE, Problem
 from proxywasm.releases import find_releases, oldest_envoy
 from proxywasm.sdk import find_sdk
 from proxywasm.sections import read_kind
@@ -54,7 +54,17 @@ def with_bodies(facts: ModuleFacts, fault: str | None) -> ModuleFacts:
     if fault is None:
         return replace(facts, bodies="valid")
     problem = Problem("bodies", REFUSED, "module", f"The module is not valid WebAssembly for Envoy: {fault}.")
-    return replace(facts, bodies="invalid", problems=(problem, *facts.problems), releases=())
+    # The engine stops at a body before Envoy can meet anything that would end its process.
+    harmless = tuple(known for known in facts.problems if known.effect != CRASHES)
+    return replace(facts, bodies="invalid", problems=(*harmless, problem), releases=())
+
+
+def with_start(facts: ModuleFacts, problem: Problem | None) -> ModuleFacts:
+    """The facts after the module's start was tried; `problem` is what came of it, if anything."""
+    if problem is None:
+        return facts
+    releases = facts.releases if problem.effect == UNSAFE else ()
+    return replace(facts, problems=(*facts.problems, problem), releases=releases)
 
 
 COMPONENT = Problem(
@@ -91,7 +101,7 @@ def _gather(module: Module) -> ModuleFacts:
         start_function=module.start,
         hooks=tuple(find_hooks(frozenset(exported))),
         capabilities=tuple(find_capabilities(functions)),
-        wasi=tuple(name for space, name in functions if space in (WASI, WASI_OLD)),
+        wasi=tuple(dict.fromkeys(name for space, name in functions if space in (WASI, WASI_OLD))),
         sdk=sdk,
         producers=tuple(makers),
         features=tuple(read_features(features)) if features is not None else (),

@@ -12,6 +12,7 @@ from proxywasm.sections import CODE
 
 # Paths of source files that panics mention: they survive stripping, and carry the SDK's version.
 RUST_SDK = re.compile(rb"proxy-wasm-(\d+\.\d+\.\d+[0-9A-Za-z.+-]{0,20})[/\\]src")
+RUST_LIBRARY = (b"library/core/src/", b"library/alloc/src/", b"library/std/src/")
 # Names of files of the AssemblyScript runtime, which keeps its strings as UTF-16.
 ASSEMBLYSCRIPT_RUNTIME = "~lib/rt/".encode("utf-16-le")
 ASSEMBLYSCRIPT_STRINGS = "~lib/".encode("utf-16-le")
@@ -35,7 +36,7 @@ UNKNOWN = Sdk("unknown", None, ())
 
 def find_sdk(module: Module, producers: list[Producer]) -> Sdk:
     """The first guess whose mark is there, from the surest to the vaguest."""
-    for guess in (_rust, _tinygo_or_go, _assemblyscript, _zig, _cpp, _handmade):
+    for guess in (_rust, _tinygo_or_go, _assemblyscript, _zig, _cpp, _llvm, _handmade):
         sdk = guess(module, producers)
         if sdk is not None:
             return sdk
@@ -47,6 +48,8 @@ def _rust(module: Module, producers: list[Producer]) -> Sdk | None:
     path = RUST_SDK.search(module.data)
     if path:
         marks.append("source paths of the proxy-wasm crate")
+    elif any(library in module.data for library in RUST_LIBRARY):
+        marks.append("source paths of Rust's library")
     if not marks:
         return None
     return Sdk("Rust", path.group(1).decode() if path else None, tuple(marks))
@@ -90,6 +93,15 @@ def _cpp(module: Module, producers: list[Producer]) -> Sdk | None:
     if clang is not None:
         marks.append(f"processed by {clang.name}")
     return Sdk("C or C++", clang.version if clang else None, tuple(marks)) if marks else None
+
+
+def _llvm(module: Module, producers: list[Producer]) -> Sdk | None:
+    """LLVM's linker makes the table of functions exactly as long as it is, and its first global the stack pointer."""
+    tables = [table.limits for table in module.tables if table.element == "funcref"]
+    fixed = bool(tables) and tables[0].minimum == tables[0].maximum
+    if not fixed or module.globals[:1] != ["i32"] or module.placed_data[:1] == []:
+        return None
+    return Sdk("C, C++ or Zig", None, ("laid out as LLVM's linker does",))
 
 
 def _handmade(module: Module, producers: list[Producer]) -> Sdk | None:

@@ -20,6 +20,9 @@ from proxywasm.signatures import Signature
 
 MAX_PROBLEMS = 100
 
+# Envoy looks at these before its engine sees the module, so that nothing worse can come of it.
+EARLY = ("name-section", "abi-version")
+
 # Values that the engine's C interface can describe. It ends the process when it meets another one.
 PORTABLE = frozenset(("i32", "i64", "f32", "f64", "funcref", "externref", "(ref func)", "(ref extern)"))
 
@@ -37,8 +40,10 @@ def find_problems(module: Module) -> tuple[Problem, ...]:
     """Everything that keeps Envoy from loading the module, or that ends Envoy; at most MAX_PROBLEMS."""
     problems: list[Problem] = []
     abi = find_abi(module)
-    for rule in (_check_names, _check_abi, _check_stores, _check_segments, _check_boundary, _check_memory):
+    for rule in (_check_names, _check_abi, _check_stores, _check_segments, _check_memory):
         problems.extend(rule(module))
+    if not any(problem.rule in EARLY for problem in problems):
+        problems.extend(_check_boundary(module))
     problems.extend(check_imports(module.imports, abi))
     problems.extend(_check_exports(module, abi))
     return tuple(problems[:MAX_PROBLEMS])
