@@ -1,0 +1,147 @@
+"""The gate: turns what a request shows (password, personal token, refresh token) into an identity, for every door."""
+
+import base64
+import binascii
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import anyio.to_thread
+
+from auth.challenge import Origins
+from auth.identity import ANONYMOUS, Identity, identity_of
+from auth.passwords import LONGEST, Passwords
+from auth.secrets import PERSONAL, REFRESH, SecretKey, fingerprint, is_secret
+from auth.throttle import SignInThrottle
+from storage.database import Database, StorageError, now
+from storage.namespaces import name_problem
+from storage.tokens import FoundToken, find_access_token, find_refresh_token, touch_access_token
+from storage.users import LoginRow, identity_row, login_row
+
+USED_EVERY = 60_000  # milliseconds between two notes that a personal token was used
+
+
+class SignInRefused(Exception):
+    """The credentials are not good, or (with `retry_after` seconds) too many were tried; the text is fit for a user."""
+
+    def __init__(self, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Who somebody has shown to be, and by what."""
+
+    identity: Identity
+    token: FoundToken | None = None  # the personal or refresh token that was shown, if one was
+    refresh: bool = False  # whether that was a refresh token
+
+
+class Gate:
+    """What doors need to know who comes. One for each process, so that throttling counts over all doors."""
+
+    def __init__(self, database: Database, secret_key: SecretKey, origins: Origins) -> None:
+        self.database = database
+        self.secret_key = secret_key
+        self.origins = origins
+        self._passwords = Passwords()
+        self._throttle = SignInThrottle()
+
+    async def authorize(self, header: str | None, address: str, *, refresh: bool = False) -> Proof:
+        """Who an Authorization header stands for: nobody without one, or with empty Basic credentials.
+
+        Basic takes a password, or a personal token under any user name; Bearer a personal token. With `refresh`,
+        refresh tokens are good as well. Raises SignInRefused.
+        """
+        scheme, _, value = (header or "").strip().partition(" ")
+        if scheme.lower() == "basic":
+            name, password = _basic(value)
+            return await self.sign_in(name, password, address, refresh=refresh)
+        if scheme.lower() == "bearer":
+            return await self._by_secret(value.strip(), address, refresh=refresh)
+        if scheme:
+            raise SignInRefused(
+                "this kind of Authorization is not understood; use Basic, or a personal token as Bearer"
+            )
+        return Proof(replace(ANONYMOUS, address=address))
+
+    async def sign_in(self, name: str, password: str, address: str, *, refresh: bool = False) -> Proof:
+        """Who a user name with a password or a token stands for. Raises SignInRefused."""
+        if not name and not password:
+            return Proof(replace(ANONYMOUS, address=address))
+        if is_secret(password, PERSONAL) or is_secret(password, REFRESH):
+            return await self._by_secret(password, address, refresh=refresh)
+        return await self.by_password(name, password, address)
+
+    async def by_password(self, name: str, password: str, address: str) -> Proof:
+        """Who a user name with a password stands for, throttled. Raises SignInRefused."""
+        if name_problem(name) is not None or not password or len(password) > LONGEST:
+            raise SignInRefused("wrong user name or password")
+        row = await anyio.to_thread.run_sync(self._login_row, name)
+        if not self._passwords.remembers(row, password):
+            await self._check(name, row, password, address)
+        identity = await anyio.to_thread.run_sync(self._identity, row, address)
+        if identity is None:
+            raise SignInRefused("wrong user name or password")
+        return Proof(identity)
+
+    async def _check(self, name: str, row: LoginRow | None, password: str, address: str) -> None:
+        """Checks a password when its turn has come; others that came with the same one at once are let through too."""
+        self._refuse_if_throttled(name, address)
+        if self._passwords.crowded:
+            raise SignInRefused("too many people sign in at this moment; try again in a moment", 2)
+        async with self._passwords.turns:
+            if self._passwords.remembers(row, password):
+                return
+            self._refuse_if_throttled(name, address)
+            self._throttle.take(name, address)
+            if not await self._passwords.check(row, password):
+                raise SignInRefused("wrong user name or password")
+            self._throttle.succeeded(name, address)
+
+    def _refuse_if_throttled(self, name: str, address: str) -> None:
+        seconds = self._throttle.wait(name, address)
+        if seconds:
+            raise SignInRefused(f"too many wrong passwords; try again in {seconds} s", seconds)
+
+    async def _by_secret(self, secret: str, address: str, *, refresh: bool) -> Proof:
+        proof = await anyio.to_thread.run_sync(self._find, secret, address, refresh)
+        if proof is None:
+            raise SignInRefused("the token is unknown, expired or deleted; make a new one")
+        return proof
+
+    def _find(self, secret: str, address: str, refresh: bool) -> Proof | None:
+        is_refresh = refresh and is_secret(secret, REFRESH)
+        if not is_refresh and not is_secret(secret, PERSONAL):
+            return None
+        with self.database.read() as session:
+            find = find_refresh_token if is_refresh else find_access_token
+            found = find(session, fingerprint(secret))
+            row = identity_row(session, found.user_id) if found is not None else None
+        if found is None or row is None:
+            return None
+        if not is_refresh and found.access_token_id is not None and (found.used_at or 0) < now() - USED_EVERY:
+            with suppress(StorageError):  # a full disk must not keep anybody from signing in
+                touch_access_token(self.database, found.access_token_id)
+        return Proof(identity_of(row, address), found, is_refresh)
+
+    def _login_row(self, name: str) -> LoginRow | None:
+        with self.database.read() as session:
+            return login_row(session, name)
+
+    def _identity(self, row: LoginRow | None, address: str) -> Identity | None:
+        """The user whose password was right, unless something about them changed in the meantime."""
+        if row is None:
+            return None
+        with self.database.read() as session:
+            found = identity_row(session, row.user_id)
+        return identity_of(found, address) if found is not None and found.generation == row.generation else None
+
+
+def _basic(value: str) -> tuple[str, str]:
+    try:
+        text = base64.b64decode(value.strip(), validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise SignInRefused("the Authorization header is not valid Basic authentication") from None
+    name, _, password = text.partition(":")
+    return name, password
