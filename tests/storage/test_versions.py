@@ -30,7 +30,8 @@ ORDER = (
 
 
 def test_rank_sorts_as_semantic_versions() -> None:
-    assert sorted(reversed(ORDER), key=rank) == list(ORDER)
+    ranks = [rank(tag) for tag in ORDER]
+    assert ranks == sorted(set(ranks))
 
 
 @pytest.mark.parametrize("tag", ["main", "1.2", "1", "v1", "01.2.3", "1.2.3.4", "1.2.3-", "1.2.3_1", "1.0.0-€"])

@@ -1,0 +1,240 @@
+"""The catalog: repositories as people find them, their versions, and what each version's module says.
+
+Lists go page by page along an index, so that a page costs the same however much lies before and behind it.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BindParameter, Row, TextClause, bindparam, text
+from sqlalchemy.orm import Session
+
+from storage.repositories import VISIBLE, Viewer
+from storage.versions import rank
+
+COUNTED = 1000  # versions are counted up to here
+
+
+@dataclass(frozen=True)
+class ModuleView:
+    """What is known about the module in a manifest. `facts` is the JSON of proxywasm's ModuleFacts."""
+
+    state: str  # pending | module | no-module | failed
+    format: str | None = None
+    sha256: str | None = None
+    size: int | None = None  # of the module, bytes
+    reason: str | None = None  # why it failed
+    facts: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Version:
+    """A manifest as people see it: under a tag, or by its digest alone (`tag` is None)."""
+
+    manifest_id: int
+    tag: str | None
+    digest: str
+    media_type: str
+    size: int  # of everything that a pull fetches, bytes
+    pushed_at: int
+    pushed_by: str | None
+    annotations: dict[str, Any]
+    reading: ModuleView
+
+    @property
+    def cursor(self) -> str:
+        """Where a list of versions goes on after this one."""
+        return f"{self.pushed_at}.{self.tag}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A repository in a list, with its newest version."""
+
+    id: int
+    name: str
+    visibility: str
+    description: str
+    created_at: int
+    pushed_at: int | None
+    newest: Version | None
+
+
+_ENTRY = "r.id, r.name, r.visibility, r.description, r.created_at, r.pushed_at"
+_TEAMS: BindParameter[int] = bindparam("teams", expanding=True)
+
+
+def _branch(condition: str) -> str:
+    return (
+        f"SELECT * FROM (SELECT {_ENTRY} FROM repositories r"
+        f" WHERE {condition} AND r.name > :last ORDER BY r.name LIMIT :limit)"
+    )
+
+
+# One branch for each reason to see a repository, each along its own index. Together they say what VISIBLE says, but
+# cost what they find: one condition with OR would walk over all that the viewer may not see.
+_OWNED = "r.namespace_id IN (SELECT id FROM namespaces WHERE user_id = :viewer OR team_id IN :teams)"
+_BRANCHES = {
+    "all": (_branch("1 = 1"),),
+    "anonymous": (_branch("r.visibility = 'public'"),),
+    "signed-in": (_branch("r.visibility = 'public'"), _branch("r.visibility = 'internal'"), _branch(_OWNED)),
+}
+_WORD = "r.id IN (SELECT repository_id FROM search_words WHERE word >= :word{0} AND word < :end{0})"
+_VERSION = """SELECT {tag} AS tag, {time} AS pushed_at, m.id, m.digest, m.media_type, m.annotations,
+    LENGTH(m.content) + COALESCE((SELECT SUM(l.size) FROM links l WHERE l.manifest_id = m.id AND l.kind = 'blob'), 0)
+        AS size,
+    EXISTS (SELECT 1 FROM links l WHERE l.manifest_id = m.id AND l.kind = 'manifest') AS lists,
+    i.state, i.format, i.module_sha256, i.reason, x.size AS module_size, x.facts, n.name AS pushed_by
+    FROM {source} LEFT JOIN inspections i ON i.manifest_id = m.id
+    LEFT JOIN modules x ON x.sha256 = i.module_sha256
+    LEFT JOIN namespaces n ON n.user_id = {by} AND n.kind = 'user' WHERE {where}"""
+_TAGGED = {
+    "tag": "t.name",
+    "time": "t.updated_at",
+    "by": "t.updated_by",
+    "source": "tags t JOIN manifests m ON m.id = t.manifest_id",
+}
+_BARE = {"tag": "NULL", "time": "m.created_at", "by": "m.pushed_by", "source": "manifests m"}
+_BY_TAG = text(_VERSION.format(where="t.repository_id = :repo AND t.name = :reference", **_TAGGED))
+_BY_DIGEST = text(_VERSION.format(where="m.repository_id = :repo AND m.digest = :reference", **_BARE))
+_NEWEST_FIRST = " ORDER BY t.rank DESC, t.updated_at DESC, t.name DESC LIMIT :limit"
+_FIRST = text(_VERSION.format(where="t.repository_id = :repo AND t.rank > ''", **_TAGGED) + _NEWEST_FIRST)
+_AFTER = text(
+    _VERSION.format(
+        where="t.repository_id = :repo AND t.rank > '' AND (t.rank, t.updated_at, t.name) < (:rank, :at, :name)",
+        **_TAGGED,
+    )
+    + _NEWEST_FIRST
+)
+# What was pushed by digest alone: no tag points to it, no index lists it, and it says nothing about another manifest.
+_UNTAGGED = text(
+    _VERSION.format(
+        where="m.repository_id = :repo AND m.subject IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM tags t WHERE t.manifest_id = m.id)"
+        " AND NOT EXISTS (SELECT 1 FROM links l JOIN manifests p ON p.id = l.manifest_id WHERE l.digest = m.digest"
+        " AND l.kind = 'manifest' AND p.repository_id = m.repository_id)",
+        **_BARE,
+    )
+    + " ORDER BY m.id DESC LIMIT :limit"
+)
+_CHILDREN = text(
+    _VERSION.format(
+        where="m.id IN (SELECT c.id FROM links l JOIN manifests c ON c.repository_id = :repo AND c.digest = l.digest"
+        " WHERE l.manifest_id = :id AND l.kind = 'manifest')",
+        **_BARE,
+    )
+    + " ORDER BY CASE i.state WHEN 'module' THEN 0 WHEN 'pending' THEN 1 WHEN 'failed' THEN 2 ELSE 3 END, m.id LIMIT 1"
+)
+_COUNT = text(
+    "SELECT count(*) FROM (SELECT 1 FROM tags WHERE repository_id = :repo AND rank > '' LIMIT :limit) AS counted"
+)
+_TAGS_OF = text("SELECT name FROM tags WHERE manifest_id = :id AND rank > '' ORDER BY rank DESC, name LIMIT :limit")
+
+
+def list_repositories(
+    session: Session, viewer: Viewer, *, words: Sequence[str] = (), last: str = "", limit: int
+) -> list[Entry]:
+    """Repositories that the viewer may pull and that hold all the words, bytewise by name after `last`.
+
+    Without words the cost is that of the page. With words it is that of what the words find.
+    """
+    asked: dict[str, Any] = {"last": last, "limit": limit, **viewer.parameters()}
+    if words:
+        query = _search(len(words))
+        for number, word in enumerate(words):
+            asked |= {f"word{number}": word, f"end{number}": word + "\U0010ffff"}
+    else:
+        query = _page(viewer)
+    return [_entry(session, row) for row in session.execute(query, asked)]
+
+
+def find_entry(session: Session, name: str) -> Entry | None:
+    """The repository of that whole name, with its newest version."""
+    found = session.execute(text(f"SELECT {_ENTRY} FROM repositories r WHERE r.name = :name"), {"name": name}).first()
+    return _entry(session, found) if found else None
+
+
+def list_versions(session: Session, repository_id: int, *, after: str = "", limit: int) -> list[Version]:
+    """Versions newest first (semantic versions before other tags), after the cursor of one of them.
+
+    Raises ValueError for what is no cursor.
+    """
+    if not after:
+        rows = session.execute(_FIRST, {"repo": repository_id, "limit": limit})
+    else:
+        moment, dot, tag = after.partition(".")
+        if not dot or not moment.isascii() or not moment.isdigit() or len(moment) > 15:
+            raise ValueError(f"{after[:50]!r} is no place in a list of versions")
+        asked = {"repo": repository_id, "limit": limit, "rank": rank(tag), "at": int(moment), "name": tag}
+        rows = session.execute(_AFTER, asked)
+    return [_version(session, repository_id, row) for row in rows]
+
+
+def list_untagged(session: Session, repository_id: int, *, limit: int) -> list[Version]:
+    """Manifests without a tag, newest first. For repositories without versions: it walks over tagged ones."""
+    rows = session.execute(_UNTAGGED, {"repo": repository_id, "limit": limit})
+    return [_version(session, repository_id, row) for row in rows]
+
+
+def find_version(session: Session, repository_id: int, reference: str) -> Version | None:
+    """The version of that tag or digest."""
+    query = _BY_DIGEST if ":" in reference else _BY_TAG
+    row = session.execute(query, {"repo": repository_id, "reference": reference}).first()
+    return _version(session, repository_id, row) if row else None
+
+
+def count_versions(session: Session, repository_id: int) -> int:
+    """How many versions there are; more than COUNTED count as COUNTED + 1."""
+    found: int = session.execute(_COUNT, {"repo": repository_id, "limit": COUNTED + 1}).scalar_one()
+    return found
+
+
+def tags_of(session: Session, manifest_id: int, *, limit: int) -> list[str]:
+    """Tags that point to a manifest, newest version first."""
+    return list(session.execute(_TAGS_OF, {"id": manifest_id, "limit": limit}).scalars())
+
+
+def _page(viewer: Viewer) -> TextClause:
+    kind = "all" if viewer.sees_all else "anonymous" if viewer.user_id is None else "signed-in"
+    query = text(" UNION ".join(_BRANCHES[kind]) + " ORDER BY name LIMIT :limit")
+    return query.bindparams(_TEAMS) if kind == "signed-in" else query
+
+
+def _search(count: int) -> TextClause:
+    found = " AND ".join(_WORD.format(number) for number in range(count))
+    return text(
+        f"SELECT {_ENTRY} FROM repositories r JOIN namespaces n ON n.id = r.namespace_id"
+        f" WHERE {found} AND r.name > :last AND {VISIBLE} ORDER BY r.name LIMIT :limit"
+    ).bindparams(_TEAMS)
+
+
+def _entry(session: Session, row: Row[Any]) -> Entry:
+    newest = _newest(session, row.id)
+    return Entry(row.id, row.name, row.visibility, row.description, row.created_at, row.pushed_at, newest)
+
+
+def _newest(session: Session, repository_id: int) -> Version | None:
+    """The newest version; of a repository without versions the newest manifest, if there is one."""
+    found = list_versions(session, repository_id, limit=1) or list_untagged(session, repository_id, limit=1)
+    return found[0] if found else None
+
+
+def _version(session: Session, repository_id: int, row: Row[Any]) -> Version:
+    """A row as a version. An index shows what the first module says that it lists."""
+    told = row
+    if row.lists:
+        told = session.execute(_CHILDREN, {"repo": repository_id, "id": row.id}).first() or row
+    reading = ModuleView(
+        told.state or "no-module", told.format, told.module_sha256, told.module_size, told.reason, _json(told.facts)
+    )
+    size = row.size if told is row else row.size + told.size
+    annotations = {**(_json(told.annotations) or {}), **(_json(row.annotations) or {})}
+    return Version(
+        row.id, row.tag, row.digest, row.media_type, size, row.pushed_at, row.pushed_by, annotations, reading
+    )
+
+
+def _json(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
