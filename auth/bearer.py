@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,7 +46,8 @@ class _Keys:
     """The keys as the database had them at one moment, found by the exact header of the tokens that they sign."""
 
     loaded_at: float  # by the monotonic clock
-    signing: tuple[SigningKeyRow, ECKey] | None
+    current: SigningKeyRow | None  # the one that is not retired
+    signing: ECKey | None  # its private half; None if it was sealed with another secret key
     verifying: Mapping[str, ECKey]  # a token's first part, as signed -> key
 
 
@@ -60,7 +62,7 @@ class BearerTokens:
         self._database = database
         self._secret_key = secret_key
         self._lock = threading.Lock()
-        self._keys = _Keys(-LOOK_AGAIN, None, {})
+        self._keys = _Keys(-LOOK_AGAIN, None, None, {})
         self._verified: dict[str, Claims] = {}  # oldest first: they are also the first to expire
 
     def issue(
@@ -72,7 +74,7 @@ class BearerTokens:
         lifetime: int = LIFETIME,
     ) -> str:
         """A token for the identity, good for `lifetime` seconds (at most LIFETIME). Looks at the database at times."""
-        row, key = self._signing()
+        kid, key = self._signing()
         issued = int(time.time())
         entries = [{"type": "repository", "name": name, "actions": sorted(access[name])} for name in access]
         if catalog:
@@ -88,7 +90,7 @@ class BearerTokens:
             "jti": f"{time.time_ns():x}",
             "access": entries,
         }
-        return jwt.encode({"alg": _ALGORITHM, "kid": row.kid}, claims, key, algorithms=[_ALGORITHM])
+        return jwt.encode({"alg": _ALGORITHM, "kid": kid}, claims, key, algorithms=[_ALGORITHM])
 
     def cached(self, token: str) -> Claims | None:
         """The claims of a token whose signature was checked before and that has not expired: one look at a dict."""
@@ -134,13 +136,13 @@ class BearerTokens:
                 self._load()
             return self._keys
 
-    def _signing(self) -> tuple[SigningKeyRow, ECKey]:
+    def _signing(self) -> tuple[str, ECKey]:
         keys = self._known(LOOK_AGAIN)
-        if keys.signing is None or keys.signing[0].created_at < now() - ROTATE_AFTER:
+        if keys.current is None or keys.signing is None or keys.current.created_at < now() - ROTATE_AFTER:
             with self._lock:
                 keys = self._rotate(keys)
-        assert keys.signing is not None
-        return keys.signing
+        assert keys.current is not None and keys.signing is not None
+        return keys.current.kid, keys.signing
 
     def _rotate(self, keys: _Keys) -> _Keys:
         key = ECKey.generate_key("P-256", auto_kid=True)
@@ -150,7 +152,7 @@ class BearerTokens:
             kid=str(key.kid),
             public_jwk=key.as_dict(private=False),
             sealed_private=self._secret_key.seal(key.as_pem(private=True)),
-            replaces=keys.signing[0].kid if keys.signing else None,
+            replaces=keys.current.kid if keys.current else None,
         )
         forget_retired_keys(self._database, grace=GRACE)
         return self._load()
@@ -162,13 +164,16 @@ class BearerTokens:
         verifying = {_header(row.kid): ECKey.import_key(row.public_jwk) for row in rows}
         if not verifying.keys() >= self._keys.verifying.keys():
             self._verified.clear()  # a key is gone, and with it what it had vouched for
-        self._keys = _Keys(time.monotonic(), self._unseal(rows), verifying)
+        current = next((row for row in rows if row.retired_at is None), None)
+        self._keys = _Keys(time.monotonic(), current, self._unseal(current), verifying)
         return self._keys
 
-    def _unseal(self, rows: list[SigningKeyRow]) -> tuple[SigningKeyRow, ECKey] | None:
-        for row in rows:
-            if row.retired_at is None:
-                return row, ECKey.import_key(self._secret_key.unseal(row.sealed_private))
+    def _unseal(self, row: SigningKeyRow | None) -> ECKey | None:
+        """A key's private half; None if it cannot be had: then a new key is made, while this one still verifies."""
+        if row is None:
+            return None
+        with suppress(ValueError):
+            return ECKey.import_key(self._secret_key.unseal(row.sealed_private))
         return None
 
 

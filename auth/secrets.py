@@ -12,6 +12,8 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from storage.database import StorageError
+
 PERSONAL = "whp"  # a personal access token, `whp_...`
 REFRESH = "whr"  # what `docker login` keeps
 SESSION = "whs"  # a browser's cookie
@@ -50,16 +52,19 @@ class SecretKey:
 def load_secret_key(text: str | None, folder: Path) -> SecretKey:
     """The secret key of the settings, else that of the file `secret.key` in the data folder, made if it is not there.
 
-    Raises ValueError with a sentence that names the file if it holds no key, OSError if it cannot be read or made.
+    Raises StorageError with a sentence that names the file if it holds no key or cannot be read or made.
     """
     if text:
         return SecretKey(text)
     path = folder / "secret.key"
-    if not path.exists():
-        _make(path)
-    kept = path.read_text("ascii", errors="replace").strip()
+    try:
+        if not path.exists():
+            _make(path)
+        kept = path.read_text("ascii", errors="replace").strip()
+    except OSError as error:
+        raise StorageError(f"the secret key {path} cannot be read or made: {error.strerror}") from None
     if len(kept) < 32:
-        raise ValueError(f"{path} holds no secret key; put the right file back, or remove it to have a new one made")
+        raise StorageError(f"{path} holds no secret key; put the right file back, or remove it to have a new one made")
     return SecretKey(kept)
 
 

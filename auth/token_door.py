@@ -178,7 +178,9 @@ async def _storage(request: Request, error: Exception) -> Response:
 async def _routing(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = "the token service answers GET and POST /token"
-    return await _refused(request, TokenRefused(error.status_code, "UNSUPPORTED", message, {"Allow": "GET, HEAD, POST"}))
+    return await _refused(
+        request, TokenRefused(error.status_code, "UNSUPPORTED", message, {"Allow": "GET, HEAD, POST"})
+    )
 
 
 async def _crashed(request: Request, error: Exception) -> Response:

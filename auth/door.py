@@ -1,0 +1,135 @@
+"""What the JSON doors have in common: who a request comes from, errors in their dialect, bodies that are bounded."""
+
+import json
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from auth.gate import Gate, SignInRefused
+from auth.identity import Identity
+from auth.sessions import SAFE_METHODS, check_csrf, find_signed_in
+from storage.database import Conflict, StorageError
+from storage.namespaces import InvalidName
+
+BODY_LIMIT = 65536
+# What HTTP's own refusals are called here; others are `refused`.
+_CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+class ApiError(Exception):
+    """A request that is refused: an HTTP status, a word for programs, a sentence for people."""
+
+    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.headers = headers or {}
+
+    def response(self) -> Response:
+        """The error as an answer: `{"error": {"code", "message"}}`."""
+        return JSONResponse({"error": {"code": self.code, "message": self.message}}, self.status, self.headers)
+
+
+async def identify(request: Request, gate: Gate) -> Identity:
+    """Who a request comes from: a personal token or password in `Authorization`, else the session cookie, else nobody.
+
+    Raises ApiError 401 for credentials that are not good, 429 when too many were tried, and 403 for a request that
+    changes something by the cookie alone: such a one carries the session's CSRF token in `X-CSRF-Token`.
+    """
+    origin = gate.origins.of(request.scope)
+    header = request.headers.get("authorization")
+    if header is None:
+        signed_in = await find_signed_in(request, gate)
+        if signed_in is not None:
+            if request.method not in SAFE_METHODS and not check_csrf(
+                request, gate, signed_in, request.headers.get("x-csrf-token", "")
+            ):
+                raise ApiError(403, "csrf", "this request must carry the session's token in X-CSRF-Token")
+            return signed_in.identity
+    try:
+        return (await gate.authorize(header, origin.address)).identity
+    except SignInRefused as refusal:
+        raise refused(refusal) from None
+
+
+async def require(request: Request, gate: Gate) -> Identity:
+    """Who a request comes from, which must be somebody. Raises as `identify` does, and ApiError 401 for nobody."""
+    identity = await identify(request, gate)
+    if identity.anonymous:
+        raise unauthorized("sign in: send a personal token as Bearer, or a user name and password as Basic")
+    return identity
+
+
+def unauthorized(message: str) -> ApiError:
+    """The 401 of this dialect. Not a Basic challenge: browsers would open their own sign-in window."""
+    return ApiError(401, "unauthorized", message, {"WWW-Authenticate": 'Bearer realm="wasmhub"'})
+
+
+def refused(refusal: SignInRefused) -> ApiError:
+    """A refused sign-in in this dialect."""
+    if refusal.retry_after is None:
+        return unauthorized(str(refusal))
+    return ApiError(429, "too_many_requests", str(refusal), {"Retry-After": str(refusal.retry_after)})
+
+
+async def read_json(request: Request, *, limit: int = BODY_LIMIT) -> dict[str, Any]:
+    """The JSON object in a request's body; nothing sent is an empty one. Raises ApiError 413 and 400."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise ApiError(413, "too_large", f"the body is larger than {limit} bytes")
+    try:
+        value = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        raise ApiError(400, "bad_request", "the body is not valid JSON in UTF-8") from None
+    if not isinstance(value, dict):
+        raise ApiError(400, "bad_request", "the body must be a JSON object")
+    return value
+
+
+def from_storage(error: StorageError) -> ApiError:
+    """What the store could not do, in this dialect."""
+    if isinstance(error, Conflict):
+        return ApiError(409, "conflict", str(error))
+    if "full" in str(error):
+        return ApiError(507, "full", str(error))
+    return ApiError(503, "unavailable", str(error), {"Retry-After": "5"})
+
+
+async def _api(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return error.response()
+
+
+async def _storage(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StorageError)
+    return from_storage(error).response()
+
+
+async def _name(request: Request, error: Exception) -> Response:
+    return ApiError(400, "invalid_name", str(error)).response()
+
+
+async def _routing(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = "there is nothing at this path" if error.status_code == 404 else f"{request.method} is not possible here"
+    code = _CODES.get(error.status_code, "refused")
+    return ApiError(error.status_code, code, message, dict(error.headers or {})).response()
+
+
+async def _crashed(request: Request, error: Exception) -> Response:
+    return ApiError(500, "internal_error", "the hub failed; its log says why").response()
+
+
+# For Starlette(exception_handlers=...) of every door that speaks this dialect.
+HANDLERS: dict[Any, Any] = {
+    ApiError: _api,
+    StorageError: _storage,
+    InvalidName: _name,
+    HTTPException: _routing,
+    500: _crashed,
+}

@@ -1,0 +1,114 @@
+"""Sessions of browsers: signing in and out, and the token that shows that a form is one of ours."""
+
+import hmac
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
+
+import anyio.to_thread
+from starlette.requests import Request
+
+from auth.challenge import Origin
+from auth.gate import Gate, SignInRefused
+from auth.identity import Identity, identity_of
+from auth.secrets import SESSION, fingerprint, is_secret, new_secret
+from storage.sessions import close_session, find_session, open_session
+from storage.users import identity_row
+
+LIFETIME = 14 * 86_400  # seconds
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """A browser's session: who it is, and the token that its forms carry."""
+
+    identity: Identity
+    csrf: str = field(repr=False)
+
+
+async def find_signed_in(request: Request, gate: Gate) -> SignedIn | None:
+    """The session that a request's cookie opens; None without one, or when it has ended."""
+    origin = gate.origins.of(request.scope)
+    secret = _secret(request, origin)
+    if secret is None:
+        return None
+    identity = await anyio.to_thread.run_sync(_identity, gate, secret)
+    if identity is None:
+        return None
+    return SignedIn(replace(identity, address=origin.address), csrf_token(gate, secret))
+
+
+async def sign_in(request: Request, gate: Gate, name: str, password: str) -> str:
+    """Signs a browser in with a password, always as a new session; answers the value of its `Set-Cookie` header.
+
+    Raises SignInRefused, with `retry_after` when too many wrong passwords were tried.
+    """
+    origin = gate.origins.of(request.scope)
+    if not is_same_site(request, gate):
+        raise SignInRefused("sign in on the hub's own page")
+    proof = await gate.by_password(name, password, origin.address)
+    secret, before = new_secret(SESSION), _secret(request, origin)
+    await anyio.to_thread.run_sync(_open, gate, proof.identity, secret, before)
+    return _cookie(origin, secret, LIFETIME)
+
+
+async def sign_out(request: Request, gate: Gate) -> str:
+    """Ends a browser's session; answers the value of the `Set-Cookie` header that takes its cookie away."""
+    origin = gate.origins.of(request.scope)
+    secret, signed_in = _secret(request, origin), await find_signed_in(request, gate)
+    if secret is not None and signed_in is not None:
+        actor = signed_in.identity.actor()
+        await anyio.to_thread.run_sync(close_session, gate.database, actor, fingerprint(secret))
+    return _cookie(origin, "", 0)
+
+
+def csrf_token(gate: Gate, secret: str) -> str:
+    """The token that forms of a session carry. It follows from the session's secret and does not tell it."""
+    return hmac.digest(gate.secret_key.derive("csrf"), secret.encode(), "sha256").hex()
+
+
+def check_csrf(request: Request, gate: Gate, signed_in: SignedIn, token: str) -> bool:
+    """Whether a request that changes something comes from a page of ours: by the token in its form or header."""
+    return is_same_site(request, gate) and hmac.compare_digest(signed_in.csrf.encode(), token.encode(errors="replace"))
+
+
+def is_same_site(request: Request, gate: Gate) -> bool:
+    """Whether the browser says that the request comes from the hub's own pages, or says nothing of it."""
+    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return False
+    sent = request.headers.get("origin")
+    return sent is None or urlsplit(sent).netloc.lower() == gate.origins.of(request.scope).host.lower()
+
+
+def _cookie(origin: Origin, value: str, seconds: int) -> str:
+    parts = [f"{_name(origin)}={value}", "Path=/", f"Max-Age={seconds}", "HttpOnly", "SameSite=Lax"]
+    return "; ".join([*parts, "Secure"] if origin.secure else parts)
+
+
+def _name(origin: Origin) -> str:
+    """Under https a name that browsers let nobody but this very host set."""
+    return "__Host-wasmhub" if origin.secure else "wasmhub"
+
+
+def _secret(request: Request, origin: Origin) -> str | None:
+    secret = request.cookies.get(_name(origin), "")
+    return secret if is_secret(secret, SESSION) else None
+
+
+def _identity(gate: Gate, secret: str) -> Identity | None:
+    with gate.database.read() as session:
+        user_id = find_session(session, fingerprint(secret))
+        row = identity_row(session, user_id) if user_id is not None else None
+    return identity_of(row) if row is not None else None
+
+
+def _open(gate: Gate, identity: Identity, secret: str, before: str | None) -> None:
+    assert identity.user_id is not None
+    open_session(
+        gate.database,
+        identity.actor(),
+        identity.user_id,
+        secret_sha256=fingerprint(secret),
+        lifetime=LIFETIME * 1000,
+        replaces=fingerprint(before) if before else None,
+    )

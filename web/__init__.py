@@ -1,0 +1,1 @@
+"""What people see: pages, and the JSON API for the same."""
