@@ -93,8 +93,8 @@ def _secret(value: str) -> str:
 
 
 def _password(value: str) -> str:
-    if len(value) < 8:
-        raise ValueError("must have at least 8 characters")
+    if not 8 <= len(value) <= 1024:
+        raise ValueError("must have at least 8 characters and at most 1024")
     return value
 
 
