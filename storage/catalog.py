@@ -27,6 +27,8 @@ class ModuleView:
     size: int | None = None  # of the module, bytes
     reason: str | None = None  # why it failed
     facts: dict[str, Any] | None = None
+    layer: str | None = None  # digest of the layer that holds it
+    wrapping: str | None = None  # how it lies in that layer: raw, tar+gzip, ...
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ _VERSION = """SELECT {tag} AS tag, {time} AS pushed_at, m.id, m.digest, m.media_
     LENGTH(m.content) + COALESCE((SELECT SUM(l.size) FROM links l WHERE l.manifest_id = m.id AND l.kind = 'blob'), 0)
         AS size,
     EXISTS (SELECT 1 FROM links l WHERE l.manifest_id = m.id AND l.kind = 'manifest') AS lists,
-    i.state, i.format, i.module_sha256, i.reason, x.size AS module_size, x.facts, n.name AS pushed_by
+    i.state, i.format, i.module_sha256, i.reason, i.blob_digest, i.wrapping,
+    x.size AS module_size, x.facts, n.name AS pushed_by
     FROM {source} LEFT JOIN inspections i ON i.manifest_id = m.id
     LEFT JOIN modules x ON x.sha256 = i.module_sha256
     LEFT JOIN namespaces n ON n.user_id = {by} AND n.kind = 'user' WHERE {where}"""
@@ -227,7 +230,14 @@ def _version(session: Session, repository_id: int, row: Row[Any]) -> Version:
     if row.lists:
         told = session.execute(_CHILDREN, {"repo": repository_id, "id": row.id}).first() or row
     reading = ModuleView(
-        told.state or "no-module", told.format, told.module_sha256, told.module_size, told.reason, _json(told.facts)
+        told.state or "no-module",
+        told.format,
+        told.module_sha256,
+        told.module_size,
+        told.reason,
+        _json(told.facts),
+        told.blob_digest,
+        told.wrapping,
     )
     size = row.size if told is row else row.size + told.size
     annotations = {**(_json(told.annotations) or {}), **(_json(row.annotations) or {})}

@@ -257,7 +257,7 @@ def test_what_a_version_says(database: Database) -> None:
     with database.read() as session:
         read = catalog.find_version(session, repository, "sha256:m")
         assert read is not None and read.tag is None
-        assert read.reading == catalog.ModuleView("module", "solo", SHA, 10, None, FACTS)
+        assert read.reading == catalog.ModuleView("module", "solo", SHA, 10, None, FACTS, "sha256:b", "raw")
         for viewer, sees in ((Viewer(), True), (Viewer(9), True)):
             assert (find_copy(session, viewer, SHA) is not None) is sees
             assert list_holders(session, viewer, SHA, limit=5) == ["ann/a"]
