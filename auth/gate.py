@@ -140,8 +140,9 @@ class Gate:
 
 def _basic(value: str) -> tuple[str, str]:
     try:
-        text = base64.b64decode(value.strip(), validate=True).decode()
+        name, colon, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
     except (binascii.Error, ValueError):
-        raise SignInRefused("the Authorization header is not valid Basic authentication") from None
-    name, _, password = text.partition(":")
+        colon = ""
+    if not colon:
+        raise SignInRefused("the Authorization header is not valid Basic authentication")
     return name, password

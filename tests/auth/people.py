@@ -1,0 +1,95 @@
+"""People and their secrets, put into a hub's database from a process beside it, as its own commands would."""
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+
+from auth.passwords import hash_password
+from auth.secrets import PERSONAL, fingerprint, hint, new_secret
+from storage.database import Database, now
+from storage.events import SYSTEM
+from storage.namespaces import create_namespace, find_namespace
+from storage.tokens import create_access_token
+from storage.users import create_user, find_user
+
+PASSWORD = "a-long-enough-password"
+_HASH = hash_password(PASSWORD)
+
+
+@dataclass(frozen=True)
+class People:
+    """Makes users, tokens and repositories in a database that a running hub uses too."""
+
+    database: Database
+
+    def user(self, name: str, *, role: str = "user") -> int:
+        """The user of that name, with PASSWORD; made if not there."""
+        with self.database.read() as session:
+            row = find_user(session, name)
+        made = row.id if row else create_user(self.database, SYSTEM, name, password_hash=_HASH, role=role)
+        assert made is not None
+        return made
+
+    def token(self, user_id: int, name: str = "test", *, expires_at: int | None = None) -> str:
+        """A new personal token of the user."""
+        secret = new_secret(PERSONAL)
+        create_access_token(
+            self.database,
+            SYSTEM,
+            user_id,
+            name=name,
+            hint=hint(secret),
+            secret_sha256=fingerprint(secret),
+            expires_at=expires_at,
+        )
+        return secret
+
+    def team(self, name: str, **members: str) -> int:
+        """A team with a namespace and members by role; there are no commands for teams yet."""
+        with self.database.write() as session:
+            team_id: int = session.execute(
+                text("INSERT INTO teams (created_at) VALUES (:now) RETURNING id"), {"now": now()}
+            ).scalar_one()
+            session.execute(
+                text("INSERT INTO namespaces (name, kind, team_id, created_at) VALUES (:n, 'team', :t, :now)"),
+                {"n": name, "t": team_id, "now": now()},
+            )
+            for member, role in members.items():
+                row = find_user(session, member)
+                assert row is not None
+                session.execute(
+                    text("INSERT INTO memberships (team_id, user_id, role) VALUES (:t, :u, :r)"),
+                    {"t": team_id, "u": row.id, "r": role},
+                )
+        return team_id
+
+    def namespace(self, name: str, owner: int | None = None) -> int:
+        """The namespace of that name; made if not there."""
+        with self.database.read() as session:
+            row = find_namespace(session, name)
+        return row.id if row else create_namespace(self.database, SYSTEM, name, user_id=owner)
+
+    def run(self, statement: str, **values: Any) -> None:
+        """One statement, committed: for what has no command yet."""
+        with self.database.write() as session:
+            session.execute(text(statement), values)
+
+    def rows(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+        """What the database has."""
+        with self.database.read() as session:
+            return [tuple(row) for row in session.execute(text(statement), values)]
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """What a registry token says, unverified."""
+    part = token.split(".")[1]
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return claims
+
+
+def access_of(token: str) -> dict[str, set[str]]:
+    """What a registry token gives access to."""
+    return {entry["name"]: set(entry["actions"]) for entry in claims_of(token)["access"]}
