@@ -70,6 +70,7 @@ class Placed:
     """What placing filters needs of a deployment."""
 
     id: int
+    name: str
     slot: int
     order: int
 
@@ -98,7 +99,7 @@ _HISTORY = text(
     " ORDER BY v.number DESC LIMIT :limit"
 )
 _PLACED = text(
-    'SELECT d.id, d.slot, v."order" FROM deployments d JOIN revisions v ON v.id = d.revision_id'
+    'SELECT d.id, d.name, d.slot, v."order" FROM deployments d JOIN revisions v ON v.id = d.revision_id'
     ' WHERE d.target_id = :target ORDER BY v."order"'
 )
 _USES = text(
@@ -108,6 +109,11 @@ _USES = text(
 _GRANTED = text(
     'SELECT 1 FROM revisions v JOIN deployments d ON d.id = v.deployment_id WHERE d."grant" = :grant'
     " AND v.module_sha256 = :sha256 LIMIT 1"
+)
+
+_MODULE = text(
+    "SELECT b.key, i.wrapping FROM inspections i JOIN blobs b ON b.digest = i.blob_digest"
+    " WHERE i.module_sha256 = :sha256 AND i.state = 'module' LIMIT 1"
 )
 
 
@@ -140,6 +146,12 @@ def deployments_using(session: Session, repository_id: int, digest: str) -> list
 def is_granted(session: Session, grant: str, module_sha256: str) -> bool:
     """Whether a proxy that names this grant may fetch the module."""
     return session.execute(_GRANTED, {"grant": grant, "sha256": module_sha256}).first() is not None
+
+
+def module_location(session: Session, module_sha256: str) -> tuple[str, str] | None:
+    """Where a module's bytes lie: the key of a blob, and how the module is wrapped in it."""
+    found = session.execute(_MODULE, {"sha256": module_sha256}).first()
+    return (found[0], found[1]) if found else None
 
 
 def save_deployment(

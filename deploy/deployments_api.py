@@ -1,0 +1,120 @@
+"""The JSON API of deployments: `/api/v1/deployments` and `/api/v1/targets/{target}/deployments/{deployment}`."""
+
+import json
+from typing import Any
+
+from anyio.to_thread import run_sync
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from auth.door import ApiError, read_json, require
+from deploy.commands import Wish, change, remove, roll_back
+from deploy.fields import bad, number_field, only, text_field, word_field
+from deploy.means import means_of
+from deploy.targets_api import NAME
+from deploy.views import read_detail, read_list
+
+MAX_BODY = 1024 * 1024  # bytes
+MAX_CONFIG = 256 * 1024  # characters
+MAX_ORDER = 9999
+POLICIES = ("FAIL_CLOSED", "FAIL_OPEN", "FAIL_RELOAD")
+
+
+async def list_deployments(request: Request) -> Response:
+    """`GET /api/v1/deployments[?target=NAME][&repository=NAME]`: what runs where, in the order of the filters."""
+    means, identity = means_of(request), await require(request, means_of(request).gate)
+    query = dict(request.query_params)
+    only(query, "target", "repository")
+
+    found = await run_sync(read_list, means, identity, query.get("target"), query.get("repository"))
+
+    return JSONResponse({"deployments": found})
+
+
+async def get_deployment(request: Request) -> Response:
+    """`GET /api/v1/targets/{target}/deployments/{deployment}`: with its `revisions`, newest first, and its `nodes`.
+
+    Those who may deploy also see `module_path`, under which proxies fetch the module without a token.
+    """
+    means, identity = means_of(request), await require(request, means_of(request).gate)
+
+    found = await run_sync(read_detail, means, identity, *_names(request))
+
+    return JSONResponse(found)
+
+
+async def put_deployment(request: Request) -> Response:
+    """`PUT /api/v1/targets/{target}/deployments/{deployment}`: deploys a filter, or changes what runs.
+
+    `reference`: NAME[:TAG|@DIGEST], resolved now. `config`: a text, which the filter gets as it is, or any other JSON
+    value, of which it gets the text; null for none. `order`: filters run in rising order (default: last).
+    `root_id`, `failure_policy` (FAIL_CLOSED, FAIL_OPEN, FAIL_RELOAD). A field that is left out stays as it is.
+    Answers 201 or 200 with the deployment, 422 with the reasons if an Envoy would not run it.
+    """
+    means, identity = means_of(request), await require(request, means_of(request).gate)
+    target, name = _names(request)
+    wish = _wish(await read_json(request, limit=MAX_BODY))
+
+    made, fresh = await run_sync(change, means, identity, target, name, wish)
+
+    return JSONResponse(made, 201 if fresh else 200)
+
+
+async def post_rollback(request: Request) -> Response:
+    """`POST /api/v1/targets/{target}/deployments/{deployment}/rollback`: runs an earlier revision again, as a new one.
+
+    `revision`: its number; the one before the current by default. Its place in the order stays as it is now.
+    """
+    means, identity = means_of(request), await require(request, means_of(request).gate)
+    body = await read_json(request)
+    only(body, "revision")
+    number = number_field(body, "revision", 0, 1, 2**31) if "revision" in body else None
+
+    made = await run_sync(roll_back, means, identity, *_names(request), number)
+
+    return JSONResponse(made)
+
+
+async def delete_deployment(request: Request) -> Response:
+    """`DELETE /api/v1/targets/{target}/deployments/{deployment}`: undeploys; proxies drop it at their next poll."""
+    means, identity = means_of(request), await require(request, means_of(request).gate)
+
+    await run_sync(remove, means, identity, *_names(request))
+
+    return Response(status_code=204)
+
+
+def _names(request: Request) -> tuple[str, str]:
+    target, name = request.path_params["target"], request.path_params["deployment"]
+    if not NAME.fullmatch(name):
+        if request.method == "PUT":
+            raise bad(
+                f"{name[:64]!r} is no name for a deployment: use lower-case letters, digits and dashes, at most 63"
+            )
+        raise ApiError(404, "not_found", f"there is no deployment {name[:64]!r}")
+    return target, name
+
+
+def _wish(body: dict[str, Any]) -> Wish:
+    only(body, "reference", "config", "order", "root_id", "failure_policy")
+    return Wish(
+        reference=text_field(body, "reference", longest=600) if "reference" in body else None,
+        keeps_config="config" not in body,
+        config=_config(body.get("config")),
+        order=number_field(body, "order", 0, 1, MAX_ORDER) if "order" in body else None,
+        root_id=text_field(body, "root_id") if "root_id" in body else None,
+        failure_policy=word_field(body, "failure_policy", "", POLICIES) if "failure_policy" in body else None,
+    )
+
+
+def _config(value: Any) -> str | None:
+    """The text that the filter gets."""
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json_text(value)
+    return text_field({"config": text}, "config", longest=MAX_CONFIG)
+
+
+def json_text(value: Any) -> str:
+    """A JSON value as a text that people can read again."""
+    return json.dumps(value, ensure_ascii=False)

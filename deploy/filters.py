@@ -1,0 +1,115 @@
+"""From what a deployer typed to the module that will run: resolved once, and refused with reasons if it cannot work."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from auth.door import ApiError
+from auth.identity import Identity
+from auth.permissions import Resource, may
+from deploy.fields import bad
+from deploy.schema import MAX_SCHEMA, SCHEMA_TYPE
+from deploy.targets.envoy_fleet import MAX_MODULE_BYTES
+from proxywasm.images import choose_child, is_index
+from storage.catalog import list_versions
+from storage.manifests import find_blob, find_manifest, list_referrers
+from storage.modules import Reading, find_facts, find_reading
+from storage.namespaces import Holding, find_holding
+
+_REFERENCE = re.compile(
+    r"(?P<name>[a-z0-9][a-z0-9._/-]{0,253}?)(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha\d+:[0-9a-f]{64,128}))?",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A filter as it was resolved: the manifest that holds the module, and what the reader made of it."""
+
+    repository_id: int
+    repository: str
+    digest: str
+    subjects: tuple[str, ...]  # digests that its referrers may name: its own, and the index that it was found by
+    reading: Reading | None
+
+
+def find_filter(session: Session, identity: Identity, reference: str) -> Found:
+    """Resolves NAME[:TAG|@DIGEST]; NAME alone is its newest version. Raises ApiError with the way out."""
+    parts = _REFERENCE.fullmatch(reference)
+    if parts is None:
+        raise bad(f"{reference[:300]!r} is no reference; write namespace/name:tag or namespace/name@digest")
+    name = parts["name"]
+    holding = find_holding(session, name)
+    if holding is None or holding.repository_id is None or not may(identity, "pull", _resource(holding)):
+        raise ApiError(404, "not_found", f"there is no repository {name}, or you may not read it")
+    wanted = parts["digest"] or parts["tag"] or _newest(session, holding.repository_id)
+    manifest = find_manifest(session, holding.repository_id, wanted) if wanted else None
+    if manifest is None:
+        raise ApiError(404, "not_found", f"{name} has no {'version' if wanted is None else wanted}; push it first")
+    subjects: tuple[str, ...] = (manifest.digest,)
+    if is_index(manifest.media_type):
+        child = choose_child(manifest.content)
+        manifest = find_manifest(session, holding.repository_id, child) if child else None
+        if manifest is None:
+            raise _refused(f"{reference} is an index without an image for linux/amd64 or wasm")
+        subjects = (manifest.digest, *subjects)
+    reading = find_reading(session, holding.repository_id, manifest.digest)
+    return Found(holding.repository_id, name, manifest.digest, subjects, reading)
+
+
+def check_module(session: Session, found: Found, reference: str) -> tuple[str, dict[str, Any]]:
+    """The module's sha256 and facts. Raises ApiError with the reasons if an Envoy would not load it."""
+    reading = found.reading
+    if reading is None or reading.state == "pending":
+        raise ApiError(503, "unavailable", f"{reference} was not read yet; try again in a moment")
+    if reading.state == "failed":
+        raise _refused(f"{reference} cannot be read: {reading.reason}")
+    facts = find_facts(session, reading.module_sha256) if reading.module_sha256 else None
+    if facts is None:
+        raise _refused(f"{reference} holds no module that the hub can find")
+    reasons = [problem["sentence"] for problem in facts.facts.get("problems", ())]
+    if facts.facts.get("kind") == "component":
+        reasons = reasons or ["It is a component, and Envoy runs core modules."]
+    if facts.size > MAX_MODULE_BYTES:
+        reasons.append(f"It has {facts.size} bytes; an Envoy takes at most {MAX_MODULE_BYTES} from the hub.")
+    if reasons:
+        raise _refused(f"an Envoy would not run {reference}: {' '.join(reasons[:3])}")
+    return facts.sha256, facts.facts
+
+
+def find_schema(session: Session, found: Found) -> tuple[str, int] | None:
+    """Key and size of the blob with the newest config schema among the filter's referrers."""
+    newest = None
+    for subject in found.subjects:
+        for referrer in list_referrers(
+            session, found.repository_id, subject, artifact_type=SCHEMA_TYPE, last=0, limit=1000
+        ):
+            newest = referrer if newest is None or referrer.id > newest.id else newest
+    manifest = find_manifest(session, found.repository_id, newest.digest) if newest else None
+    if manifest is None:
+        return None
+    try:
+        digest = json.loads(manifest.content)["layers"][0]["digest"]
+        blob = find_blob(session, found.repository_id, digest)
+    except (ValueError, LookupError, TypeError):
+        blob = None
+    if blob is None or blob[2] > MAX_SCHEMA:
+        raise _refused(f"the config schema of {found.repository} must be one layer of at most {MAX_SCHEMA} bytes")
+    return blob[1], blob[2]
+
+
+def _newest(session: Session, repository_id: int) -> str | None:
+    newest = list_versions(session, repository_id, limit=1)
+    return newest[0].tag if newest else None
+
+
+def _refused(message: str) -> ApiError:
+    """Understood and allowed, but it would not work; nothing has happened."""
+    return ApiError(422, "refused", message)
+
+
+def _resource(holding: Holding) -> Resource:
+    return Resource(holding.owner_user_id, holding.owner_team_id, holding.visibility)

@@ -1,0 +1,57 @@
+"""What the handlers of this door work with, and who may see and change targets."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+from starlette.requests import Request
+
+from auth.door import ApiError
+from auth.gate import Gate
+from auth.identity import Identity
+from auth.permissions import Resource, may
+from deploy.modules import Modules
+from storage.blobs.files import FileBlobs
+from storage.database import Database
+from storage.repositories import Viewer
+from storage.targets import TargetRow, find_target
+
+
+@dataclass(frozen=True)
+class Means:
+    """What the handlers of this door work with."""
+
+    database: Database
+    blobs: FileBlobs
+    gate: Gate
+    modules: Modules
+
+
+def means_of(request: Request) -> Means:
+    """What the handlers work with."""
+    means: Means = request.app.state.means
+    return means
+
+
+def allow(session: Session, identity: Identity, action: str, name: str) -> TargetRow:
+    """The target of that name, if the caller may do this with it.
+
+    Raises ApiError: 404 to those who may not even see it, the same as where there is none; 403 to those who may.
+    """
+    target = find_target(session, name)
+    if target is None or not may_with(identity, "pull", target):
+        raise ApiError(404, "not_found", f"there is no target {name[:100]!r}, or you may not see it")
+    if not may_with(identity, action, target):
+        raise ApiError(
+            403, "denied", f"you may not {action} target {name}; ask an owner or maintainer of {target.namespace}"
+        )
+    return target
+
+
+def may_with(identity: Identity, action: str, target: TargetRow) -> bool:
+    """Whether the identity may take the action on the target: what its role in the owning namespace allows."""
+    return may(identity, action, Resource(target.owner_user_id, target.owner_team_id))
+
+
+def viewer_of(identity: Identity) -> Viewer:
+    """An identity as lists see it."""
+    return Viewer(identity.user_id, tuple(identity.teams), identity.administrator or identity.role == "auditor")

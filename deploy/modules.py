@@ -1,0 +1,55 @@
+"""The bytes of modules on their way to proxies: unwrapped from their layers, the last few kept in bounded memory."""
+
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+
+from deploy.targets.envoy_fleet import MAX_MODULE_BYTES
+from proxywasm.error import ModuleError
+from proxywasm.unpacking import extract_module
+from storage.blobs.files import FileBlobs
+from storage.database import Database
+from storage.deployments import module_location
+
+KEPT_BYTES = 32 * 1024 * 1024
+
+
+class Modules:
+    """Finds modules by sha256. Safe to use from many threads; calls block on the disk."""
+
+    def __init__(self, database: Database, blobs: FileBlobs) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+
+    def read(self, sha256: str) -> bytes | None:
+        """The module; None where no image that the hub holds has it, or where its bytes cannot be had any more."""
+        with self._lock:
+            if sha256 in self._kept:
+                self._kept.move_to_end(sha256)
+                return self._kept[sha256]
+        module = self._load(sha256)
+        if module is not None:
+            self._keep(sha256, module)
+        return module
+
+    def _load(self, sha256: str) -> bytes | None:
+        with self._database.read() as session:
+            location = module_location(session, sha256)
+        if location is None:
+            return None
+        key, wrapping = location
+        try:
+            with os.fdopen(self._blobs.open(key), "rb") as layer:
+                module = extract_module(layer, wrapping, MAX_MODULE_BYTES)
+        except ModuleError:
+            return None
+        return module if module is not None and hashlib.sha256(module).hexdigest() == sha256 else None
+
+    def _keep(self, sha256: str, module: bytes) -> None:
+        with self._lock:
+            self._kept[sha256] = module
+            while sum(map(len, self._kept.values())) > KEPT_BYTES:
+                self._kept.popitem(last=False)

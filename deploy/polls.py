@@ -1,0 +1,201 @@
+"""One poll of an Envoy: read, decided with what is stored, stored, and then answered."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deploy.ecds import EMPTY, Decision, content_key, content_of, decide, deployment_of, salted
+from deploy.modules import Modules
+from deploy.slots import must_hold
+from deploy.targets.envoy_fleet import EXTENSION_TYPE, Filter, discovery_answer, parse_slot
+from storage.database import Database, StorageError, now
+from storage.deployments import DeploymentRow, RevisionRow, revisions, target_deployments
+from storage.events import Actor
+from storage.nodes import NodeRow, SlotRow, add_node, find_node, save_slot, touch_node
+from storage.targets import TargetRow
+
+SEEN_EVERY = 15_000  # milliseconds between two writes of when a node was last seen
+FORGOTTEN_AFTER = 7 * 86_400_000  # milliseconds after which a node's place may be taken by another
+NODE_LIMIT = 1000  # nodes of one target, unless its settings say otherwise
+FALLBACKS = 4  # revisions of a deployment that are tried, newest first
+_LONGEST = 256  # characters of a node's id and of a version
+_TRIES = 5
+
+
+class BadPoll(Exception):
+    """A request that is no poll of this fleet; the text says why, the status is HTTP's."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Poll:
+    """What an Envoy asks for, and what it says it runs there ("" : nothing)."""
+
+    node: str
+    proxy: str  # its kind and version
+    resource: str
+    fleet: str
+    slot: int
+    echoed: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is to be sent: nothing (`version` empty: unchanged), or a head, a module in base64 and a tail."""
+
+    node_id: int
+    slot: int
+    version: str = ""
+    head: bytes = b""
+    module: bytes = b""
+    tail: bytes = b""
+
+
+def read_poll(body: bytes) -> Poll:
+    """Reads a DiscoveryRequest. Raises BadPoll for anything that is not a poll of one slot."""
+    try:
+        request = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadPoll(400, "the body is not JSON") from None
+    request = request if isinstance(request, dict) else {}
+    node, names = request.get("node"), request.get("resource_names")
+    node = node if isinstance(node, dict) else {}
+    if request.get("type_url", EXTENSION_TYPE) != EXTENSION_TYPE:
+        raise BadPoll(400, f"only {EXTENSION_TYPE} can be asked for here")
+    if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
+        raise BadPoll(400, "exactly one resource must be named")
+    slot = parse_slot(names[0])
+    if slot is None:
+        raise BadPoll(404, "the resource must be named fleet/slot-N")
+    name, echoed = node.get("id"), request.get("version_info", "")
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST or not name.isprintable():
+        raise BadPoll(400, f"the node must have an id of at most {_LONGEST} characters")
+    if not isinstance(echoed, str):
+        raise BadPoll(400, "version_info must be a text")
+    return Poll(name, _proxy(node), names[0], *slot, echoed[:_LONGEST])
+
+
+def answer_poll(database: Database, modules: Modules, target: TargetRow, poll: Poll) -> Answer:
+    """Decides and stores what the node is answered. Raises BadPoll, and StorageError where the store cannot."""
+    if poll.fleet != target.name or not 0 < poll.slot <= target.settings["slots"]:
+        raise BadPoll(404, f"this key belongs to target {target.name}, which has no such slot")
+    for _ in range(_TRIES):
+        with database.read() as session:
+            node = find_node(session, target.id, poll.node)
+            deployments = target_deployments(session, target.id)
+            placed = next((one for one in deployments if one.slot == poll.slot), None)
+            history = revisions(session, placed.id, limit=FALLBACKS) if placed else []
+        node = node or _new_node(database, target, poll)
+        before = node.slots.get(poll.slot, SlotRow())
+        decision = _decide(node, before, deployments, placed, history, poll)
+        answer = _render(modules, node, before, decision, placed, history, poll)
+        if decision.record == before or save_slot(
+            database, node.id, poll.slot, before, decision.record, refusal=_refusal(decision, deployments, poll)
+        ):
+            if node.seen_at < now() - SEEN_EVERY:
+                touch_node(database, node.id, poll.proxy)
+            return answer
+    raise StorageError(f"several Envoys ask as node {poll.node} at once; give each a name of its own")
+
+
+def contents(deployment: DeploymentRow, history: Sequence[RevisionRow]) -> list[str]:
+    """The contents of a deployment's revisions, in their order."""
+    return [content_key(deployment.id, one.number, _fingerprint(one)) for one in history]
+
+
+def _decide(
+    node: NodeRow,
+    before: SlotRow,
+    deployments: Sequence[DeploymentRow],
+    placed: DeploymentRow | None,
+    history: Sequence[RevisionRow],
+    poll: Poll,
+) -> Decision:
+    runs = deployment_of(poll.echoed)
+    places = {one.id: one.slot for one in deployments}
+    running = {slot: _settled(row) for slot, row in node.slots.items()} | {poll.slot: runs}
+    hold = must_hold(poll.slot, runs, places, running)
+    if placed is None:
+        return decide(before, [EMPTY], poll.echoed, hold=hold)
+    wanted = contents(placed, history)
+    # Where nothing of the deployment can be run, another's filter gives way; a node that runs nothing yet stays closed.
+    if (poll.echoed and runs != placed.id) or placed.current.failure_policy == "FAIL_OPEN":
+        wanted.append(EMPTY)
+    return decide(before, wanted, poll.echoed, hold=hold)
+
+
+def _settled(row: SlotRow) -> int | None:
+    """The deployment that a slot runs, unless it was just served another one."""
+    runs = deployment_of(row.running)
+    return runs if deployment_of(row.served) == runs else None
+
+
+def _render(
+    modules: Modules,
+    node: NodeRow,
+    before: SlotRow,
+    decision: Decision,
+    placed: DeploymentRow | None,
+    history: Sequence[RevisionRow],
+    poll: Poll,
+) -> Answer:
+    if decision.serve is None:
+        return Answer(node.id, poll.slot)
+    if decision.serve == EMPTY or placed is None:
+        head, tail = discovery_answer(poll.resource, decision.serve, None)
+        return Answer(node.id, poll.slot, decision.serve, head, b"", tail)
+    number = contents(placed, history).index(content_of(decision.serve))
+    revision = history[number]
+    module = modules.read(revision.module_sha256)
+    if module is None:
+        raise StorageError(f"the module of {poll.fleet}/{placed.name} cannot be read; see the hub's log")
+    vm_id = f"{placed.id}-{revision.module_sha256}"
+    if salted(decision.record, decision.serve):
+        vm_id = f"{vm_id}-{decision.serve}"
+    held = Filter(placed.name, vm_id, revision.root_id, revision.config, revision.failure_policy)
+    head, tail = discovery_answer(poll.resource, decision.serve, held)
+    return Answer(node.id, poll.slot, decision.serve, head, module, tail)
+
+
+def _new_node(database: Database, target: TargetRow, poll: Poll) -> NodeRow:
+    node = add_node(
+        database,
+        target.id,
+        poll.node,
+        poll.proxy,
+        limit=target.settings.get("node_limit", NODE_LIMIT),
+        forget_before=now() - FORGOTTEN_AFTER,
+    )
+    if node is None:
+        raise BadPoll(429, f"target {target.name} has as many nodes as it may have; raise its node_limit")
+    return node
+
+
+def _refusal(decision: Decision, deployments: Sequence[DeploymentRow], poll: Poll) -> tuple[Actor, str] | None:
+    if decision.refused is None:
+        return None
+    refused = deployment_of(decision.refused)
+    name = next((one.name for one in deployments if one.id == refused), decision.refused)
+    return Actor("node", None, poll.node), f"{poll.fleet}/{name}"
+
+
+def _fingerprint(revision: RevisionRow) -> str:
+    parts = [revision.module_sha256, revision.config, revision.root_id, revision.failure_policy]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
+
+
+def _proxy(node: Mapping[str, Any]) -> str:
+    """`envoy 1.40.0`, from what a node says about itself."""
+    version: Any = node
+    for key in ("user_agent_build_version", "version"):
+        version = version.get(key) if isinstance(version, dict) else None
+    if not isinstance(version, dict):
+        return ""
+    numbers = [version.get(key, 0) for key in ("major_number", "minor_number", "patch")]
+    kind = str(node.get("user_agent_name", ""))
+    return f"{kind} {'.'.join(map(str, numbers))}"[:64] if all(isinstance(n, int) for n in numbers) else kind[:64]

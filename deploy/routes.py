@@ -1,0 +1,47 @@
+"""The paths of this door, and which of the hub's paths are this door's."""
+
+from starlette.routing import Route
+
+from deploy.deployments_api import delete_deployment, get_deployment, list_deployments, post_rollback, put_deployment
+from deploy.envoy_door import get_granted_module, poll_slot
+from deploy.targets_api import (
+    get_bootstrap,
+    get_target,
+    list_keys,
+    list_nodes,
+    list_targets,
+    post_key,
+    post_target,
+    remove_key,
+    remove_target,
+)
+
+_TARGETS = "/api/v1/targets"
+_TARGET = _TARGETS + "/{target}"
+_DEPLOYMENT = _TARGET + "/deployments/{deployment}"
+
+ROUTES = [
+    Route("/v3/discovery:extension_configs", poll_slot, methods=["POST"]),
+    Route("/modules/{grant}/{file}", get_granted_module, methods=["GET"]),
+    Route(_TARGETS, list_targets, methods=["GET"]),
+    Route(_TARGETS, post_target, methods=["POST"]),
+    Route(_TARGET, get_target, methods=["GET"]),
+    Route(_TARGET, remove_target, methods=["DELETE"]),
+    Route(_TARGET + "/bootstrap", get_bootstrap, methods=["GET"]),
+    Route(_TARGET + "/keys", list_keys, methods=["GET"]),
+    Route(_TARGET + "/keys", post_key, methods=["POST"]),
+    Route(_TARGET + "/keys/{key:int}", remove_key, methods=["DELETE"]),
+    Route(_TARGET + "/nodes", list_nodes, methods=["GET"]),
+    Route("/api/v1/deployments", list_deployments, methods=["GET"]),
+    Route(_DEPLOYMENT, get_deployment, methods=["GET"]),
+    Route(_DEPLOYMENT, put_deployment, methods=["PUT"]),
+    Route(_DEPLOYMENT, delete_deployment, methods=["DELETE"]),
+    Route(_DEPLOYMENT + "/rollback", post_rollback, methods=["POST"]),
+]
+
+
+def is_deploy_path(path: str) -> bool:
+    """Whether a path of the hub belongs to this door. `/modules/<sha256>.wasm`, without a grant, does not."""
+    if path.startswith("/modules/"):
+        return path.count("/") == 3
+    return path.startswith(("/v3/", "/api/v1/targets/")) or path in ("/api/v1/targets", "/api/v1/deployments")

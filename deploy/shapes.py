@@ -1,0 +1,84 @@
+"""Targets, deployments and nodes as the JSON API shows them."""
+
+import time
+from typing import Any
+
+from deploy.status import Standing
+from storage.deployments import DeploymentRow, RevisionRow
+from storage.nodes import NodeRow
+from storage.targets import TargetKeyRow, TargetRow
+
+
+def target_json(target: TargetRow) -> dict[str, Any]:
+    """A target."""
+    return {
+        "name": target.name,
+        "kind": target.kind,
+        "namespace": target.namespace,
+        "settings": target.settings,
+        "created_at": moment(target.created_at),
+    }
+
+
+def key_json(key: TargetKeyRow) -> dict[str, Any]:
+    """A target's key, without its secret."""
+    return {"id": key.id, "hint": key.hint, "created_at": moment(key.created_at)}
+
+
+def deployment_json(deployment: DeploymentRow, standing: Standing) -> dict[str, Any]:
+    """A deployment with its current revision and how it stands."""
+    return {
+        "target": deployment.target,
+        "name": deployment.name,
+        "slot": deployment.slot,
+        "status": standing.status,
+        "message": standing.message,
+        "revision": revision_json(deployment.current),
+        "created_at": moment(deployment.created_at),
+    }
+
+
+def revision_json(revision: RevisionRow) -> dict[str, Any]:
+    """One revision."""
+    return {
+        "number": revision.number,
+        "action": revision.action,
+        "repository": revision.repository,
+        "reference": revision.reference,
+        "digest": revision.manifest_digest,
+        "module": revision.module_sha256,
+        "config": revision.config,
+        "root_id": revision.root_id,
+        "failure_policy": revision.failure_policy,
+        "order": revision.order,
+        "created_by": revision.created_by,
+        "created_at": moment(revision.created_at),
+    }
+
+
+def standing_json(standing: Standing) -> list[dict[str, Any]]:
+    """What each node makes of a deployment."""
+    return [
+        {
+            "name": node.name,
+            "proxy": node.proxy,
+            "state": node.state,
+            "revision": node.revision,
+            "seen_at": moment(node.seen_at),
+        }
+        for node in standing.nodes
+    ]
+
+
+def node_json(node: NodeRow) -> dict[str, Any]:
+    """A node with what it runs and refused in each slot."""
+    slots = [
+        {"slot": number, "runs": row.running, "served": row.served, "refused": list(row.refused)}
+        for number, row in sorted(node.slots.items())
+    ]
+    return {"name": node.name, "proxy": node.version, "seen_at": moment(node.seen_at), "slots": slots}
+
+
+def moment(milliseconds: int) -> str:
+    """A time as people and programs read it, in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(milliseconds / 1000))
