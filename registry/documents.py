@@ -1,8 +1,9 @@
-"""What a pushed manifest says: pure, from its bytes (image-spec "manifest" and "index", distribution-spec "Pushing")."""
+"""What a pushed manifest says, from its bytes (image-spec "manifest", "index"; distribution-spec "Pushing")."""
 
 import json
 from typing import Any
 
+from proxywasm.images import find_layer
 from registry.errors import OCIError
 from registry.names import digest_of, is_digest
 from storage.manifests import NewManifest
@@ -29,7 +30,7 @@ def read_manifest(content: bytes, content_type: str, digest: str | None) -> NewM
         raise OCIError("DIGEST_INVALID", f"the manifest has the digest {actual}, not {digest}")
     document = _parse(content)
     media_type = content_type.partition(";")[0].strip() or document.get("mediaType")
-    if not isinstance(media_type, str) or not media_type:
+    if not isinstance(media_type, str) or not _is_plain(media_type):
         raise OCIError("MANIFEST_INVALID", "send the manifest's media type as Content-Type")
     own = document.get("mediaType")
     if own is not None and own != media_type:
@@ -51,7 +52,7 @@ def read_manifest(content: bytes, content_type: str, digest: str | None) -> NewM
         annotations=_annotations(document),
         blobs=blobs,
         manifests=manifests,
-        holds_module=media_type in IMAGES | INDEXES,
+        holds_module=media_type in INDEXES or (media_type in IMAGES and find_layer(content, media_type) is not None),
     )
 
 
@@ -104,12 +105,19 @@ def _descriptor(item: Any, where: str) -> tuple[str, int]:
 def _artifact_type(document: dict[str, Any], media_type: str) -> str | None:
     """As the referrers list shows it: an image falls back to its config's media type, an index to nothing."""
     given = document.get("artifactType")
-    if isinstance(given, str) and given:
-        return given
     config = document.get("config")
-    if media_type in IMAGES and isinstance(config, dict) and isinstance(config.get("mediaType"), str):
-        return str(config["mediaType"])
-    return None
+    if not given and media_type in IMAGES and isinstance(config, dict):
+        given = config.get("mediaType")
+    if not given:
+        return None
+    if not isinstance(given, str) or not _is_plain(given):
+        raise OCIError("MANIFEST_INVALID", "the manifest's artifact type is no media type")
+    return given
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a media type can stand in a header."""
+    return 0 < len(text) <= 255 and text.isascii() and text.isprintable()
 
 
 def _annotations(document: dict[str, Any]) -> dict[str, Any] | None:

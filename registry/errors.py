@@ -1,4 +1,4 @@
-"""Errors in the registry's dialect: one class, one table, one place that writes them (distribution-spec, "Error Codes")."""
+"""Errors in the registry's dialect: one class, one table, one writer (distribution-spec, "Error Codes")."""
 
 import json
 from typing import Any
@@ -21,6 +21,7 @@ CODES: dict[str, tuple[int, str]] = {
     "MANIFEST_UNKNOWN": (404, "the repository holds no such manifest"),
     "NAME_INVALID": (400, "this is no repository name; it must be namespace/name in lower case"),
     "NAME_UNKNOWN": (404, "there is no such repository, or you may not see it"),
+    "PAGINATION_NUMBER_INVALID": (400, "the page asked for does not exist"),
     "RANGE_INVALID": (416, "the range does not fit"),
     "SIZE_INVALID": (400, "the length does not fit"),
     "TAG_INVALID": (400, "this is no tag"),

@@ -65,6 +65,11 @@ class Database:
             yield session
             session.commit()
 
+    def ping(self) -> None:
+        """Asks the database something. Raises StorageError if it cannot answer."""
+        with self.read() as session:
+            session.execute(text("SELECT 1 FROM users LIMIT 1"))
+
     def watch(self) -> "Watch":
         """A connection of its own that tells whether anything was committed since; for one thread."""
         return Watch(self.path)

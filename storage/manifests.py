@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import JSON, bindparam, text
 from sqlalchemy.orm import Session
 
 from storage.database import Database, now
 from storage.events import Actor, record
+from storage.search import index_words
 from storage.tables import Inspection, Link, Manifest, Tag
+from storage.versions import rank
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class InUse(Exception):
 class StoredManifest:
     """A manifest as it is served."""
 
+    id: int
     digest: str
     media_type: str
     content: bytes
@@ -65,18 +68,19 @@ class Referrer:
 
 
 _BY_TAG = text(
-    "SELECT m.digest, m.media_type, m.content FROM tags t JOIN manifests m ON m.id = t.manifest_id"
+    "SELECT m.id, m.digest, m.media_type, m.content FROM tags t JOIN manifests m ON m.id = t.manifest_id"
     " WHERE t.repository_id = :repo AND t.name = :reference"
 )
 _BY_DIGEST = text(
-    "SELECT digest, media_type, content FROM manifests WHERE repository_id = :repo AND digest = :reference"
+    "SELECT id, digest, media_type, content FROM manifests WHERE repository_id = :repo AND digest = :reference"
 )
 _HELD = text(
     "SELECT b.digest FROM blobs b JOIN repository_blobs rb ON rb.blob_id = b.id"
     " WHERE rb.repository_id = :repo AND b.digest IN :digests"
 ).bindparams(bindparam("digests", expanding=True))
 _SET_TAG = text(
-    "INSERT INTO tags (repository_id, name, manifest_id, updated_by, updated_at) VALUES (:repo, :name, :id, :by, :now)"
+    "INSERT INTO tags (repository_id, name, rank, manifest_id, updated_by, updated_at)"
+    " VALUES (:repo, :name, :rank, :id, :by, :now)"
     " ON CONFLICT (repository_id, name) DO UPDATE SET manifest_id = :id, updated_by = :by, updated_at = :now"
 )
 _TAGS = text("SELECT name FROM tags WHERE repository_id = :repo AND name > :last ORDER BY name LIMIT :limit")
@@ -84,7 +88,7 @@ _REFERRERS = text(
     "SELECT id, digest, media_type, LENGTH(content), artifact_type, annotations FROM manifests"
     " WHERE repository_id = :repo AND subject = :subject AND id > :last AND (:any OR artifact_type = :type)"
     " ORDER BY id LIMIT :limit"
-).columns(Manifest.id, Manifest.digest, Manifest.media_type, Manifest.id, Manifest.artifact_type, Manifest.annotations)  # type: ignore[arg-type]
+).columns(annotations=JSON)
 _BLOB = text(
     "SELECT b.id, b.key, b.size FROM blobs b JOIN repository_blobs rb ON rb.blob_id = b.id"
     " WHERE rb.repository_id = :repo AND b.digest = :digest"
@@ -125,7 +129,9 @@ def save_manifest(
         moment = now()
         for tag in tags:
             values = {"repo": repository_id, "name": tag, "id": manifest_id, "by": actor.id, "now": moment}
-            session.execute(_SET_TAG, values)
+            session.execute(_SET_TAG, {**values, "rank": rank(tag)})
+        if tags:
+            index_words(session, repository_id)
         session.execute(
             text("UPDATE repositories SET pushed_at = :now WHERE id = :repo"), {"now": moment, "repo": repository_id}
         )
@@ -140,6 +146,7 @@ def delete_tag(database: Database, repository_id: int, tag: str, *, actor: Actor
         if row is None:
             return False
         session.delete(row)
+        index_words(session, repository_id)
         record(session, actor, "tag.delete", f"{name}:{tag}", repository_id=repository_id)
         return True
 
@@ -155,6 +162,7 @@ def delete_manifest(database: Database, repository_id: int, digest: str, *, acto
             text("DELETE FROM manifests WHERE repository_id = :repo AND digest = :digest"), asked
         ).rowcount  # type: ignore[attr-defined]
         if removed:
+            index_words(session, repository_id)
             record(session, actor, "manifest.delete", f"{name}@{digest}", repository_id=repository_id)
         return bool(removed)
 
@@ -227,3 +235,8 @@ def _insert(session: Session, repository_id: int, new: NewManifest, actor: Actor
     session.add_all(links)
     session.add(Inspection(manifest_id=manifest.id, state="pending" if new.holds_module else "no-module"))
     return manifest.id
+
+
+def find_content(session: Session, manifest_id: int) -> bytes | None:
+    """The bytes of the manifest in that row."""
+    return session.execute(text("SELECT content FROM manifests WHERE id = :id"), {"id": manifest_id}).scalar()

@@ -8,18 +8,8 @@ from sqlalchemy.orm import Session
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
+from storage.search import index_words
 from storage.tables import Namespace, Repository
-
-
-@dataclass(frozen=True)
-class RepositoryRow:
-    """A repository and who owns its namespace."""
-
-    id: int
-    name: str
-    visibility: str
-    owner_user_id: int | None
-    owner_team_id: int | None
 
 
 @dataclass(frozen=True)
@@ -39,7 +29,6 @@ class Viewer:
 VISIBLE = """(:sees_all OR r.visibility = 'public'
     OR (:viewer IS NOT NULL AND (r.visibility = 'internal' OR n.user_id = :viewer OR n.team_id IN :teams)))"""
 _FROM = "FROM repositories r JOIN namespaces n ON n.id = r.namespace_id"
-_FIND = text(f"SELECT r.id, r.name, r.visibility, n.user_id, n.team_id {_FROM} WHERE r.name = :name")
 _NAMES = text(f"SELECT r.name {_FROM} WHERE r.name > :last AND {VISIBLE} ORDER BY r.name LIMIT :limit").bindparams(
     bindparam("teams", expanding=True)
 )
@@ -51,27 +40,23 @@ _HOLDER = text(
 ).bindparams(bindparam("teams", expanding=True), bindparam("names", expanding=True))
 
 
-def find_repository(session: Session, name: str) -> RepositoryRow | None:
-    """The repository of that whole name."""
-    found = session.execute(_FIND, {"name": name}).first()
-    return RepositoryRow(*found) if found else None
+def make_repository(database: Database, name: str, namespace_id: int, actor: Actor) -> int:
+    """The id of the repository of that name, made now (private) if it is not there.
 
-
-def make_repository(database: Database, name: str, namespace_id: int, actor: Actor) -> RepositoryRow:
-    """The repository of that name, made now (private) if it is not there. Raises Conflict if its namespace is gone."""
+    Raises Conflict if its namespace is gone.
+    """
     with database.write() as session:
-        existing = find_repository(session, name)
+        existing = session.execute(text("SELECT id FROM repositories WHERE name = :name"), {"name": name}).scalar()
         if existing is not None:
-            return existing
+            return int(existing)
         if session.get(Namespace, namespace_id) is None:
             raise Conflict(f"the namespace of {name} was removed meanwhile")
         repository = Repository(namespace_id=namespace_id, name=name, created_at=now())
         session.add(repository)
         session.flush()
+        index_words(session, repository.id)
         record(session, actor, "repository.create", name, repository_id=repository.id)
-        made = find_repository(session, name)
-        assert made is not None
-        return made
+        return repository.id
 
 
 def list_names(session: Session, viewer: Viewer, *, last: str, limit: int) -> list[str]:
@@ -84,3 +69,31 @@ def can_read_blob(session: Session, viewer: Viewer, digest: str, among: tuple[st
     """Whether a repository that the viewer may pull holds the blob; `among` these names only, unless None."""
     asked = {"digest": digest, "any": among is None, "names": among or ("",), **viewer.parameters()}
     return session.execute(_HOLDER, asked).first() is not None
+
+
+def configure_repository(
+    database: Database,
+    repository_id: int,
+    actor: Actor,
+    *,
+    visibility: str | None = None,
+    description: str | None = None,
+) -> None:
+    """Changes who sees a repository and what it says of itself; None leaves a thing. Raises Conflict if it is gone."""
+    with database.write() as session:
+        row = session.get(Repository, repository_id)
+        if row is None:
+            raise Conflict("the repository was removed meanwhile")
+        detail: dict[str, Any] = {}
+        if visibility is not None and visibility != row.visibility:
+            detail["visibility"] = [row.visibility, visibility]
+            row.visibility = visibility
+            row.generation += 1
+        if description is not None and description != row.description:
+            detail["description"] = description
+            row.description = description
+        if not detail:
+            return
+        session.flush()
+        index_words(session, repository_id)
+        record(session, actor, "repository.configure", row.name, repository_id=repository_id, detail=detail)

@@ -39,6 +39,9 @@ class FileBlobs:
         With `sync` the bytes are durable when the call returns.
         """
         with _translated():
+            if offset > 0 and not (self._uploads / key).exists() and self._copy(key).exists():
+                # A crash fell between `finish` and the commit of the row: the upload goes on where it was.
+                os.rename(self._copy(key), self._uploads / key)
             file = os.open(self._uploads / key, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 if os.fstat(file).st_size > offset:
@@ -53,11 +56,13 @@ class FileBlobs:
     def finish(self, key: str) -> None:
         """Makes a whole, synced upload a copy that can be read; durable when the call returns."""
         with _translated():
-            if not (self._uploads / key).exists():
-                self.append(key, 0, [], sync=True)
             target = self._copy(key)
             os.rename(self._uploads / key, target)
             _sync_folder(target.parent)
+
+    def abandon(self, key: str) -> None:
+        """Removes an upload's bytes, but not a copy: whether a row names that one may be unknown after a failure."""
+        (self._uploads / key).unlink(missing_ok=True)
 
     def discard(self, key: str) -> None:
         """Removes an upload's bytes or a copy; what is not there is no error."""
@@ -84,6 +89,10 @@ class FileBlobs:
         """A file descriptor on a copy, which the caller closes. Deleting the copy does not disturb its readers."""
         with _translated():
             return os.open(self._copy(key), os.O_RDONLY | os.O_CLOEXEC)
+
+    def path(self, key: str) -> Path:
+        """Where a copy lies, for readers in other processes."""
+        return self._copy(key)
 
     def sweep(self, live: set[str]) -> int:
         """Removes the files of uploads that no row knows, and says how many. For the start, before serving."""

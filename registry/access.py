@@ -1,0 +1,115 @@
+"""Who may do what at this door: the table of answers to those who may not, in one function."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from auth.bearer import Claims, load_identity
+from auth.identity import Identity
+from auth.namespaces import rights
+from registry.errors import OCIError
+from registry.names import is_name
+from storage.namespaces import find_holding
+from storage.repositories import Viewer
+
+# What a client is told to ask for when its token does not cover an action.
+SCOPES = {"pull": "pull", "push": "pull,push", "delete": "delete"}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls, as the request says: verified claims, or why there are none."""
+
+    claims: Claims | None
+    presented: bool  # whether any token was sent
+    address: str
+    realm: str  # URL of the token service, as this caller reaches it
+    service: str
+
+    def challenge(self, *scopes: str, error: str | None = None) -> OCIError:
+        """The 401 that tells the caller where to get a token and for what."""
+        parts = [f'realm="{self.realm}"', f'service="{self.service}"']
+        if scopes:
+            parts.append(f'scope="{" ".join(scopes)}"')
+        if error is None and self.presented and self.claims is None:
+            error = "invalid_token"
+        if error is not None:
+            parts.append(f'error="{error}"')
+        return OCIError("UNAUTHORIZED", headers={"WWW-Authenticate": "Bearer " + ",".join(parts)})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A caller who may do what they asked: who they are, and the repository if it is there for them."""
+
+    identity: Identity
+    claims: Claims
+    repository_id: int | None = None
+    namespace_id: int | None = None
+
+    def viewer(self) -> Viewer:
+        """The caller as lists see them."""
+        return viewer_of(self.identity)
+
+    def may_pull(self, session: Session, name: str) -> bool:
+        """Whether the person may pull from another repository, whatever the token says."""
+        holding = find_holding(session, name) if is_name(name) else None
+        there = holding is not None and holding.repository_id is not None
+        return there and "pull" in rights(self.identity, name, holding, "nobody")
+
+    def covers(self, name: str, action: str) -> bool:
+        """Whether the token covers an action on another repository."""
+        return covers(self.claims.access, name, action)
+
+
+def viewer_of(identity: Identity) -> Viewer:
+    """An identity as lists see it."""
+    sees_all = identity.administrator or identity.role == "auditor"
+    return Viewer(identity.user_id, tuple(identity.teams), sees_all)
+
+
+def covers(access: Mapping[str, frozenset[str]], name: str, action: str) -> bool:
+    """Whether a token's access names the action on the repository, or on all (`*`)."""
+    return action in access.get(name, ()) or action in access.get("*", ())
+
+
+def identify(session: Session, caller: Caller, *scopes: str) -> tuple[Identity, Claims]:
+    """Who calls, as the database knows them now. Raises the 401 without a valid token."""
+    if caller.claims is None:
+        raise caller.challenge(*scopes)
+    identity = load_identity(session, caller.claims, caller.address)
+    if identity is None:
+        raise caller.challenge(*scopes, error="invalid_token")
+    return identity, caller.claims
+
+
+def allow(
+    session: Session, caller: Caller, action: str, name: str, *, rule: str = "nobody", also: tuple[str, ...] = ()
+) -> Entry:
+    """The first line of every handler: lets the caller through or raises what the table says.
+
+    `action` is pull, push or delete; `rule` says who may make a namespace by pushing; `also` are scopes that a
+    challenge names beside the action's own. Without a token, or anonymous without the right: 401, the same whether or
+    not the repository exists. Signed in but not allowed to read: what a repository that does not exist answers. Push
+    without the right: 403 either way. Allowed, but with a token of too narrow a scope: 401 `insufficient_scope`.
+    """
+    if not is_name(name):
+        raise OCIError("NAME_INVALID", detail={"name": name[:300]})
+    scopes = (f"repository:{name}:{SCOPES[action]}", *also)
+    identity, claims = identify(session, caller, *scopes)
+    holding = find_holding(session, name)
+    actions = rights(identity, name, holding, rule)
+    there = holding is not None and holding.repository_id is not None
+
+    if action not in actions:
+        if identity.anonymous:
+            raise caller.challenge(*scopes)
+        if action == "push" or "pull" in actions:
+            raise OCIError("DENIED", f"you may not {action} {'to' if action == 'push' else 'from'} {name}")
+        return Entry(identity, claims)
+    if not covers(claims.access, name, action) and (there or action == "push"):
+        raise caller.challenge(*scopes, error="insufficient_scope")
+    if holding is None:
+        return Entry(identity, claims)
+    return Entry(identity, claims, holding.repository_id, holding.namespace_id)

@@ -1,0 +1,31 @@
+"""What the handlers of this door work with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from registry.calls import Calls
+from registry.hashing import Hashes
+from storage.blobs.files import FileBlobs
+from storage.database import Database
+
+
+@dataclass(frozen=True)
+class Means:
+    """What the handlers of this door work with."""
+
+    database: Database
+    blobs: FileBlobs
+    calls: Calls
+    blob_limit: int  # bytes
+    namespace_rule: str  # who may make a namespace by pushing: admins, everyone, nobody
+    pushed: Callable[[], None]  # told after each manifest that was pushed
+    hashes: Hashes = field(default_factory=Hashes)
+    busy: set[str] = field(default_factory=set)  # ids of uploads that a request is writing to
+
+
+def means_of(request: Request) -> Means:
+    """What the handlers work with."""
+    means: Means = request.app.state.means
+    return means

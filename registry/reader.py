@@ -1,0 +1,89 @@
+"""Has the modules of pushed manifests read: beside the pushes, outside any transaction, in a bounded worker."""
+
+import logging
+
+import anyio
+import anyio.to_thread
+
+from proxywasm import READER_VERSION
+from proxywasm.images import ModuleLayer, choose_child, find_layer, is_index
+from proxywasm.inspector import Inspector
+from registry.documents import IMAGES
+from storage.blobs.files import FileBlobs
+from storage.database import Database
+from storage.manifests import find_blob, find_manifest
+from storage.modules import Facts, Reading, Waiting, find_reading, save_reading, waiting_inspections
+
+log = logging.getLogger("wasmhub.inspector")
+BATCH = 20
+LOOK_AGAIN = 5.0  # seconds; pushes by other processes wake nobody here
+NOT_A_FILTER = Reading("no-module")
+
+
+class Reader:
+    """Works off what waits to be read. What waits is a row written with its manifest, so a crash loses none."""
+
+    def __init__(self, database: Database, blobs: FileBlobs, inspector: Inspector) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._inspector = inspector
+        self._woken = anyio.Event()
+
+    def wake(self) -> None:
+        """Says that something was pushed. For the event loop's thread."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Reads until it is cancelled."""
+        while True:
+            self._woken = anyio.Event()
+            try:
+                done = await anyio.to_thread.run_sync(self._batch, abandon_on_cancel=False)
+            except Exception:
+                log.exception("reading modules failed; it goes on in %s seconds", LOOK_AGAIN)
+                done = 0
+            if done == 0:
+                with anyio.move_on_after(LOOK_AGAIN):
+                    await self._woken.wait()
+
+    def _batch(self) -> int:
+        with self._database.read() as session:
+            waiting = waiting_inspections(session, READER_VERSION, BATCH)
+        for one in waiting:
+            reading, facts = self._inspect(one)
+            save_reading(self._database, one.manifest_id, reading, READER_VERSION, facts)
+        return len(waiting)
+
+    def _inspect(self, one: Waiting) -> tuple[Reading, Facts | None]:
+        if is_index(one.media_type):
+            return self._inspect_index(one), None
+        layer = find_layer(one.content, one.media_type) if one.media_type in IMAGES else None
+        if layer is None:
+            return NOT_A_FILTER, None
+        return self._read(one.repository_id, layer)
+
+    def _inspect_index(self, one: Waiting) -> Reading:
+        """An index says what its child for proxies says. Children are pushed before it, so they are read already."""
+        digest = choose_child(one.content)
+        if digest is None:
+            return NOT_A_FILTER
+        with self._database.read() as session:
+            child = find_reading(session, one.repository_id, digest)
+            there = find_manifest(session, one.repository_id, digest)
+        return child if child is not None and there is not None and child.state != "pending" else NOT_A_FILTER
+
+    def _read(self, repository_id: int, layer: ModuleLayer) -> tuple[Reading, Facts | None]:
+        with self._database.read() as session:
+            found = find_blob(session, repository_id, layer.digest)
+        if found is None:
+            return NOT_A_FILTER, None
+        result = self._inspector.inspect(self._blobs.path(found[1]), layer.wrapping)
+        if result.facts is None:
+            return NOT_A_FILTER, None
+        if result.sha256 is None or result.size is None:
+            reason = "its module could not be taken out of its layer"
+            for problem in result.facts.get("problems", ()):
+                reason = f"its module could not be taken out of its layer: {problem['sentence']}"
+            return Reading("failed", layer.format, None, layer.digest, layer.wrapping, reason), None
+        reading = Reading("module", layer.format, result.sha256, layer.digest, layer.wrapping)
+        return reading, Facts(result.sha256, result.size, result.facts)

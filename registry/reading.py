@@ -1,0 +1,204 @@
+"""The hot path: GET and HEAD of manifests and blobs, straight on ASGI before any framework.
+
+A repeated read takes one look at the database's version, one dictionary and the socket. Everything else (a first
+read, a read after any commit) asks the database in a thread.
+"""
+
+import os
+import time
+from typing import Any
+
+import anyio.to_thread
+from starlette.types import Receive, Scope, Send
+
+from registry.access import Caller, allow
+from registry.caching import ADMITTED, Answer, Answers, Bytes, Headers
+from registry.calls import Calls
+from registry.errors import OCIError, from_storage
+from registry.names import is_digest, is_tag
+from registry.ranges import Unsatisfiable, parse_range
+from storage.blobs.files import FileBlobs
+from storage.database import Database, StorageError
+from storage.manifests import find_blob, find_content, find_manifest
+
+CHUNK = 2**20
+IMMUTABLE = (b"cache-control", b"private, max-age=31536000, immutable")
+REVALIDATE = (b"cache-control", b"private, no-cache")
+_START: dict[str, Any] = {"type": "http.response.start"}
+
+
+class Reading:
+    """Answers reads. One per process; runs on the event loop."""
+
+    def __init__(self, database: Database, blobs: FileBlobs, calls: Calls) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._calls = calls
+        self._watch = database.watch()
+        self._answers = Answers()
+        self._bytes = Bytes()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Answers the request if it is such a read; else returns False with nothing done."""
+        path: str = scope["path"]
+        token = known = ranges = unless = b""
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                token = value
+            elif name == b"if-none-match":
+                known = value
+            elif name == b"range":
+                ranges = value
+            elif name == b"if-range":
+                unless = value
+
+        version = self._watch.version()
+        answer = self._answers.get(version, (token, path), time.time())
+        try:
+            if answer is None:
+                wanted = _split(path)
+                if wanted is None:
+                    return False
+                answer = await self._find(scope, *wanted)
+                self._answers.put(version, (token, path), answer)
+            if known and (known == b"*" or answer.etag in known):
+                await _send(send, 304, answer.headers[1:], b"")
+            elif scope["method"] == "HEAD":
+                await _send(send, 200, answer.headers, b"")
+            elif ranges and isinstance(answer.key, str) and (not unless or unless == answer.etag):
+                await self._part(answer, answer.key, ranges, send)
+            else:
+                await self._whole(answer, send)
+        except (OCIError, StorageError) as error:
+            await _refuse(error, scope["method"], send)
+        return True
+
+    def close(self) -> None:
+        """Closes the connection that watches the database."""
+        self._watch.close()
+
+    async def _find(self, scope: Scope, name: str, kind: str, reference: str) -> Answer:
+        caller = await self._calls.caller(scope)
+        find = self._find_manifest if kind == "manifests" else self._find_blob
+        return await anyio.to_thread.run_sync(find, caller, name, reference)
+
+    def _find_manifest(self, caller: Caller, name: str, reference: str) -> Answer:
+        with self._database.read() as session:
+            entry = allow(session, caller, "pull", name)
+            if entry.repository_id is None:
+                raise OCIError("NAME_UNKNOWN", detail={"name": name})
+            found = None
+            if is_tag(reference) or is_digest(reference):
+                found = find_manifest(session, entry.repository_id, reference)
+        if found is None:
+            raise OCIError("MANIFEST_UNKNOWN", f"{name} holds no manifest {reference[:200]}")
+        self._bytes.put(found.digest, found.content)
+        cache = IMMUTABLE if ":" in reference else REVALIDATE
+        headers = _headers(found.digest, len(found.content), found.media_type, cache)
+        return Answer(found.digest, _etag(found.digest), len(found.content), headers, found.id, entry.claims.expires_at)
+
+    def _find_blob(self, caller: Caller, name: str, digest: str) -> Answer:
+        with self._database.read() as session:
+            entry = allow(session, caller, "pull", name)
+            if not is_digest(digest):
+                raise OCIError("DIGEST_INVALID", f"{digest[:200]} is no sha256 or sha512 digest")
+            if entry.repository_id is None:
+                raise OCIError("NAME_UNKNOWN", detail={"name": name})
+            found = find_blob(session, entry.repository_id, digest)
+        if found is None:
+            raise OCIError("BLOB_UNKNOWN", f"{name} holds no blob {digest}")
+        _, key, size = found
+        headers = [*_headers(digest, size, "application/octet-stream", IMMUTABLE), (b"accept-ranges", b"bytes")]
+        return Answer(digest, _etag(digest), size, headers, key, entry.claims.expires_at)
+
+    async def _whole(self, answer: Answer, send: Send) -> None:
+        content = self._bytes.get(answer.digest)
+        if content is None and isinstance(answer.key, str) and answer.size > ADMITTED:
+            await self._stream(answer.key, 200, answer.headers, 0, answer.size, send)
+            return
+        if content is None:
+            content = await anyio.to_thread.run_sync(self._load, answer)
+            self._bytes.put(answer.digest, content)
+        await _send(send, 200, answer.headers, content)
+
+    async def _part(self, answer: Answer, key: str, ranges: bytes, send: Send) -> None:
+        try:
+            asked = parse_range(ranges, answer.size)
+        except Unsatisfiable:
+            raise OCIError("RANGE_INVALID", headers={"Content-Range": f"bytes */{answer.size}"}) from None
+        if asked is None:
+            await self._whole(answer, send)
+            return
+        start, stop = asked
+        headers = [
+            (b"content-length", str(stop - start).encode()),
+            *answer.headers[1:],
+            (b"content-range", f"bytes {start}-{stop - 1}/{answer.size}".encode()),
+        ]
+        await self._stream(key, 206, headers, start, stop, send)
+
+    def _load(self, answer: Answer) -> bytes:
+        """Bytes that memory does not hold, or not any more."""
+        if isinstance(answer.key, str):
+            return self._blobs.read(answer.key)
+        with self._database.read() as session:
+            content = find_content(session, answer.key)
+        if content is None:
+            raise OCIError("MANIFEST_UNKNOWN")
+        return content
+
+    async def _stream(self, key: str, status: int, headers: Headers, start: int, stop: int, send: Send) -> None:
+        """Sends bytes of a copy in large chunks; the next is read only when the socket has taken the last."""
+        file = await anyio.to_thread.run_sync(self._blobs.open, key)
+        try:
+            await send({**_START, "status": status, "headers": headers})
+            while start < stop:
+                chunk = await anyio.to_thread.run_sync(os.pread, file, min(CHUNK, stop - start), start)
+                if not chunk:
+                    raise EOFError(f"copy {key} is shorter than its row says")
+                start += len(chunk)
+                await send({"type": "http.response.body", "body": chunk, "more_body": start < stop})
+        finally:
+            os.close(file)
+
+
+def _split(path: str) -> tuple[str, str, str] | None:
+    """Name, `manifests` or `blobs`, and reference of a path such as /v2/a/b/manifests/v1."""
+    for kind in ("manifests", "blobs"):
+        before, found, reference = path.rpartition(f"/{kind}/")
+        if found and before.startswith("/v2/") and "/" not in reference and reference:
+            return before[4:], kind, reference
+    return None
+
+
+def _etag(digest: str) -> bytes:
+    return f'"{digest}"'.encode()
+
+
+def _headers(digest: str, size: int, media_type: str, cache: tuple[bytes, bytes]) -> Headers:
+    """The headers of an answer; Content-Length is the first, so that it can be left out or replaced."""
+    return [
+        (b"content-length", str(size).encode()),
+        (b"content-type", media_type.encode()),
+        (b"docker-content-digest", digest.encode()),
+        (b"etag", _etag(digest)),
+        cache,
+        (b"vary", b"authorization"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+
+
+async def _send(send: Send, status: int, headers: Headers, content: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def _refuse(error: OCIError | StorageError, method: str, send: Send) -> None:
+    refused = error if isinstance(error, OCIError) else from_storage(error)
+    body = refused.body()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        *((name.lower().encode(), value.encode("latin-1")) for name, value in refused.headers.items()),
+    ]
+    await _send(send, refused.status, headers, b"" if method == "HEAD" else body)

@@ -1,0 +1,258 @@
+"""Uploads: begin, append, status, cancel, finish, mount (distribution-spec, "Pushing blobs")."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio.to_thread
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+
+from registry.access import Caller, Entry, allow
+from registry.errors import OCIError
+from registry.hashing import hash_of
+from registry.intake import Intake
+from registry.means import Means, means_of
+from registry.names import ALGORITHMS, is_digest, is_name
+from registry.ranges import parse_content_range
+from registry.repositories import repository_for_push
+from storage.repositories import can_read_blob
+from storage.uploads import (
+    UploadRow,
+    advance_upload,
+    begin_upload,
+    cancel_upload,
+    find_upload,
+    holds_blob,
+    link_stored_blob,
+    save_blob,
+)
+
+
+async def post_upload(request: Request) -> Response:
+    """Begins an upload, takes a whole blob in one request (`?digest=`), or mounts one (`?mount=`)."""
+    means, name, query = means_of(request), request.path_params["name"], request.query_params
+    caller = await means.calls.caller(request.scope)
+    entry = await anyio.to_thread.run_sync(_enter_for_push, means, caller, name, query)
+    algorithm = query.get("digest-algorithm", "sha256")
+    if algorithm not in ALGORITHMS:
+        raise OCIError("DIGEST_INVALID", f"{algorithm[:100]} is no algorithm of this registry: use sha256 or sha512")
+
+    if "mount" in query and await anyio.to_thread.run_sync(_mount, means, entry, name, query):
+        return _created(name, query["mount"])
+    if "digest" in query and "mount" not in query:
+        digest = _digest(query)
+        return await _take_whole(request, means, entry, name, digest)
+    upload = await anyio.to_thread.run_sync(_begin, means, entry, name, algorithm)
+    return _progress(name, upload.id, 0, 202)
+
+
+async def patch_upload(request: Request) -> Response:
+    """Appends a chunk, in order if it says where it belongs, or a stream."""
+    means, name, upload_id = means_of(request), request.path_params["name"], request.path_params["upload"]
+    caller = await means.calls.caller(request.scope)
+    _, upload = await anyio.to_thread.run_sync(_find, means, caller, name, upload_id)
+    with _alone(means, upload):
+        _check_range(request, name, upload)
+        running = means.hashes.take(upload.id, upload.offset, upload.algorithm)
+        intake = Intake(means.blobs, upload.key, upload.offset, running, means.blob_limit)
+        rest = await intake.take(request)
+
+        def save() -> None:
+            intake.write(rest, sync=True)
+            advance_upload(means.database, upload, intake.offset)
+
+        await anyio.to_thread.run_sync(save)
+        if running is not None:
+            means.hashes.keep(upload.id, intake.offset, upload.algorithm, running)
+    return _progress(name, upload.id, intake.offset, 202)
+
+
+async def put_upload(request: Request) -> Response:
+    """Finishes an upload, with a last chunk or without; `?digest=` says what its bytes must be."""
+    means, name, upload_id = means_of(request), request.path_params["name"], request.path_params["upload"]
+    caller = await means.calls.caller(request.scope)
+    entry, upload = await anyio.to_thread.run_sync(_find, means, caller, name, upload_id)
+    digest = _digest(request.query_params)
+    with _alone(means, upload):
+        _check_range(request, name, upload)
+        running = means.hashes.take(upload.id, upload.offset, digest.partition(":")[0])
+        intake = Intake(means.blobs, upload.key, upload.offset, running, means.blob_limit)
+        rest = await intake.take(request)
+        await anyio.to_thread.run_sync(_finish, means, entry, upload, intake, rest, digest)
+    return _created(name, digest)
+
+
+async def get_upload(request: Request) -> Response:
+    """Says how much of an upload is here."""
+    means, name, upload_id = means_of(request), request.path_params["name"], request.path_params["upload"]
+    caller = await means.calls.caller(request.scope)
+    _, upload = await anyio.to_thread.run_sync(_find, means, caller, name, upload_id)
+
+    return _progress(name, upload.id, upload.offset, 204)
+
+
+async def delete_upload(request: Request) -> Response:
+    """Cancels an upload. Whoever may push may cancel."""
+    means, name, upload_id = means_of(request), request.path_params["name"], request.path_params["upload"]
+    caller = await means.calls.caller(request.scope)
+    _, upload = await anyio.to_thread.run_sync(_find, means, caller, name, upload_id)
+
+    with _alone(means, upload):
+        await anyio.to_thread.run_sync(_cancel, means, upload)
+    return Response(status_code=204)
+
+
+async def _take_whole(request: Request, means: Means, entry: Entry, name: str, digest: str) -> Response:
+    """A blob in one request: no row until its bytes are verified."""
+    algorithm = digest.partition(":")[0]
+    key = means.blobs.new_key()
+    intake = Intake(means.blobs, key, 0, means.hashes.take("", 0, algorithm), means.blob_limit)
+    try:
+        rest = await intake.take(request)
+        await anyio.to_thread.run_sync(_finish_whole, means, entry, name, intake, rest, digest)
+    except BaseException:
+        means.blobs.abandon(key)
+        raise
+    return _created(name, digest)
+
+
+def _finish_whole(means: Means, entry: Entry, name: str, intake: Intake, rest: list[bytes], digest: str) -> None:
+    upload = UploadRow("", repository_for_push(means, entry, name), intake.key, 0, digest.partition(":")[0])
+    _finish(means, entry, upload, intake, rest, digest)
+
+
+def _enter_for_push(means: Means, caller: Caller, name: str, query: QueryParams) -> Entry:
+    """Lets a push in. A mount also needs a token that covers its source, if the person may read that.
+
+    Without a source the token must cover reading everywhere (`repository:*:pull`): else a narrow token would tell
+    whether its owner can read some blob elsewhere.
+    """
+    source = query.get("from", "*") if is_digest(query.get("mount", "")) else None
+    if source is None or (source != "*" and not is_name(source)):
+        with means.database.read() as session:
+            return allow(session, caller, "push", name, rule=means.namespace_rule)
+    wider = f"repository:{source}:pull"
+    with means.database.read() as session:
+        entry = allow(session, caller, "push", name, rule=means.namespace_rule, also=(wider,))
+        if not entry.covers(source, "pull") and (source == "*" or entry.may_pull(session, source)):
+            raise caller.challenge(f"repository:{name}:pull,push", wider, error="insufficient_scope")
+        return entry
+
+
+def _mount(means: Means, entry: Entry, name: str, query: QueryParams) -> bool:
+    """Links a blob that the caller can read elsewhere. False: it is not to be had, and an upload begins instead."""
+    digest, source = query["mount"], query.get("from")
+    if not is_digest(digest):
+        return False
+    with means.database.read() as session:
+        if source is None and not entry.covers("*", "pull"):
+            return False
+        if source is not None and not entry.covers(source, "pull"):
+            return False
+        if not can_read_blob(session, entry.viewer(), digest, None if source is None else (source,)):
+            return False
+    repository_id = repository_for_push(means, entry, name)
+    return link_stored_blob(
+        means.database, repository_id, digest, upload_id=None, actor=entry.identity.actor(), action="blob.mount"
+    )
+
+
+def _begin(means: Means, entry: Entry, name: str, algorithm: str) -> UploadRow:
+    repository_id = repository_for_push(means, entry, name)
+    upload = UploadRow(secrets.token_urlsafe(16), repository_id, means.blobs.new_key(), 0, algorithm)
+    begin_upload(means.database, upload)
+    return upload
+
+
+def _find(means: Means, caller: Caller, name: str, upload_id: str) -> tuple[Entry, UploadRow]:
+    with means.database.read() as session:
+        entry = allow(session, caller, "push", name, rule=means.namespace_rule)
+        upload = find_upload(session, entry.repository_id, upload_id) if entry.repository_id else None
+    if upload is None:
+        raise OCIError("BLOB_UPLOAD_UNKNOWN", detail={"upload": upload_id[:200]})
+    return entry, upload
+
+
+def _finish(means: Means, entry: Entry, upload: UploadRow, intake: Intake, rest: list[bytes], digest: str) -> None:
+    """Verifies the bytes and commits them: durable bytes first, then the row that names them."""
+    algorithm, _, wanted = digest.partition(":")
+    intake.write(rest, sync=True)
+    running = intake.running
+    if running is None:
+        running = hash_of(means.blobs.read_upload(upload.key, intake.offset), algorithm)
+    if running.hexdigest() != wanted:
+        _cancel(means, upload)
+        actual = f"{algorithm}:{running.hexdigest()}"
+        raise OCIError("DIGEST_INVALID", f"the {intake.offset} bytes received have the digest {actual}, not {digest}")
+
+    actor, upload_id = entry.identity.actor(), upload.id or None
+    with means.database.read() as session:
+        stored = holds_blob(session, digest)
+    if stored and link_stored_blob(
+        means.database, upload.repository_id, digest, upload_id=upload_id, actor=actor, action="blob.push"
+    ):
+        means.blobs.discard(upload.key)
+        return
+    means.blobs.finish(upload.key)
+    copy = (upload.key, intake.offset)
+    if not save_blob(means.database, upload.repository_id, digest, copy, upload_id=upload_id, actor=actor):
+        means.blobs.discard(upload.key)
+
+
+def _cancel(means: Means, upload: UploadRow) -> None:
+    if upload.id:
+        cancel_upload(means.database, upload)
+    means.blobs.discard(upload.key)
+
+
+@contextmanager
+def _alone(means: Means, upload: UploadRow) -> Iterator[None]:
+    """One request at a time writes to an upload."""
+    if upload.id in means.busy:
+        raise OCIError("BLOB_UPLOAD_INVALID", "another request is writing to this upload", status=409)
+    means.busy.add(upload.id)
+    try:
+        yield
+    finally:
+        means.busy.discard(upload.id)
+
+
+def _check_range(request: Request, name: str, upload: UploadRow) -> None:
+    """A chunk that says where it belongs must belong at the end of what is here (416 otherwise)."""
+    header = request.headers.get("content-range")
+    if header is None:
+        return
+    parsed = parse_content_range(header)
+    if parsed is None or parsed[0] != upload.offset:
+        headers = _location(name, upload.id, upload.offset)
+        raise OCIError("RANGE_INVALID", f"the next chunk must begin at {upload.offset}", headers=headers)
+    length = request.headers.get("content-length")
+    if length is not None and length.isdigit() and int(length) != parsed[1]:
+        raise OCIError("SIZE_INVALID", f"Content-Range tells {parsed[1]} bytes, Content-Length {length}")
+
+
+def _digest(query: QueryParams) -> str:
+    digest = query.get("digest", "")
+    if not is_digest(digest):
+        raise OCIError("DIGEST_INVALID", f"{digest[:200]!r} is no sha256 or sha512 digest")
+    return digest
+
+
+def _location(name: str, upload_id: str, offset: int) -> dict[str, str]:
+    return {
+        "Location": f"/v2/{name}/blobs/uploads/{upload_id}",
+        "Range": f"0-{max(0, offset - 1)}",
+        "Docker-Upload-UUID": upload_id,
+    }
+
+
+def _progress(name: str, upload_id: str, offset: int, status: int) -> Response:
+    return Response(status_code=status, headers=_location(name, upload_id, offset))
+
+
+def _created(name: str, digest: str) -> Response:
+    return Response(
+        status_code=201, headers={"Location": f"/v2/{name}/blobs/{digest}", "Docker-Content-Digest": digest}
+    )

@@ -1,0 +1,96 @@
+"""Modules: which manifests wait to be read, and what the reader found."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from storage.database import Database, now
+from storage.search import index_words
+from storage.tables import Inspection, Manifest, Module
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A manifest whose module waits to be read."""
+
+    manifest_id: int
+    repository_id: int
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What became of the reading of one manifest; `reason` is a sentence where it failed."""
+
+    state: str  # module | no-module | failed
+    format: str | None = None
+    module_sha256: str | None = None
+    blob_digest: str | None = None
+    wrapping: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the reader found in a module's bytes."""
+
+    sha256: str
+    size: int
+    facts: dict[str, Any]
+
+
+_WAITING = text(
+    "SELECT m.id, m.repository_id, m.media_type, m.content FROM inspections i JOIN manifests m ON m.id = i.manifest_id"
+    " WHERE i.state = 'pending' OR (i.state IN ('module', 'failed') AND i.reader_version < :version)"
+    " ORDER BY i.state = 'pending' DESC, m.id LIMIT :limit"
+)
+_READING = text(
+    "SELECT i.state, i.format, i.module_sha256, i.blob_digest, i.wrapping, i.reason FROM inspections i"
+    " JOIN manifests m ON m.id = i.manifest_id WHERE m.repository_id = :repo AND m.digest = :digest"
+)
+_REPOSITORY = text("SELECT repository_id FROM manifests WHERE id = :id")
+
+
+def waiting_inspections(session: Session, reader_version: int, limit: int) -> list[Waiting]:
+    """Manifests to be read: new ones first, then those that an older reader read."""
+    return [Waiting(*row) for row in session.execute(_WAITING, {"version": reader_version, "limit": limit})]
+
+
+def find_reading(session: Session, repository_id: int, digest: str) -> Reading | None:
+    """What became of the reading of a manifest; state `pending` while it waits."""
+    found = session.execute(_READING, {"repo": repository_id, "digest": digest}).first()
+    return Reading(*found) if found else None
+
+
+def find_facts(session: Session, sha256: str, reader_version: int = 0) -> Facts | None:
+    """What is known of a module, by a reader of at least that version."""
+    row = session.get(Module, sha256)
+    return Facts(row.sha256, row.size, row.facts) if row and row.reader_version >= reader_version else None
+
+
+def save_reading(
+    database: Database, manifest_id: int, reading: Reading, reader_version: int, facts: Facts | None
+) -> None:
+    """Stores what became of a reading, with the module's facts. A manifest deleted meanwhile is no error."""
+    with database.write() as session:
+        row = session.get(Inspection, manifest_id)
+        if row is None:
+            return
+        row.state = reading.state
+        row.reader_version = reader_version
+        row.format = reading.format
+        row.module_sha256 = reading.module_sha256
+        row.blob_digest = reading.blob_digest
+        row.wrapping = reading.wrapping
+        row.reason = reading.reason
+        if facts is not None:
+            module = Module(sha256=facts.sha256, size=facts.size, reader_version=reader_version, facts=facts.facts)
+            module.read_at = now()
+            session.merge(module)
+        manifest = session.get(Manifest, manifest_id)
+        if manifest is not None:
+            session.flush()
+            index_words(session, manifest.repository_id)

@@ -1,0 +1,103 @@
+"""A real hub in a process of its own, for tests, the demo's checks and the conformance tool."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+WASMHUB = Path(sys.executable).parent / "wasmhub"
+ADMIN_PASSWORD = "correct-horse-battery"
+LISTENS = re.compile(r"the hub listens on (https?)://([^\s\"]+)")
+
+
+class HubProcess:
+    """`wasmhub serve` on a free port with a data folder of its own. `start` waits until it answers."""
+
+    def __init__(self, data: Path, **settings: str) -> None:
+        self.data = data
+        self.settings = settings
+        self.admin_password = ADMIN_PASSWORD
+        self.process: subprocess.Popen[bytes] | None = None
+        self.host = ""
+        self.url = ""
+        self._listen = "127.0.0.1:0"
+
+    def start(self, *, wrapper: tuple[str, ...] = ()) -> "HubProcess":
+        """Starts it; after a stop it comes back on the same port. `wrapper` is a command to run it under."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("WASMHUB_")}
+        environment |= {
+            "WASMHUB_DATA": str(self.data),
+            "WASMHUB_LISTEN": self._listen,
+            "WASMHUB_ADMIN_PASSWORD": self.admin_password,
+            **self.settings,
+        }
+        self._log = Path(tempfile.mkstemp(prefix="hub-", suffix=".log", dir=self.data.parent)[1])
+        with self._log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [*wrapper, str(WASMHUB), "serve"], env=environment, stdout=out, stderr=out, cwd=ROOT
+            )
+        found = self._wait_for(LISTENS)
+        self.host = found[2]
+        self.url = f"{found[1]}://{found[2]}"
+        self._listen = self.host
+        self._wait_until_it_answers()
+        return self
+
+    def log(self) -> str:
+        """What it has written since its last start."""
+        return self._log.read_text(errors="replace")
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Stops it and starts it again on the same data and port."""
+        self.stop()
+        self.start()
+
+    def __enter__(self) -> "HubProcess":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.stop()
+
+    def _end(self, number: signal.Signals) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(timeout=40)
+
+    def _wait_for(self, pattern: re.Pattern[str], seconds: float = 60) -> re.Match[str]:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            found = pattern.search(self.log())
+            if found:
+                return found
+            assert self.process is not None
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the hub did not start:\n{self.log()}")
+            time.sleep(0.05)
+        raise RuntimeError(f"the hub did not start within {seconds} s:\n{self.log()}")
+
+    def _wait_until_it_answers(self) -> None:
+        host, _, port = self.host.rpartition(":")
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            try:
+                socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise RuntimeError("the hub does not answer")

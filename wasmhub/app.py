@@ -1,0 +1,108 @@
+"""The composition root: builds the hub from its settings and hands each request to a door."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from auth.accounts import ensure_administrator
+from auth.bearer import BearerTokens
+from auth.challenge import Origins
+from auth.gate import Gate
+from auth.secrets import load_secret_key
+from auth.token_door import create_token_door
+from deploy.door import create_deploy_door
+from deploy.routes import is_deploy_path
+from proxywasm.inspector import Inspector
+from registry.calls import Calls
+from registry.door import RegistryDoor
+from registry.means import Means
+from registry.reader import Reader
+from storage.blobs.files import FileBlobs
+from storage.database import Database, now
+from storage.uploads import forget_uploads, live_keys
+from wasmhub.health import HealthDoor
+from wasmhub.settings import Settings
+
+log = logging.getLogger("wasmhub")
+UPLOAD_LIFE = 7 * 86_400_000  # milliseconds that an untouched upload is kept
+
+
+class Hub:
+    """The whole hub as one ASGI application. `first_password` is the administrator's, on the first start only."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.database = Database(settings.database)
+        self.database.migrate()
+        self.blobs = FileBlobs(settings.blob_folder)
+        self._sweep()
+        secret_key = load_secret_key(settings.secret_key, settings.data)
+        self.first_password = ensure_administrator(self.database, settings.admin_password)
+        tokens = BearerTokens(self.database, secret_key)
+        origins = Origins(settings.public_url, settings.trusted_proxies)
+        gate = Gate(self.database, secret_key, origins)
+        self._inspector = Inspector()
+        self._reader = Reader(self.database, self.blobs, self._inspector)
+        self._health = HealthDoor(self.database)
+        self._registry = RegistryDoor(
+            Means(
+                self.database,
+                self.blobs,
+                Calls(tokens, origins),
+                settings.blob_limit,
+                settings.create_namespace_on_push,
+                self._reader.wake,
+            )
+        )
+        gate = Gate(self.database, secret_key, origins)  # one, so that throttling counts over all doors
+        self._token = create_token_door(gate, tokens, settings.create_namespace_on_push)
+        self._deploy = create_deploy_door(self.database, self.blobs, gate)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request, or the life of the server."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._door(scope["path"])(scope, receive, send)
+
+    def _door(self, path: str) -> ASGIApp:
+        if path.startswith("/v2/") or path == "/v2":
+            return self._registry
+        if path == "/token":
+            return self._token
+        if is_deploy_path(path):
+            return self._deploy
+        return self._health
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """ASGI's lifespan: background work begins with the server and ends after its last request."""
+        await receive()
+        async with self._background():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        self._inspector.close()
+        self._registry.close()
+        self.database.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    @contextlib.asynccontextmanager
+    async def _background(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._reader.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def _sweep(self) -> None:
+        """Removes what interrupted uploads left behind; only this hub uses the data folder."""
+        oldest = now() - UPLOAD_LIFE
+        forget_uploads(self.database, older_than=oldest)
+        with self.database.read() as session:
+            live = live_keys(session, older_than=oldest)
+        swept = self.blobs.sweep(live)
+        if swept:
+            log.info("removed %d files of uploads that were interrupted", swept)

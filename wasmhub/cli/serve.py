@@ -1,0 +1,106 @@
+"""`wasmhub serve`: the hub itself."""
+
+import argparse
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from storage.database import StorageError
+from wasmhub.app import Hub
+from wasmhub.logs import configure_logs
+from wasmhub.settings import Settings, SettingsError, load_settings
+
+log = logging.getLogger("wasmhub")
+GRACE = 30  # seconds that requests in flight have after SIGTERM
+
+
+class CannotStart(Exception):
+    """Why the hub does not start, as one sentence."""
+
+
+def main(arguments: list[str]) -> int:
+    """Serves until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(
+        prog="wasmhub serve",
+        description="Starts the hub. Settings are WASMHUB_* variables; docs/settings.md lists them.",
+    )
+    parser.parse_args(arguments)
+    try:
+        settings = load_settings()
+        configure_logs(settings.log)
+        lock = _lock(settings.data)
+        listener = _listen(settings)
+        hub = Hub(settings)
+    except (SettingsError, CannotStart, StorageError) as error:
+        print(f"wasmhub: {error}", file=sys.stderr)
+        return 1
+    try:
+        asyncio.run(_serve(settings, hub, listener))
+    finally:
+        os.close(lock)
+    return 0
+
+
+async def _serve(settings: Settings, hub: Hub, listener: socket.socket) -> None:
+    server = uvicorn.Server(
+        uvicorn.Config(
+            hub,
+            http="httptools",
+            loop="none",
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=GRACE,
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
+        )
+    )
+    # The server raises the signal that stopped it again once it is done; a stop on request is no failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    host, port = listener.getsockname()[:2]
+    scheme = "https" if settings.tls_cert else "http"
+    shown = f"[{host}]" if ":" in host else host
+    log.info("the hub listens on %s://%s:%d", scheme, shown, port)
+    log.info("data lie in %s", settings.data.absolute())
+    if hub.first_password is not None:
+        log.info("first start: sign in as admin with the password %s (shown only now)", hub.first_password)
+    await server.serve(sockets=[listener])
+
+
+def _lock(data: Path) -> int:
+    """Takes the data folder for this hub; the lock ends with the process."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        handle = os.open(data / "hub.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CannotStart(f"the data folder {data} cannot be written: {error.strerror}; set WASMHUB_DATA") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise CannotStart(f"another hub uses the data folder {data}; stop it or set WASMHUB_DATA") from None
+    return handle
+
+
+def _listen(settings: Settings) -> socket.socket:
+    address = settings.listen
+    try:
+        family, kind, *_, resolved = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(resolved)
+        listener.listen(2048)
+    except OSError as error:
+        where = f"{address.host}:{address.port}"
+        raise CannotStart(f"cannot listen on {where}: {error.strerror or error}; set WASMHUB_LISTEN") from None
+    return listener

@@ -1,0 +1,51 @@
+"""What machines ask about the hub: /healthz (it runs), /readyz (it can serve), /metrics."""
+
+import time
+
+import anyio.to_thread
+from starlette.types import Receive, Scope, Send
+
+from storage.database import Database, StorageError
+
+PLAIN = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+
+
+class HealthDoor:
+    """Answers what machines ask about the hub, and counts the requests of all doors."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._started = time.time()
+        self.counts: dict[tuple[str, int], int] = {}  # door and status -> requests answered
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        status, text = 404, "there is no such page\n"
+        if scope["path"] == "/healthz":
+            status, text = 200, "ok\n"
+        elif scope["path"] == "/readyz":
+            status, text = await anyio.to_thread.run_sync(self._ready)
+        elif scope["path"] == "/metrics":
+            status, text = 200, self._metrics()
+        body = text.encode()
+        headers = [PLAIN, (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    def _ready(self) -> tuple[int, str]:
+        try:
+            self._database.ping()
+        except StorageError as error:
+            return 503, f"{error}\n"
+        return 200, "ok\n"
+
+    def _metrics(self) -> str:
+        lines = ["# HELP wasmhub_requests_total Requests answered.", "# TYPE wasmhub_requests_total counter"]
+        for (door, status), count in sorted(self.counts.items()):
+            lines.append(f'wasmhub_requests_total{{door="{door}",status="{status}"}} {count}')
+        lines += [
+            "# HELP process_start_time_seconds When the hub started, in seconds since 1970.",
+            "# TYPE process_start_time_seconds gauge",
+            f"process_start_time_seconds {self._started:.0f}",
+        ]
+        return "\n".join(lines) + "\n"
