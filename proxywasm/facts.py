@@ -15,7 +15,7 @@ from proxywasm.sdk import UNKNOWN, Sdk
 from proxywasm.sections import Section
 
 LIST_LIMIT = 200  # entries of one list in the JSON; `counts` holds the whole number
-TEXT_LIMIT = 200  # characters of one name in the JSON
+TEXT_LIMIT = 2000  # characters of one name or sentence in the JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class ModuleFacts:
     def to_json(self) -> dict[str, Any]:
         """The facts as a plain dict with the fields' names, `loads_in_envoy` and `counts`.
 
-        Lists are cut at LIST_LIMIT and names at TEXT_LIMIT; `counts` says how long `sections`, `imports`, `exports`
+        Lists are cut at LIST_LIMIT and texts at TEXT_LIMIT; `counts` says how long `sections`, `imports`, `exports`
         and `problems` are.
         """
         lists = ("sections", "imports", "exports", "problems")
@@ -95,7 +95,7 @@ def _shorten(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_shorten(entry) for entry in value[:LIST_LIMIT]]
     if isinstance(value, str):
-        return value if len(value) <= TEXT_LIMIT * 10 else value[: TEXT_LIMIT * 10] + "…"
+        return value if len(value) <= TEXT_LIMIT else value[:TEXT_LIMIT] + "…"
     if hasattr(value, "__dataclass_fields__"):
         return {name: _shorten(entry) for name, entry in asdict(value).items()}
     return value

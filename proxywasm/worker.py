@@ -158,7 +158,7 @@ def _trapped(step: str, trap: wasmtime.Trap) -> Problem | None:
         )  # fmt: skip
     if code == wasmtime.TrapCode.STACK_OVERFLOW:
         return None  # Engines differ in how deep a stack may be.
-    reason = trap.message.strip().rsplit("\n", 1)[-1].removeprefix("wasm trap: ")
+    reason = trap.message.rstrip().rpartition("\n")[2].strip().removeprefix("wasm trap: ")
     return Problem(
         "start-trap", REFUSED, step,
         f"The module's {step} traps before it has asked Envoy for anything: {reason}.",
