@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth.accounts import ensure_administrator
 from auth.bearer import BearerTokens
@@ -42,7 +42,7 @@ class Hub:
         self.first_password = ensure_administrator(self.database, settings.admin_password)
         tokens = BearerTokens(self.database, secret_key)
         origins = Origins(settings.public_url, settings.trusted_proxies)
-        gate = Gate(self.database, secret_key, origins)
+        gate = Gate(self.database, secret_key, origins)  # one, so that throttling counts over all doors
         self._inspector = Inspector()
         self._reader = Reader(self.database, self.blobs, self._inspector)
         self._health = HealthDoor(self.database)
@@ -56,7 +56,6 @@ class Hub:
                 self._reader.wake,
             )
         )
-        gate = Gate(self.database, secret_key, origins)  # one, so that throttling counts over all doors
         self._token = create_token_door(gate, tokens, settings.create_namespace_on_push)
         self._deploy = create_deploy_door(self.database, self.blobs, gate)
 
@@ -64,17 +63,28 @@ class Hub:
         """Serves one request, or the life of the server."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
-        elif scope["type"] == "http":
-            await self._door(scope["path"])(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        name, door = self._door(scope["path"])
+        counts = self._health.counts
 
-    def _door(self, path: str) -> ASGIApp:
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                counts[name, message["status"]] = counts.get((name, message["status"]), 0) + 1
+            await send(message)
+
+        await door(scope, receive, counted)
+
+    def _door(self, path: str) -> tuple[str, ASGIApp]:
+        """The door that a path leads to, and its name in the metrics."""
         if path.startswith("/v2/") or path == "/v2":
-            return self._registry
+            return "registry", self._registry
         if path == "/token":
-            return self._token
+            return "token", self._token
         if is_deploy_path(path):
-            return self._deploy
-        return self._health
+            return "deploy", self._deploy
+        return "health", self._health
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """ASGI's lifespan: background work begins with the server and ends after its last request."""
