@@ -25,8 +25,10 @@ from storage.database import Database, now
 from storage.uploads import forget_uploads, live_keys
 from wasmhub.health import HealthDoor
 from wasmhub.settings import Settings
+from web.door import WebDoor
 
 log = logging.getLogger("wasmhub")
+HEALTH_PATHS = ("/healthz", "/readyz", "/metrics")
 UPLOAD_LIFE = 7 * 86_400_000  # milliseconds that an untouched upload is kept
 
 
@@ -58,6 +60,7 @@ class Hub:
         )
         self._token = create_token_door(gate, tokens, settings.create_namespace_on_push)
         self._deploy = create_deploy_door(self.database, self.blobs, gate)
+        self._web = WebDoor(self.database, self.blobs, gate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request, or the life of the server."""
@@ -84,7 +87,9 @@ class Hub:
             return "token", self._token
         if is_deploy_path(path):
             return "deploy", self._deploy
-        return "health", self._health
+        if path in HEALTH_PATHS:
+            return "health", self._health
+        return "web", self._web
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """ASGI's lifespan: background work begins with the server and ends after its last request."""

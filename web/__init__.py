@@ -1,1 +1,1 @@
-"""What people see: pages, and the JSON API for the same."""
+"""What people see: pages for browsers and the JSON API."""

@@ -1,0 +1,37 @@
+"""What somebody may see and do here: a repository for those who may read it, and nothing for everybody else."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from auth.identity import Identity
+from auth.permissions import Resource, allowed
+from storage.catalog import Entry, find_entry
+from storage.namespaces import find_holding
+from storage.repositories import Viewer
+
+LONGEST_NAME = 255
+
+
+@dataclass(frozen=True)
+class Readable:
+    """A repository that somebody may read, and all that they may do with it."""
+
+    entry: Entry
+    actions: frozenset[str]
+
+
+def viewer_of(identity: Identity) -> Viewer:
+    """An identity as lists see it."""
+    sees_all = identity.administrator or identity.role == "auditor"
+    return Viewer(identity.user_id, tuple(identity.teams), sees_all)
+
+
+def find_readable(session: Session, identity: Identity, name: str) -> Readable | None:
+    """The repository of that name; None, as if it did not exist, for those who may not read it."""
+    holding = find_holding(session, name) if len(name) <= LONGEST_NAME else None
+    if holding is None or holding.repository_id is None:
+        return None
+    actions = allowed(identity, Resource(holding.owner_user_id, holding.owner_team_id, holding.visibility))
+    entry = find_entry(session, name) if "pull" in actions else None
+    return Readable(entry, actions) if entry is not None else None

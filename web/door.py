@@ -1,0 +1,40 @@
+"""Builds the door: one application for pages and one for programs, because each speaks errors of its own."""
+
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from auth.door import HANDLERS as API_HANDLERS
+from auth.gate import Gate
+from storage.blobs.files import FileBlobs
+from storage.database import Database
+from web.api.documents import load_openapi
+from web.api.modules import Unpacking
+from web.assets import load_assets
+from web.errors import HANDLERS as PAGE_HANDLERS
+from web.means import Means
+from web.policy import DATA, PAGES, Policy
+from web.rendering import create_environment
+from web.routes import API
+from web.routes import PAGES as PAGE_ROUTES
+
+FOR_PROGRAMS = ("/api/", "/modules/", "/.well-known/")
+
+
+class WebDoor:
+    """The ASGI application for everything that people and their programs see, beside the registry."""
+
+    def __init__(self, database: Database, blobs: FileBlobs, gate: Gate) -> None:
+        assets = load_assets()
+        means = Means(database, blobs, gate, create_environment(assets))
+        pages = Starlette(routes=PAGE_ROUTES, exception_handlers=PAGE_HANDLERS)
+        pages.state.means, pages.state.assets = means, assets
+        api = Starlette(routes=API, exception_handlers=API_HANDLERS)
+        api.state.means, api.state.gate = means, gate
+        api.state.openapi, api.state.unpacking = load_openapi(), Unpacking()
+        self._pages: ASGIApp = Policy(pages, PAGES)
+        self._api: ASGIApp = Policy(api, DATA)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        door = self._api if scope["path"].startswith(FOR_PROGRAMS) else self._pages
+        await door(scope, receive, send)

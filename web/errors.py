@@ -1,0 +1,47 @@
+"""What went wrong, as a page."""
+
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from storage.database import StorageError
+from web.rendering import render
+from web.visitor import find_visitor, nobody
+
+HEADLINES = {
+    400: "That could not be read",
+    403: "That is not allowed",
+    404: "There is nothing here",
+    405: "This page does not do that",
+    413: "That is too large",
+}
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    own_words = error.detail != HTTPException(error.status_code).detail
+    return await _page(request, error.status_code, error.detail if own_words else "", dict(error.headers or {}))
+
+
+async def _storage(request: Request, error: Exception) -> Response:
+    sentence = str(error)
+    return await _page(request, 503, f"{sentence[:1].upper()}{sentence[1:]}.", {"Retry-After": "5"})
+
+
+async def _crashed(request: Request, error: Exception) -> Response:
+    return await _page(request, 500, "")
+
+
+async def _page(request: Request, status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
+    # What failed may be what would tell who looks at the page: then it shows no person.
+    visitor = nobody(request) if status >= 500 else await find_visitor(request)
+    headline = HEADLINES.get(status, "The hub cannot do that now" if status == 503 else "The hub failed")
+    page = render(request, visitor, "error.html", status, code=status, headline=headline, sentence=sentence)
+    page.headers.update(headers or {})
+    return page
+
+
+# For the pages' application; the JSON API speaks auth.door's dialect.
+HANDLERS: dict[Any, Any] = {HTTPException: _refused, StorageError: _storage, 500: _crashed}

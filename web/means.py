@@ -1,0 +1,26 @@
+"""What the handlers of this door work with."""
+
+from dataclasses import dataclass
+
+from jinja2 import Environment
+from starlette.requests import Request
+
+from auth.gate import Gate
+from storage.blobs.files import FileBlobs
+from storage.database import Database
+
+
+@dataclass(frozen=True)
+class Means:
+    """What the handlers of this door work with."""
+
+    database: Database
+    blobs: FileBlobs
+    gate: Gate
+    templates: Environment
+
+
+def means_of(request: Request) -> Means:
+    """What the handlers work with."""
+    means: Means = request.app.state.means
+    return means

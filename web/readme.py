@@ -1,0 +1,85 @@
+"""A version's README: Markdown from a referrer or an annotation, as HTML that can do no harm."""
+
+import json
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
+from markupsafe import Markup, escape
+from sqlalchemy.orm import Session
+
+from storage.blobs.files import FileBlobs
+from storage.catalog import Version
+from storage.manifests import find_blob, find_content, list_referrers
+
+ARTIFACT_TYPE = "application/vnd.wasmhub.readme.v1+markdown"
+ANNOTATION = "vnd.wasmhub.readme"
+LIMIT = 262_144  # bytes of Markdown
+REFERRERS = 100  # looked through for the last one
+
+
+def find_readme(session: Session, blobs: FileBlobs, repository_id: int, version: Version) -> str | None:
+    """The Markdown of a version's newest README: the first layer of such a referrer, else an annotation."""
+    found = list_referrers(session, repository_id, version.digest, artifact_type=ARTIFACT_TYPE, last=0, limit=REFERRERS)
+    for referrer in reversed(found):
+        layer = _first_layer(find_content(session, referrer.id))
+        blob = find_blob(session, repository_id, layer) if layer else None
+        if blob is not None and blob[2] <= LIMIT:
+            return blobs.read(blob[1]).decode(errors="replace")
+    said = version.annotations.get(ANNOTATION)
+    return said[:LIMIT] if isinstance(said, str) and said.strip() else None
+
+
+def render_markdown(text: str) -> Markup:
+    """Markdown as HTML: no HTML of its own, no images (they would load from elsewhere), headings two levels down."""
+    parser = MarkdownIt("commonmark", {"html": False, "linkify": False, "maxNesting": 20}).enable("table")
+    for name, rule in _RULES.items():
+        parser.add_render_rule(name, rule)
+    return Markup(parser.render(text))  # noqa: S704 (the parser escapes whatever the text holds)
+
+
+def _image(self: RendererHTML, tokens: list[Token], at: int, options: OptionsDict, env: EnvType) -> str:
+    """An image as a link to it."""
+    source = escape(str(tokens[at].attrs.get("src", "")))
+    return f'<a href="{source}" rel="nofollow noopener">{escape(tokens[at].content) or "image"}</a>'
+
+
+def _link(self: RendererHTML, tokens: list[Token], at: int, options: OptionsDict, env: EnvType) -> str:
+    tokens[at].attrSet("rel", "nofollow noopener")
+    return self.renderToken(tokens, at, options, env)
+
+
+def _heading(self: RendererHTML, tokens: list[Token], at: int, options: OptionsDict, env: EnvType) -> str:
+    """A heading below those of the page: its own first level is the page's third."""
+    tokens[at].tag = f"h{min(6, int(tokens[at].tag[1:]) + 2)}"
+    return self.renderToken(tokens, at, options, env)
+
+
+def _table(self: RendererHTML, tokens: list[Token], at: int, options: OptionsDict, env: EnvType) -> str:
+    """A table that scrolls by itself where it is wider than the page."""
+    return '<div class="scroll" tabindex="0"><table>\n'
+
+
+def _table_end(self: RendererHTML, tokens: list[Token], at: int, options: OptionsDict, env: EnvType) -> str:
+    return "</table></div>\n"
+
+
+_RULES = {
+    "image": _image,
+    "link_open": _link,
+    "heading_open": _heading,
+    "heading_close": _heading,
+    "table_open": _table,
+    "table_close": _table_end,
+}
+
+
+def _first_layer(manifest: bytes | None) -> str | None:
+    try:
+        document: Any = json.loads(manifest or b"")
+        digest = document["layers"][0]["digest"]
+    except (ValueError, RecursionError, TypeError, KeyError, IndexError):
+        return None
+    return digest if isinstance(digest, str) else None

@@ -1,0 +1,19 @@
+"""The routes of this door: pages, and the JSON API."""
+
+from starlette.routing import BaseRoute, Route
+
+from web.api import accounts, documents, modules, repositories
+from web.assets import get_asset
+from web.catalog import show_catalog
+from web.filter import show_filter
+from web.signing import post_sign_in, post_sign_out, show_sign_in
+
+PAGES: list[BaseRoute] = [
+    Route("/", show_catalog, methods=["GET"]),
+    Route("/r/{name:path}", show_filter, methods=["GET"]),
+    Route("/sign-in", show_sign_in, methods=["GET"]),
+    Route("/sign-in", post_sign_in, methods=["POST"]),
+    Route("/sign-out", post_sign_out, methods=["POST"]),
+    Route("/static/{mark}/{name}", get_asset, methods=["GET"]),
+]
+API: list[BaseRoute] = [*documents.ROUTES, *accounts.ROUTES, *modules.ROUTES, *repositories.ROUTES]
