@@ -1,0 +1,110 @@
+"""Runs lint, types and every suite, quick ones first: one line each with its time, then what failed and what was skipped.
+
+`python -m tests.run [SUITE ...]` runs those suites alone. With CI set in the environment a skipped test fails it.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+CHECKS = {
+    "lint": [str(BIN / "ruff"), "check", "."],
+    "format": [str(BIN / "ruff"), "format", "--check", "."],
+    "types": [str(BIN / "mypy")],
+}
+# Quick suites first; a folder of tests/ that is not named here runs after these.
+ORDER = ["architecture", "storage", "wasmhub", "auth", "registry", "web", "cli", "deploy", "proxywasm", "examples"]
+
+
+@dataclass
+class Outcome:
+    """What became of one suite."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: list[str] = field(default_factory=list)
+    output: str = ""
+
+
+def main(names: list[str]) -> int:
+    """Runs what was asked for and says how it went."""
+    started = time.monotonic()
+    total = Outcome()
+    for name, command in {**CHECKS, **_suites()}.items():
+        if names and name not in names:
+            continue
+        began = time.monotonic()
+        print(f"{name:<14}", end="", flush=True)
+        outcome = _run(command)
+        print(f" {_say(outcome):<34} {time.monotonic() - began:6.1f} s", flush=True)
+        if outcome.failed:
+            print(outcome.output, flush=True)
+        total.passed += outcome.passed
+        total.failed += outcome.failed
+        total.skipped += outcome.skipped
+
+    for reason in sorted(set(total.skipped)):
+        print(f"skipped: {reason}")
+    print(f"in {time.monotonic() - started:.0f} s")
+    print(f"{total.passed} passed, {total.failed} failed, {len(total.skipped)} skipped")
+    if total.skipped and os.environ.get("CI"):
+        print("a skipped test fails this run, because CI is set")
+        return 1
+    return 1 if total.failed or not total.passed else 0
+
+
+def _suites() -> dict[str, list[str]]:
+    """A pytest command for each folder of tests, and for each file beside them."""
+    tests = ROOT / "tests"
+    found = {path.parent.name: path.parent for path in tests.glob("*/test_*.py")}
+    found |= {path.stem.removeprefix("test_"): path for path in tests.glob("test_*.py")}
+    known = [name for name in ORDER if name in found]
+    return {name: ["pytest", str(found[name])] for name in [*known, *sorted(set(found) - set(known))]}
+
+
+def _run(command: list[str]) -> Outcome:
+    if command[0] == "pytest":
+        return _run_tests(command[1])
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    failed = int(done.returncode != 0)
+    return Outcome(1 - failed, failed, [], done.stdout + done.stderr)
+
+
+def _run_tests(where: str) -> Outcome:
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [sys.executable, "-m", "pytest", where, "-q", "--no-header", f"--junitxml={report}"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        cases = list(ET.parse(report).iter("testcase")) if report.exists() else []
+    outcome = Outcome(output=done.stdout + done.stderr)
+    for case in cases:
+        skipped = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            outcome.failed += 1
+        elif skipped is not None:
+            outcome.skipped.append(f"{case.get('classname', '')}.{case.get('name', '')}: {skipped.get('message', '')}")
+        else:
+            outcome.passed += 1
+    if done.returncode not in (0, 1) or (done.returncode == 1 and not outcome.failed) or not cases:
+        outcome.failed += 1
+    return outcome
+
+
+def _say(outcome: Outcome) -> str:
+    words = [f"{outcome.passed} passed"]
+    if outcome.failed:
+        words.append(f"{outcome.failed} FAILED")
+    if outcome.skipped:
+        words.append(f"{len(outcome.skipped)} skipped")
+    return ", ".join(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
