@@ -2,12 +2,13 @@
 
 import secrets
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import httpx
 import pytest
 
 from storage.database import Database
-from tests.auth.people import People
+from tests.auth.people import PASSWORD, ClientOf, People
 from tests.hub import HubProcess
 from tests.oci import Client
 
@@ -27,10 +28,17 @@ def http(hub: HubProcess) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(scope="session")
-def admin(hub: HubProcess) -> Client:
-    """The administrator, who may push anywhere."""
-    return Client(hub.url, "admin", hub.admin_password)
+@pytest.fixture
+def client_of(hub: HubProcess) -> Iterator[ClientOf]:
+    """Gives a client of the shared hub for each person; nobody's name is empty."""
+    with ExitStack() as stack:
+
+        def make(name: str) -> Client:
+            client = Client(hub.url, name, hub.admin_password if name == "admin" else PASSWORD)
+            stack.callback(client.http.close)
+            return client
+
+        yield make
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,9 @@ from storage.events import SYSTEM
 from storage.namespaces import create_namespace, find_namespace
 from storage.tokens import create_access_token
 from storage.users import create_user, find_user
+from tests.oci import Client
 
+ClientOf = Callable[[str], Client]
 PASSWORD = "a-long-enough-password"
 _HASH = hash_password(PASSWORD)
 

@@ -108,7 +108,7 @@ def test_bad_credentials(http: httpx.Client, ann: int, credentials: tuple[str, s
 
 @pytest.mark.parametrize("header", ["Basic !!!", "Basic", "Basic /w==", "Bearer x", "Bearer", "Digest a=b", "é"])
 def test_malformed_authorization(http: httpx.Client, header: str) -> None:
-    answer = http.get("/token", headers={"Authorization": header.encode()})
+    answer = http.get("/token", headers={b"Authorization": header.encode()})
     assert answer.status_code == 401
     assert answer.json()["errors"][0]["code"] == "UNAUTHORIZED"
 
