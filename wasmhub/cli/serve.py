@@ -1,7 +1,6 @@
 """`wasmhub serve`: the hub itself."""
 
 import argparse
-import asyncio
 import fcntl
 import logging
 import os
@@ -10,15 +9,13 @@ import socket
 import sys
 from pathlib import Path
 
-import uvicorn
-
 from storage.database import StorageError
 from wasmhub.app import Hub
 from wasmhub.logs import configure_logs
+from wasmhub.server import serve
 from wasmhub.settings import Settings, SettingsError, load_settings
 
 log = logging.getLogger("wasmhub")
-GRACE = 30  # seconds that requests in flight have after SIGTERM
 
 
 class CannotStart(Exception):
@@ -42,29 +39,13 @@ def main(arguments: list[str]) -> int:
         print(f"wasmhub: {error}", file=sys.stderr)
         return 1
     try:
-        asyncio.run(_serve(settings, hub, listener))
+        _serve(settings, hub, listener)
     finally:
         os.close(lock)
     return 0
 
 
-async def _serve(settings: Settings, hub: Hub, listener: socket.socket) -> None:
-    server = uvicorn.Server(
-        uvicorn.Config(
-            hub,
-            http="httptools",
-            loop="none",
-            ws="none",
-            lifespan="on",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=GRACE,
-            ssl_certfile=settings.tls_cert,
-            ssl_keyfile=settings.tls_key,
-        )
-    )
+def _serve(settings: Settings, hub: Hub, listener: socket.socket) -> None:
     # The server raises the signal that stopped it again once it is done; a stop on request is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
@@ -75,7 +56,7 @@ async def _serve(settings: Settings, hub: Hub, listener: socket.socket) -> None:
     log.info("data lie in %s", settings.data.absolute())
     if hub.first_password is not None:
         log.info("first start: sign in as admin with the password %s (shown only now)", hub.first_password)
-    await server.serve(sockets=[listener])
+    serve(hub, listener, certificate=settings.tls_cert, key=settings.tls_key)
 
 
 def _lock(data: Path) -> int:
@@ -95,8 +76,10 @@ def _lock(data: Path) -> int:
 def _listen(settings: Settings) -> socket.socket:
     address = settings.listen
     try:
-        family, kind, *_, resolved = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind)
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, resolved = found[0]
+        # Only on sockets that name their protocol does asyncio switch Nagle's algorithm off, which holds answers up.
+        listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(resolved)
         listener.listen(2048)
