@@ -8,23 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from proxywasm.border import check_export_border, check_import_border
 from proxywasm.customs import find_name_fault
-from proxywasm.entities import PAGE, Limits, Table
+from proxywasm.entities import PAGE
 from proxywasm.hooks import ALLOCATOR_TYPE, ALLOCATORS, hook_types, start_types
 from proxywasm.host import ABI_EXPORT, ABI_VERSIONS, MAX_PAGES, MAX_TABLE
 from proxywasm.imports import check_imports
 from proxywasm.module import Module
-from proxywasm.problems import CRASHES, REFUSED, UNSAFE, Problem
+from proxywasm.problems import REFUSED, UNSAFE, Problem
 from proxywasm.segments import Segment
-from proxywasm.signatures import Signature
 
 MAX_PROBLEMS = 100
-
-# Envoy looks at these before its engine sees the module, so that nothing worse can come of it.
-EARLY = ("name-section", "abi-version")
-
-# Values that the engine's C interface can describe. It ends the process when it meets another one.
-PORTABLE = frozenset(("i32", "i64", "f32", "f64", "funcref", "externref", "(ref func)", "(ref extern)"))
 
 
 def find_abi(module: Module) -> str | None:
@@ -38,13 +32,16 @@ def find_abi(module: Module) -> str | None:
 
 def find_problems(module: Module) -> tuple[Problem, ...]:
     """Everything that keeps Envoy from loading the module, or that ends Envoy; at most MAX_PROBLEMS."""
-    problems: list[Problem] = []
     abi = find_abi(module)
-    for rule in (_check_names, _check_abi, _check_stores, _check_segments, _check_memory):
-        problems.extend(rule(module))
-    if not any(problem.rule in EARLY for problem in problems):
-        problems.extend(_check_boundary(module))
+    problems = [*_check_names(module), *_check_abi(module)]
+    # In Envoy's order: what it refuses early cannot end its process later.
+    if not problems:
+        problems.extend(check_import_border(module))
     problems.extend(check_imports(module.imports, abi))
+    for rule in (_check_stores, _check_segments, _check_memory):
+        problems.extend(rule(module))
+    if all(problem.effect != REFUSED for problem in problems):
+        problems.extend(check_export_border(module))
     problems.extend(_check_exports(module, abi))
     return tuple(problems[:MAX_PROBLEMS])
 
@@ -115,43 +112,6 @@ def _first_outside(segments: list[Segment], sizes: list[int]) -> Segment | None:
         if segment.target < len(sizes) and segment.at + segment.size > sizes[segment.target]:
             return segment
     return None
-
-
-def _check_boundary(module: Module) -> Iterator[Problem]:
-    """Envoy's engine describes every import and export to Envoy, and ends the process over types it has no word for."""
-    for entry in module.imports:
-        if entry.kind == "tag" or not _portable(entry.type):
-            yield _unportable(f"import {entry.full_name}", entry.kind)
-    globals_ = module.all_globals()
-    tables = module.all_tables()
-    signatures = module.function_types(module.exported("function"))
-    for export in module.exports:
-        kind: Signature | Table | str | None = None
-        if export.kind == "function":
-            kind = signatures[export.name]
-        elif export.kind == "global" and export.index < len(globals_):
-            kind = globals_[export.index]
-        elif export.kind == "table" and export.index < len(tables):
-            kind = tables[export.index]
-        if export.kind == "tag" or not _portable(kind):
-            yield _unportable(f"export {export.name}", export.kind)
-
-
-def _portable(kind: Signature | Limits | Table | str | None) -> bool:
-    if isinstance(kind, Signature):
-        return PORTABLE.issuperset(kind.params) and PORTABLE.issuperset(kind.results)
-    if isinstance(kind, Table):
-        return kind.element in PORTABLE
-    return kind in PORTABLE if isinstance(kind, str) else True
-
-
-def _unportable(subject: str, kind: str) -> Problem:
-    what = "is an exception tag" if kind == "tag" else f"is a {kind} with a vector or a garbage-collected type"
-    return Problem(
-        "boundary-type", CRASHES, subject,
-        f"The {subject} {what}: Envoy's process ends when it meets one at the border of a module. "
-        "Inside the module such types are no harm.",
-    )  # fmt: skip
 
 
 def _check_memory(module: Module) -> Iterator[Problem]:

@@ -32,7 +32,26 @@ class Answer:
 
 
 def ask_envoy(folder: Path, modules: dict[str, bytes]) -> dict[str, Answer]:
-    """Envoy's answer to each module by its name: `loads`, `refused`, or `crashes` for all when the process ends."""
+    """Envoy's answer to each module by its name: `loads`, `refused` or `crashes`.
+
+    When the process ends, each half of the modules is asked about again, down to the one that ended it.
+    """
+    answers = _ask_at_once(folder, modules)
+    if answers is not None:
+        return answers
+    names = list(modules)
+    if len(names) == 1:
+        return {names[0]: Answer("crashes", "")}
+    half = len(names) // 2
+    parts = ((folder / "a", names[:half]), (folder / "b", names[half:]))
+    return {
+        name: answer
+        for below, part in parts
+        for name, answer in ask_envoy(below, {name: modules[name] for name in part}).items()
+    }
+
+
+def _ask_at_once(folder: Path, modules: dict[str, bytes]) -> dict[str, Answer] | None:
     folder.mkdir()
     filters = [_filter(folder, name, data) for name, data in modules.items()]
     (folder / "bootstrap.json").write_text(json.dumps(_bootstrap(filters)))
@@ -50,7 +69,7 @@ def ask_envoy(folder: Path, modules: dict[str, bytes]) -> dict[str, Answer]:
         envoy.wait()
     log_text = (folder / "log").read_text(errors="replace")
     if counters is None:
-        return {name: Answer("crashes", f"exit status {envoy.returncode}") for name in modules}
+        return None
     reasons = _reasons(log_text)
     return {name: _answer(counters, name, reasons) for name in modules}
 

@@ -251,6 +251,18 @@ def test_long_lists_take_linear_time(section: int, head: bytes, item: bytes) -> 
     assert seconds(40_000) < 8 * seconds(10_000) + 0.5
 
 
+def test_many_names_take_linear_time() -> None:
+    def seconds(count: int) -> float:
+        exports = b"".join(b"\6%06d\0\0" % number for number in range(1, count))
+        content = leb(count + 1) + b"\6malloc\0\0\x17proxy_abi_version_0_2_1\0\0" + exports
+        module = PLAIN[:8] + b"\1\6\1\x60\1\x7f\1\x7f\3\2\1\0\7" + leb(len(content)) + content
+        begun = time.process_time()
+        assert describe_module(module).loads_in_envoy
+        return time.process_time() - begun
+
+    assert seconds(40_000) < 8 * seconds(10_000) + 0.5
+
+
 def test_json_of_a_module_with_many_names_is_cut() -> None:
     many = "".join(f'(export "again-{number}" (func $log))' for number in range(2000))
     wanted = "".join(imported("env", f"nope-{number}-{'x' * 3000}") for number in range(300))
