@@ -77,6 +77,7 @@ class Gate:
         """Who a user name with a password stands for, throttled. Raises SignInRefused."""
         if name_problem(name) is not None or not password or len(password) > LONGEST:
             raise SignInRefused("wrong user name or password")
+        self._refuse_if_throttled(name, address)  # before anything else, so that no answer tells a right guess
         row = await anyio.to_thread.run_sync(self._login_row, name)
         if not self._passwords.remembers(row, password):
             await self._check(name, row, password, address)
@@ -87,7 +88,6 @@ class Gate:
 
     async def _check(self, name: str, row: LoginRow | None, password: str, address: str) -> None:
         """Checks a password when its turn has come; others that came with the same one at once are let through too."""
-        self._refuse_if_throttled(name, address)
         if self._passwords.crowded:
             raise SignInRefused("too many people sign in at this moment; try again in a moment", 2)
         async with self._passwords.turns:
