@@ -85,18 +85,26 @@ def identify(session: Session, caller: Caller, *scopes: str) -> tuple[Identity, 
 
 
 def allow(
-    session: Session, caller: Caller, action: str, name: str, *, rule: str = "nobody", also: tuple[str, ...] = ()
+    session: Session,
+    caller: Caller,
+    action: str,
+    name: str,
+    *,
+    rule: str = "nobody",
+    also: tuple[str, ...] = (),
+    ask_for: str = "",
 ) -> Entry:
     """The first line of every handler: lets the caller through or raises what the table says.
 
-    `action` is pull, push or delete; `rule` says who may make a namespace by pushing; `also` are scopes that a
-    challenge names beside the action's own. Without a token, or anonymous without the right: 401, the same whether or
-    not the repository exists. Signed in but not allowed to read: what a repository that does not exist answers. Push
-    without the right: 403 either way. Allowed, but with a token of too narrow a scope: 401 `insufficient_scope`.
+    `action` is pull, push or delete; `rule` says who may make a namespace by pushing. A challenge names the action's
+    own scope, or that of `ask_for` instead, and those of `also`. Without a token, or anonymous without the right: 401,
+    the same whether or not the repository exists. Signed in but not allowed to read: what a repository that does not
+    exist answers. Push without the right: 403 either way. Allowed, but with a token of too narrow a scope: 401
+    `insufficient_scope`.
     """
     if not is_name(name):
         raise OCIError("NAME_INVALID", detail={"name": name[:300]})
-    scopes = (f"repository:{name}:{SCOPES[action]}", *also)
+    scopes = (f"repository:{name}:{SCOPES[ask_for or action]}", *also)
     identity, claims = identify(session, caller, *scopes)
     holding = find_holding(session, name)
     actions = rights(identity, name, holding, rule)

@@ -80,10 +80,10 @@ class Reader:
         result = self._inspector.inspect(self._blobs.path(found[1]), layer.wrapping)
         if result.facts is None:
             return NOT_A_FILTER, None
+        problem = next((problem["sentence"] for problem in result.facts.get("problems", ())), None)
         if result.sha256 is None or result.size is None:
-            reason = "its module could not be taken out of its layer"
-            for problem in result.facts.get("problems", ()):
-                reason = f"its module could not be taken out of its layer: {problem['sentence']}"
+            reason = f"its module could not be taken out of its layer: {problem}"
             return Reading("failed", layer.format, None, layer.digest, layer.wrapping, reason), None
-        reading = Reading("module", layer.format, result.sha256, layer.digest, layer.wrapping)
+        refused = None if result.facts.get("loads_in_envoy") else problem
+        reading = Reading("module", layer.format, result.sha256, layer.digest, layer.wrapping, refused)
         return reading, Facts(result.sha256, result.size, result.facts)

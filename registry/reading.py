@@ -20,6 +20,7 @@ from registry.ranges import Unsatisfiable, parse_range
 from storage.blobs.files import FileBlobs
 from storage.database import Database, StorageError
 from storage.manifests import find_blob, find_content, find_manifest
+from storage.modules import find_warning
 
 CHUNK = 2**20
 IMMUTABLE = (b"cache-control", b"private, max-age=31536000, immutable")
@@ -79,8 +80,11 @@ class Reading:
 
     async def _find(self, scope: Scope, name: str, kind: str, reference: str) -> Answer:
         caller = await self._calls.caller(scope)
-        find = self._find_manifest if kind == "manifests" else self._find_blob
-        return await anyio.to_thread.run_sync(find, caller, name, reference)
+        if kind == "manifests":
+            return await anyio.to_thread.run_sync(self._find_manifest, caller, name, reference)
+        # Who asks by HEAD for a blob is about to push, and oras-py keeps the first token that it is told to get.
+        ask_for = "push" if scope["method"] == "HEAD" else "pull"
+        return await anyio.to_thread.run_sync(self._find_blob, caller, name, reference, ask_for)
 
     def _find_manifest(self, caller: Caller, name: str, reference: str) -> Answer:
         with self._database.read() as session:
@@ -90,16 +94,19 @@ class Reading:
             found = None
             if is_tag(reference) or is_digest(reference):
                 found = find_manifest(session, entry.repository_id, reference)
+            warning = find_warning(session, found.id) if found is not None else None
         if found is None:
             raise OCIError("MANIFEST_UNKNOWN", f"{name} holds no manifest {reference[:200]}")
         self._bytes.put(found.digest, found.content)
         cache = IMMUTABLE if ":" in reference else REVALIDATE
         headers = _headers(found.digest, len(found.content), found.media_type, cache)
+        if warning is not None:
+            headers.append((b"warning", _warning(warning)))
         return Answer(found.digest, _etag(found.digest), len(found.content), headers, found.id, entry.claims.expires_at)
 
-    def _find_blob(self, caller: Caller, name: str, digest: str) -> Answer:
+    def _find_blob(self, caller: Caller, name: str, digest: str, ask_for: str) -> Answer:
         with self._database.read() as session:
-            entry = allow(session, caller, "pull", name)
+            entry = allow(session, caller, "pull", name, ask_for=ask_for)
             if not is_digest(digest):
                 raise OCIError("DIGEST_INVALID", f"{digest[:200]} is no sha256 or sha512 digest")
             if entry.repository_id is None:
@@ -169,6 +176,12 @@ def _split(path: str) -> tuple[str, str, str] | None:
         if found and before.startswith("/v2/") and "/" not in reference and reference:
             return before[4:], kind, reference
     return None
+
+
+def _warning(sentence: str) -> bytes:
+    """A sentence as clients show it to who pulls (distribution-spec, "Warnings"; RFC 7234, 5.5)."""
+    plain = sentence.encode("ascii", "replace").decode().replace("\\", "/").replace('"', "'")
+    return f'299 - "{"".join(c if c.isprintable() else " " for c in plain[:1000])}"'.encode()
 
 
 def _etag(digest: str) -> bytes:

@@ -23,7 +23,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Reading:
-    """What became of the reading of one manifest; `reason` is a sentence where it failed."""
+    """What became of the reading of one manifest; `reason` is a sentence where it failed or Envoy would refuse."""
 
     state: str  # module | no-module | failed
     format: str | None = None
@@ -63,6 +63,14 @@ def find_reading(session: Session, repository_id: int, digest: str) -> Reading |
     """What became of the reading of a manifest; state `pending` while it waits."""
     found = session.execute(_READING, {"repo": repository_id, "digest": digest}).first()
     return Reading(*found) if found else None
+
+
+def find_warning(session: Session, manifest_id: int) -> str | None:
+    """Why the module of a manifest would not run, as a sentence; None if it would, or is no module, or waits."""
+    return session.execute(
+        text("SELECT reason FROM inspections WHERE manifest_id = :id AND state IN ('module', 'failed')"),
+        {"id": manifest_id},
+    ).scalar()
 
 
 def find_facts(session: Session, sha256: str, reader_version: int = 0) -> Facts | None:
