@@ -75,8 +75,8 @@ def read_poll(body: bytes) -> Poll:
     name, echoed = node.get("id"), request.get("version_info", "")
     if not isinstance(name, str) or not 0 < len(name) <= _LONGEST or not name.isprintable():
         raise BadPoll(400, f"the node must have an id of at most {_LONGEST} characters")
-    if not isinstance(echoed, str):
-        raise BadPoll(400, "version_info must be a text")
+    if not isinstance(echoed, str) or not echoed.isprintable():
+        raise BadPoll(400, "version_info must be a printable text")
     return Poll(name, _proxy(node), names[0], *slot, echoed[:_LONGEST])
 
 

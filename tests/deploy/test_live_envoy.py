@@ -28,12 +28,6 @@ def upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture
-def fleet(hub: HubProcess) -> Iterator[Fleet]:
-    with Fleet(hub, f"edge-{secrets.token_hex(4)}") as made:
-        yield made
-
-
-@pytest.fixture
 def envoy(fleet: Fleet, tmp_path: Path, upstream: Upstream) -> Iterator[Envoy]:
     with Envoy(fleet, tmp_path / "envoy", upstream, key=fleet.new_key()["key"]) as running:
         yield running

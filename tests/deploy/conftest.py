@@ -1,0 +1,26 @@
+"""Targets of the shared hub, each of its own name."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from storage.database import Database
+from tests.auth.people import People
+from tests.deploy.fleet import Fleet
+from tests.hub import HubProcess
+
+
+@pytest.fixture
+def fleet(hub: HubProcess) -> Iterator[Fleet]:
+    """A new target of the administrator's."""
+    with Fleet(hub, f"edge-{secrets.token_hex(4)}") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def people(hub: HubProcess) -> Iterator[People]:
+    """People in the shared hub."""
+    database = Database(hub.data / "hub.db")
+    yield People(database)
+    database.close()
