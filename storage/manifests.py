@@ -8,6 +8,7 @@ from sqlalchemy import JSON, bindparam, text
 from sqlalchemy.orm import Session
 
 from storage.database import Database, now
+from storage.deployments import deployments_using
 from storage.events import Actor, record
 from storage.search import index_words
 from storage.tables import Inspection, Link, Manifest, Tag
@@ -93,10 +94,6 @@ _BLOB = text(
     "SELECT b.id, b.key, b.size FROM blobs b JOIN repository_blobs rb ON rb.blob_id = b.id"
     " WHERE rb.repository_id = :repo AND b.digest = :digest"
 )
-_USES = text(
-    "SELECT DISTINCT t.name || '/' || d.name FROM revisions v JOIN deployments d ON d.id = v.deployment_id"
-    " JOIN targets t ON t.id = d.target_id WHERE v.repository_id = :repo AND v.manifest_digest = :digest ORDER BY 1"
-)
 
 
 def find_manifest(session: Session, repository_id: int, reference: str) -> StoredManifest | None:
@@ -155,7 +152,7 @@ def delete_manifest(database: Database, repository_id: int, digest: str, *, acto
     """Removes a manifest with its tags. Returns whether it was there; raises InUse if a deployment needs it."""
     with database.write() as session:
         asked = {"repo": repository_id, "digest": digest}
-        uses = [row[0] for row in session.execute(_USES, asked)]
+        uses = deployments_using(session, repository_id, digest)
         if uses:
             raise InUse(uses)
         removed = session.execute(

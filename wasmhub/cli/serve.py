@@ -62,7 +62,7 @@ def _serve(settings: Settings, hub: Hub, listener: socket.socket) -> None:
 def _lock(data: Path) -> int:
     """Takes the data folder for this hub; the lock ends with the process."""
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(data / "hub.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise CannotStart(f"the data folder {data} cannot be written: {error.strerror}; set WASMHUB_DATA") from None
