@@ -41,9 +41,13 @@ class ExportFact:
 class ModuleFacts:
     """Everything that a module's bytes say; sizes are bytes, memories count pages of 64 KiB.
 
-    `kind` is `module`, `component` or `unreadable`. `abi_version` is `0.2.1` or None. `bodies` says whether an
-    engine has looked at the function bodies: `unchecked`, `valid` or `invalid`. `needs_config` marks modules that
-    trap when the proxy gives them no configuration. `envoy` is the first Envoy release that has all it imports.
+    Worth knowing of the fields, which `to_json` gives under the same names:
+    `kind` is `module`, `component` or `unreadable`; `abi_version` is `0.2.1` or None; `envoy` is the first Envoy
+    release that has all that the module imports. `hooks` and `capabilities` have a `name` for machines and `words` for
+    people. `bodies` says whether an engine has looked at the function bodies: `unchecked`, `valid` or `invalid`.
+    `needs_config` marks modules that trap when the proxy gives them no configuration. `releases` is empty for a module
+    that nobody can run. Each of `problems` has an `effect`: `refused`, `crashes` or `unsafe` (`proxywasm.problems`);
+    a module with any of them should not be deployed.
     """
 
     reader_version: int

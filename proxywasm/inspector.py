@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import proxywasm
-from proxywasm.error import ModuleError
 from proxywasm.images import RAW
-from proxywasm.reader import READER_VERSION, unreadable
+from proxywasm.reader import READER_VERSION, too_costly
 from proxywasm.unpacking import MAX_MODULE
 
+START_SECONDS = 60.0  # A busy machine may take long to start a process, and that is no module's fault.
 TRIES = 2  # A worker may die of something else than its module, or go for idleness just when it is asked.
 
 
@@ -47,6 +47,10 @@ class Bounds:
     idle: float = 15.0
 
 
+class InspectorClosed(Exception):
+    """The inspector was closed before it had an answer: ask another one about the same module."""
+
+
 class Inspector:
     """Owns at most one worker process: started when it is needed, gone when idle, replaced when it overruns.
 
@@ -57,20 +61,21 @@ class Inspector:
         self._bounds = bounds
         self._lock = threading.Lock()
         self._worker: subprocess.Popen[bytes] | None = None
+        self._closed = False
 
     def inspect(self, path: Path, wrapping: str = RAW) -> Inspection:
         """Reads the module in a file, which may be wrapped as `proxywasm.images` says of its layer.
 
-        Bytes that cannot be read, or that use up the worker, give facts of the kind `unreadable`.
-        Raises FileNotFoundError, and other errors of opening, when the file itself is not to be had.
+        Bytes that cannot be read give facts of the kind `unreadable`; so do those that use up two workers, with a
+        problem of the rule `limits`, which a less busy machine may judge otherwise. Raises InspectorClosed during or
+        after `close`, and FileNotFoundError or another OSError when the file itself is not to be had.
         """
         size = path.stat().st_size
         request = {"path": os.fspath(path.absolute()), "wrapping": wrapping, "limit": self._bounds.module}
         with self._lock:
             answer = self._ask(request)
         if answer is None:
-            facts = unreadable(size, ModuleError(0, "reading it took more time or memory than a module may take"))
-            return Inspection(None, None, facts.to_json())
+            return Inspection(None, None, too_costly(size).to_json())
         return Inspection(answer["sha256"], answer["size"], answer["facts"])
 
     def inspect_bytes(self, data: bytes, wrapping: str = RAW) -> Inspection:
@@ -81,7 +86,11 @@ class Inspector:
             return self.inspect(Path(file.name), wrapping)
 
     def close(self) -> None:
-        """Ends the worker; a later inspection starts a new one."""
+        """Ends the worker at once, in the middle of an inspection too, which then raises InspectorClosed."""
+        self._closed = True
+        worker = self._worker
+        if worker is not None:
+            worker.kill()
         with self._lock:
             self._drop()
 
@@ -97,19 +106,25 @@ class Inspector:
         return self._worker.pid if self._worker is not None and self._worker.poll() is None else None
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any] | None:
-        deadline = time.monotonic() + self._bounds.seconds
+        line = json.dumps(request).encode() + b"\n"
+        left = self._bounds.seconds
         for _ in range(TRIES):
+            if self._closed:
+                raise InspectorClosed
             worker = self._start()
-            line = _exchange(worker, json.dumps(request).encode() + b"\n", deadline)
-            if line is not None:
-                answer: dict[str, Any] = json.loads(line)
+            begun = time.monotonic()
+            found = _exchange(worker, line, begun + left) if worker is not None else None
+            if found is not None:
+                answer: dict[str, Any] = json.loads(found)
                 return answer
             self._drop()
-            if time.monotonic() >= deadline:
-                break
+            left -= time.monotonic() - begun
+        if self._closed:
+            raise InspectorClosed
         return None
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> subprocess.Popen[bytes] | None:
+        """The worker, ready to be asked; None when a new one does not get ready."""
         if self._worker is not None and self._worker.poll() is None:
             return self._worker
         self._drop()
@@ -125,7 +140,8 @@ class Inspector:
             env={"PYTHONPATH": home, "PYTHONDONTWRITEBYTECODE": "1"},
             start_new_session=True,
         )
-        return self._worker
+        ready = _read_line(self._worker, time.monotonic() + START_SECONDS)
+        return self._worker if ready is not None else None
 
     def _drop(self) -> None:
         worker, self._worker = self._worker, None
@@ -140,22 +156,27 @@ class Inspector:
 
 def _exchange(worker: subprocess.Popen[bytes], request: bytes, deadline: float) -> bytes | None:
     """The worker's answer; None when it has died or the time is over."""
-    assert worker.stdin is not None and worker.stdout is not None
+    assert worker.stdin is not None
     try:
         # Requests are far shorter than a pipe's buffer, so this cannot wait.
         os.write(worker.stdin.fileno(), request)
     except BrokenPipeError:
         return None
-    answer = bytearray()
-    while not answer.endswith(b"\n"):
+    return _read_line(worker, deadline)
+
+
+def _read_line(worker: subprocess.Popen[bytes], deadline: float) -> bytes | None:
+    assert worker.stdout is not None
+    line = bytearray()
+    while not line.endswith(b"\n"):
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([worker.stdout], [], [], left)[0]:
             return None
         piece = os.read(worker.stdout.fileno(), 65536)
         if not piece:
             return None
-        answer += piece
-    return bytes(answer)
+        line += piece
+    return bytes(line)
 
 
-__all__ = ["READER_VERSION", "Bounds", "Inspection", "Inspector"]
+__all__ = ["READER_VERSION", "Bounds", "Inspection", "Inspector", "InspectorClosed"]

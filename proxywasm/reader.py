@@ -47,6 +47,13 @@ def unreadable(size: int, error: ModuleError) -> ModuleFacts:
     return ModuleFacts(READER_VERSION, "unreadable", size, problems=(problem,))
 
 
+def too_costly(size: int) -> ModuleFacts:
+    """The facts of `size` bytes that took more time or memory to read than a module may take."""
+    sentence = "Reading this took more time or memory than a module may take, so nothing is known about it."
+    problem = Problem("limits", REFUSED, "module", sentence)
+    return ModuleFacts(READER_VERSION, "unreadable", size, problems=(problem,))
+
+
 def with_bodies(facts: ModuleFacts, fault: str | None) -> ModuleFacts:
     """The facts after an engine has validated the bodies; `fault` is what it found wrong, if anything."""
     if facts.kind != "module":

@@ -1,8 +1,8 @@
 """The worker process: reads modules that nobody trusts, with an engine that looks into their function bodies.
 
-`python -m proxywasm.worker` takes a JSON object a line on its standard input and answers each with one on its
-standard output; `proxywasm.inspector` is the other end. A hostile module may make an engine use time and memory
-without end, so the process limits itself, and is thrown away when it overruns.
+`python -m proxywasm.worker` says in a first line that it is ready, then takes a JSON object a line on its standard
+input and answers each with one on its standard output; `proxywasm.inspector` is the other end. A hostile module may
+make an engine use time and memory without end, so the process limits itself, and is thrown away when it overruns.
 """
 
 from __future__ import annotations
@@ -204,6 +204,7 @@ def serve(*, memory: int, seconds: int, idle: float) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _write({"ready": True})
     while select.select([sys.stdin], [], [], idle)[0]:
         line = sys.stdin.buffer.readline()
         if not line:
@@ -212,9 +213,12 @@ def serve(*, memory: int, seconds: int, idle: float) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_CPU)
         # The limit counts from the start of the process, so it moves with each request.
         resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + 1 + seconds, hard))
-        answer = inspect_file(engine, json.loads(line))
-        sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
-        sys.stdout.buffer.flush()
+        _write(inspect_file(engine, json.loads(line)))
+
+
+def _write(answer: dict[str, Any]) -> None:
+    sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
+    sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from wasmtime import wat2wasm
 
-from proxywasm.inspector import Bounds, Inspection, Inspector
+from proxywasm.inspector import Bounds, Inspection, Inspector, InspectorClosed
 from tests.peers import built_filter
 from tests.proxywasm.cases import BASE, LOG, MEMORY, PLAIN, Case, all_cases, build
 from tests.proxywasm.test_unpacking import header, tar
@@ -135,8 +135,7 @@ def test_worker_that_hangs_is_ended_and_the_next_module_is_read() -> None:
         begun = time.monotonic()
         found = inspector.inspect_bytes(PLAIN)
         assert time.monotonic() - begun < 5
-        assert found.facts is not None
-        assert "more time or memory" in found.facts["problems"][0]["sentence"]
+        assert rules(found) == ["limits"]
         assert inspector.pid is None
     with Inspector() as inspector:
         assert rules(inspector.inspect_bytes(PLAIN)) == []
@@ -147,8 +146,7 @@ def test_worker_that_computes_too_long_is_ended() -> None:
     layer = gzip.compress(header(b"x", b"0") * 2048) * 510
     with Inspector(Bounds(processor_seconds=0)) as inspector:
         found = inspector.inspect_bytes(layer, "tar+gzip")
-        assert found.facts is not None
-        assert "more time or memory" in found.facts["problems"][0]["sentence"]
+        assert rules(found) == ["limits"]
         assert rules(inspector.inspect_bytes(PLAIN)) == []
 
 
@@ -156,9 +154,32 @@ def test_worker_that_wants_too_much_memory_is_ended_and_the_next_module_is_read(
     with Inspector(Bounds(memory=500 << 20, module=1 << 30)) as inspector:
         inspector.inspect_bytes(PLAIN)
         found = inspector.inspect_bytes(b"\0asm\1\0\0\0" + bytes(300 << 20))
-        assert found.facts is not None
-        assert "more time or memory" in found.facts["problems"][0]["sentence"]
+        assert rules(found) == ["limits"]
         assert rules(inspector.inspect_bytes(PLAIN)) == []
+
+
+def test_closing_ends_an_inspection_under_way() -> None:
+    inspector = Inspector()
+    inspector.inspect_bytes(PLAIN)
+    assert inspector.pid is not None
+    os.kill(inspector.pid, signal.SIGSTOP)
+    outcome: list[str] = []
+
+    def ask() -> None:
+        try:
+            inspector.inspect_bytes(PLAIN)
+        except InspectorClosed:
+            outcome.append("closed")
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    time.sleep(0.2)
+    inspector.close()
+    asking.join(5)
+    assert outcome == ["closed"]
+    assert inspector.pid is None
+    with pytest.raises(InspectorClosed):
+        inspector.inspect_bytes(PLAIN)
 
 
 def test_many_threads_share_one_worker(inspector: Inspector) -> None:
