@@ -171,8 +171,8 @@ async def _sign_in_refused(request: Request, error: Exception) -> Response:
 
 
 async def _storage(request: Request, error: Exception) -> Response:
-    headers = {"Retry-After": "5"}
-    return await _refused(request, TokenRefused(503, "UNAVAILABLE", str(error), headers))
+    status = 507 if "full" in str(error) else 503
+    return await _refused(request, TokenRefused(status, "UNAVAILABLE", str(error), {"Retry-After": "5"}))
 
 
 async def _routing(request: Request, error: Exception) -> Response:

@@ -1,0 +1,86 @@
+"""Roles, visibility and names that are not taken yet: what each makes of a person's rights."""
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from auth.identity import ANONYMOUS, Identity
+from auth.namespaces import may_create_namespace, rights
+from auth.permissions import ACTIONS, TEAM_ROLES, Resource, allowed, may
+from storage.namespaces import Holding, name_problem
+from tests.auth.people import People
+
+ANN = Identity(1, "ann")
+ADMIN = Identity(2, "admin", "administrator")
+AUDITOR = Identity(3, "eve", "auditor")
+MEMBERS = {role: Identity(4, role, teams={7: role}) for role in TEAM_ROLES}
+NONE: frozenset[str] = frozenset()
+PULL = frozenset({"pull"})
+
+
+@pytest.mark.parametrize(
+    ("identity", "private", "internal", "public"),
+    [
+        (ANONYMOUS, NONE, NONE, PULL),
+        (ANN, NONE, PULL, PULL),
+        (AUDITOR, PULL, PULL, PULL),
+        (ADMIN, ACTIONS, ACTIONS, ACTIONS),
+        (Identity(5, "owner"), ACTIONS, ACTIONS, ACTIONS),
+        *((MEMBERS[role], TEAM_ROLES[role], TEAM_ROLES[role], TEAM_ROLES[role]) for role in TEAM_ROLES),
+        (Identity(6, "x", teams={7: "king"}), NONE, PULL, PULL),
+        (Identity(6, "x", teams={8: "owner"}), NONE, PULL, PULL),
+    ],
+)
+def test_allowed(identity: Identity, private: frozenset[str], internal: frozenset[str], public: frozenset[str]) -> None:
+    for visibility, actions in (("private", private), ("internal", internal), ("public", public)):
+        resource = Resource(owner_user_id=5, owner_team_id=7, visibility=visibility)
+        assert allowed(identity, resource) == actions
+        assert {action for action in ACTIONS if may(identity, action, resource)} == actions
+        # Nobody's: neither "no owner" nor "no user" ever match each other.
+        assert allowed(ANONYMOUS, Resource(visibility="private")) == NONE
+
+
+@pytest.mark.parametrize(
+    ("rule", "anonymous", "user", "auditor", "administrator"),
+    [
+        ("admins", False, False, False, True),
+        ("everyone", False, True, True, True),
+        ("nobody", False, False, False, False),
+        ("a rule that is none", False, False, False, False),
+    ],
+)
+def test_namespaces_by_push(rule: str, anonymous: bool, user: bool, auditor: bool, administrator: bool) -> None:
+    expected = [(ANONYMOUS, anonymous), (ANN, user), (AUDITOR, auditor), (ADMIN, administrator)]
+    for identity, may_create in expected:
+        assert may_create_namespace(identity, rule) is may_create
+        assert rights(identity, "fresh/a", None, rule) == (ACTIONS if may_create else NONE)
+        assert rights(identity, "v2/a", None, rule) == NONE
+        assert rights(identity, "Bad Name/a", None, rule) == NONE
+
+
+def test_rights_under_a_namespace_that_is_there() -> None:
+    assert rights(ANN, "ann/new", Holding(1, 1, None), "nobody") == ACTIONS
+    assert rights(ANN, "ben/new", Holding(2, 9, None), "everyone") == NONE
+    assert rights(ANN, "ben/shown", Holding(2, 9, None, 3, "public"), "nobody") == PULL
+
+
+@pytest.mark.parametrize("name", ["a", "0", "a-b", "a--b", "a__b", "a.b", "a_b", "library", "x" * 64])
+def test_good_names(name: str) -> None:
+    assert name_problem(name) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "A", "a/b", "a..b", "a___b", "-a", "a-", ".a", "a b", "ä", "a\n", "x" * 65, "v2", "api", "token", "anonymous"],
+)
+def test_bad_names(name: str) -> None:
+    assert name_problem(name)
+
+
+def test_errors_of_the_database_show_no_values(people: People, word: str) -> None:
+    user_id = people.user(word)
+    statement = (
+        "INSERT INTO users (id, password_hash, role, active, generation, created_at) VALUES (:u, :h, '', 1, 0, 0)"
+    )
+    with pytest.raises(IntegrityError) as caught:
+        people.run(statement, u=user_id, h="a-hash-of-a-password")
+    assert "a-hash-of-a-password" not in str(caught.value)
