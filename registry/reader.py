@@ -7,7 +7,7 @@ import anyio.to_thread
 
 from proxywasm import READER_VERSION
 from proxywasm.images import ModuleLayer, choose_child, find_layer, is_index
-from proxywasm.inspector import Inspector
+from proxywasm.inspector import Inspector, InspectorClosed
 from registry.documents import IMAGES
 from storage.blobs.files import FileBlobs
 from storage.database import Database
@@ -50,7 +50,13 @@ class Reader:
         with self._database.read() as session:
             waiting = waiting_inspections(session, READER_VERSION, BATCH)
         for one in waiting:
-            reading, facts = self._inspect(one)
+            try:
+                reading, facts = self._inspect(one)
+            except InspectorClosed:
+                return 0  # the hub stops; the row waits for its next start
+            except OSError as error:
+                log.error("the module of manifest %d cannot be read: %s", one.manifest_id, error)
+                reading, facts = Reading("failed", reason="its bytes are missing from the blob store"), None
             save_reading(self._database, one.manifest_id, reading, READER_VERSION, facts)
         return len(waiting)
 
@@ -84,6 +90,5 @@ class Reader:
         if result.sha256 is None or result.size is None:
             reason = f"its module could not be taken out of its layer: {problem}"
             return Reading("failed", layer.format, None, layer.digest, layer.wrapping, reason), None
-        refused = None if result.facts.get("loads_in_envoy") else problem
-        reading = Reading("module", layer.format, result.sha256, layer.digest, layer.wrapping, refused)
+        reading = Reading("module", layer.format, result.sha256, layer.digest, layer.wrapping, problem)
         return reading, Facts(result.sha256, result.size, result.facts)

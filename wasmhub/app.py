@@ -97,7 +97,6 @@ class Hub:
         async with self._background():
             await send({"type": "lifespan.startup.complete"})
             await receive()
-        self._inspector.close()
         self._registry.close()
         self.database.close()
         await send({"type": "lifespan.shutdown.complete"})
@@ -108,6 +107,7 @@ class Hub:
         try:
             yield
         finally:
+            self._inspector.close()  # ends an inspection at once; its row waits for the next start
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
