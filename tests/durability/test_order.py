@@ -58,7 +58,7 @@ def push(hub: HubProcess) -> list[tuple[str, list[str]]]:
     location = ask("streamed: begin", BEGIN, "POST", uploads)
     ask("streamed", CHUNK, "PATCH", location, content=iter([body[: 2**20], body[2**20 :]]))
     ask("streamed: end", LAST, "PUT", f"{location}?digest={digest_of(body)}")
-    ask("pushed again", BEGIN[:-1] + ["answer 201"], "POST", f"{uploads}?mount={digest_of(EMPTY)}&from={NAME}")
+    ask("mount", [*ROW, "answer 201"], "POST", f"{uploads}?mount={digest_of(EMPTY)}&from={NAME}")
     manifest, headers = image(body), {"Content-Type": OCI_MANIFEST}
     ask("manifest", [*ROW, "answer 201"], "PUT", f"/v2/{NAME}/manifests/v1", content=manifest, headers=headers)
     ask("delete a tag", [*ROW, "answer 202"], "DELETE", f"/v2/{NAME}/manifests/v1")
