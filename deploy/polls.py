@@ -97,7 +97,7 @@ def answer_poll(database: Database, modules: Modules, target: TargetRow, poll: P
         if decision.record == before or save_slot(
             database, node.id, poll.slot, before, decision.record, refusal=_refusal(decision, deployments, poll)
         ):
-            if node.seen_at < now() - SEEN_EVERY:
+            if node.seen_at < now() - SEEN_EVERY * (1 if poll.slot == 1 else 2):  # one slot's poll notes it for all
                 touch_node(database, node.id, poll.proxy)
             return answer
     raise StorageError(f"several Envoys ask as node {poll.node} at once; give each a name of its own")

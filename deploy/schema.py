@@ -33,7 +33,7 @@ def config_problem(schema: bytes, config: str) -> str | None:
 def _check(asked: str) -> str | None:
     try:
         done = subprocess.run(
-            [sys.executable, _CHECK], input=asked, capture_output=True, text=True, timeout=SECONDS, check=True
+            [sys.executable, "-I", _CHECK], input=asked, capture_output=True, text=True, timeout=SECONDS, check=True
         )
         answer = json.loads(done.stdout)
     except (subprocess.SubprocessError, ValueError):

@@ -113,7 +113,7 @@ _GRANTED = text(
 
 _MODULE = text(
     "SELECT b.key, i.wrapping FROM inspections i JOIN blobs b ON b.digest = i.blob_digest"
-    " WHERE i.module_sha256 = :sha256 AND i.state = 'module' LIMIT 1"
+    " WHERE i.module_sha256 = :sha256 AND i.wrapping IS NOT NULL LIMIT 1"
 )
 
 
