@@ -1,6 +1,7 @@
 """A real Docker daemon, homes for client programs, and what makes a repository public."""
 
 import os
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -8,13 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
-from storage.database import Database
-from storage.events import SYSTEM
-from storage.namespaces import find_holding
-from storage.repositories import configure_repository
 from tests.clients.home import Home
+from tests.clients.programs import Program
 from tests.hub import HubProcess
 from tests.peers import peer
 
@@ -31,7 +30,7 @@ def docker_host() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="dockerd-"))  # not pytest's: the path of a socket must be short
     address = f"unix://{folder}/socket"
     network = ["--bridge=none", "--iptables=false", "--ip6tables=false"]
-    places = ["--data-root", folder / "data", "--exec-root", folder / "exec", "--pidfile", folder / "pid"]
+    places = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [daemon, *network, *places, "--storage-driver=vfs", "--host", address], stdout=log, stderr=log
@@ -66,15 +65,26 @@ def open_home(request: pytest.FixtureRequest, hub: HubProcess, tmp_path: Path) -
 
 
 @pytest.fixture
+def signed_in(open_home: Callable[[str], Home], program: Program, hub: HubProcess) -> Home:
+    """The home of the test's program, signed in from as the administrator."""
+    home = open_home(program.name)
+    program.login(home, "admin", hub.admin_password)
+    return home
+
+
+@pytest.fixture
+def repository() -> str:
+    """The name of a repository that no other test uses."""
+    return f"clients/{secrets.token_hex(6)}"
+
+
+@pytest.fixture
 def publish(hub: HubProcess) -> Callable[[str], None]:
     """Makes a repository public."""
 
     def publish_one(name: str) -> None:
-        database = Database(hub.data / "hub.db")
-        with database.read() as session:
-            holding = find_holding(session, name)
-        assert holding is not None and holding.repository_id is not None
-        configure_repository(database, holding.repository_id, SYSTEM, visibility="public")
-        database.close()
+        url, auth = f"{hub.url}/api/v1/repositories/{name}", ("admin", hub.admin_password)
+        answer = httpx.patch(url, json={"visibility": "public"}, auth=auth, trust_env=False)
+        assert answer.status_code == 200, answer.text
 
     return publish_one

@@ -1,8 +1,12 @@
-"""A program on the `oras` package, for a process of its own: login HOST USER, push REFERENCE FILE, pull REFERENCE."""
+"""A program on the `oras` package, for a process of its own: login HOST USER, push REFERENCE FILE,
+chunked REFERENCE FILE, pull REFERENCE.
+"""
 
 import sys
 
 import oras.client
+
+MODULE_TYPE = "application/vnd.module.wasm.content.layer.v1+wasm"
 
 
 def main(verb: str, target: str, *rest: str) -> None:
@@ -10,10 +14,10 @@ def main(verb: str, target: str, *rest: str) -> None:
     if verb == "login":
         client.login(username=rest[0], password=sys.stdin.read(), hostname=target)
     elif verb == "push":
-        answer = client.push(target, files=[f"{rest[0]}:application/vnd.module.wasm.content.layer.v1+wasm"])
+        answer = client.push(target, files=[f"{rest[0]}:{MODULE_TYPE}"])
         print(answer.status_code)
     elif verb == "chunked":
-        answer = client.push(target, files=[rest[0]], do_chunked=True, chunk_size=100_000)
+        answer = client.push(target, files=[f"{rest[0]}:{MODULE_TYPE}"], do_chunked=True, chunk_size=100_000)
         print(answer.status_code)
     else:
         print(client.pull(target, outdir="pulled-by-oras")[0])
