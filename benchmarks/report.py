@@ -1,0 +1,160 @@
+"""What was measured as rows: figures, ratios, the aims beside them; as a table and as JSON."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from benchmarks.measures import Measured
+
+MB = 1e6
+NOISY = 0.85  # share of its core below which a server was held up by something else
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a value should be: at least `least`, or at most `most`."""
+
+    what: str
+    value: float
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def met(self) -> bool:
+        """Whether it is."""
+        return (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
+
+    def __str__(self) -> str:
+        bound = f">= {self.least:g}" if self.least is not None else f"<= {self.most:g}"
+        return f"{self.what} {self.value:.2f} (aim {bound}): {'met' if self.met else 'NOT MET'}"
+
+
+@dataclass
+class Row:
+    """One line of the table. `better` says which way the values are better; ratios are hub / other."""
+
+    key: str
+    label: str
+    unit: str
+    values: dict[str, float]
+    ratio: float | None = None  # hub / distribution
+    ratio_by_processor: float | None = None  # the same by second of processor time
+    of_ceiling: float | None = None
+    of_ceiling_by_processor: float | None = None
+    aims: list[Aim] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def rate_row(key: str, label: str, measured: Measured) -> Row:
+    """A measure of load: answers a second."""
+    row = Row(key, label, "/s", {name: one.rate() for name, one in measured.items()})
+    row.ratio = _ratio(row.values, "distribution")
+    row.of_ceiling = _ratio(row.values, "ceiling")
+    by_processor = {name: one.rate_by_processor() for name, one in measured.items()}
+    row.ratio_by_processor = _ratio(by_processor, "distribution")
+    row.of_ceiling_by_processor = _ratio(by_processor, "ceiling")
+    row.details = {
+        name: {
+            "rounds": [asdict(single) for single in one.rounds],
+            "by_processor_second": one.rate_by_processor(),
+        }
+        for name, one in measured.items()
+    }
+    return row
+
+
+def time_row(key: str, label: str, measured: Measured, part: float) -> Row:
+    """A percentile of single times, in milliseconds."""
+    row = Row(key, label, "ms", {name: one.percentile(part) for name, one in measured.items()})
+    row.ratio = _ratio(row.values, "distribution")
+    row.details = {
+        name: {"count": len(one.times), "worst": max(one.times), "processor": one.processor_each()}
+        for name, one in measured.items()
+    }
+    by_processor = {name: one.processor_each() for name, one in measured.items()}
+    row.ratio_by_processor = _ratio(by_processor, "distribution")
+    return row
+
+
+def memory_row(key: str, label: str, measured: Measured, size: str, unit: str = "MB") -> Row:
+    """A size in MB, or a speed in MB/s."""
+    row = Row(key, label, unit, {name: one.sizes[size] / MB for name, one in measured.items()})
+    row.ratio = _ratio(row.values, "distribution")
+    return row
+
+
+def add_aims(rows: Mapping[str, Row]) -> None:
+    """Puts the aims beside the rows that they are about; without the other registry some say nothing."""
+    for key in ("get-one", "get-many", "head-one", "head-many"):
+        _aim(rows[key], "x distribution", rows[key].ratio, least=3)
+        _aim(rows[key], "of the ceiling", rows[key].of_ceiling, least=0.5)
+    for method in ("get", "head"):
+        one, many = rows[f"{method}-one"].values["hub"], rows[f"{method}-many"].values["hub"]
+        _aim(rows[f"{method}-many"], "of one with 1 tag", many / one, least=0.9)
+    _aim(rows["blob-500kb"], "x distribution", rows["blob-500kb"].ratio, least=5)
+    _aim(rows["blob-5mb"], "x distribution", rows["blob-5mb"].ratio, least=1.5)
+    _aim(rows["push-p50"], "x distribution's time", rows["push-p50"].ratio, most=0.7)
+    _aim(rows["page-p50"], "ms", rows["page-p50"].values["hub"], most=5)
+    _aim(rows["delete-p50"], "ms", rows["delete-p50"].values["hub"], most=20)
+    if "memory-rest" in rows:
+        _aim(rows["memory-rest"], "MB", rows["memory-rest"].values["hub"], most=120)
+        _aim(rows["memory-more"], "MB", rows["memory-more"].values["hub"], most=32)
+
+
+def table(rows: Mapping[str, Row], unpinned: Mapping[str, Row]) -> str:
+    """The rows in columns, with the unpinned ratio beside, and the aims below."""
+    lines = [
+        f"{'':<34}{'hub':>11}{'distribution':>14}{'ceiling':>11}"
+        f"{'ratio':>8}{'by CPU':>8}{'/ceiling':>10}{'by CPU':>8}{'unpinned':>10}"
+    ]
+    for key, row in rows.items():
+        cells = [_value(row.values.get(name), row.unit) for name in ("hub", "distribution", "ceiling")]
+        free = unpinned.get(key)
+        ratios = [row.ratio, row.ratio_by_processor, row.of_ceiling, row.of_ceiling_by_processor]
+        shown = [_times(one) for one in (*ratios, free.ratio if free else None)]
+        lines.append(
+            f"{row.label:<34}{cells[0]:>11}{cells[1]:>14}{cells[2]:>11}"
+            f"{shown[0]:>8}{shown[1]:>8}{shown[2]:>10}{shown[3]:>8}{shown[4]:>10}"
+        )
+    lines += ["", *(f"{row.label + ':':<38}{aim}" for row in rows.values() for aim in row.aims)]
+    lines += ["", *_noise(rows)]
+    return "\n".join(lines)
+
+
+def as_json(rows: Mapping[str, Row]) -> dict[str, Any]:
+    """The rows as JSON values."""
+    return {
+        key: {**asdict(row), "aims": [{**asdict(aim), "met": aim.met} for aim in row.aims]} for key, row in rows.items()
+    }
+
+
+def _noise(rows: Mapping[str, Row]) -> Iterator[str]:
+    """Says which rounds were not what they should be: a server that has its core to itself."""
+    shares = [
+        single["share"] for row in rows.values() for one in row.details.values() for single in one.get("rounds", ())
+    ]
+    if not shares:
+        return
+    held_up = sum(share < NOISY for share in shares)
+    yield f"In {held_up} of {len(shares)} rounds of load the server had less than {NOISY:.0%} of its core:"
+    yield "something else ran there, or the load generator could not ask faster. `by CPU` is the ratio of answers by"
+    yield "second of processor time, which neither touches much."
+
+
+def _aim(row: Row, what: str, value: float | None, *, least: float | None = None, most: float | None = None) -> None:
+    if value is not None:
+        row.aims.append(Aim(what, value, least, most))
+
+
+def _ratio(values: Mapping[str, float], other: str) -> float | None:
+    return values["hub"] / values[other] if values.get(other) else None
+
+
+def _value(value: float | None, unit: str) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}{unit}" if value >= 100 else f"{value:,.1f}{unit}"
+
+
+def _times(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.2f}x"
