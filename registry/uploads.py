@@ -197,7 +197,9 @@ def _finish(means: Means, entry: Entry, upload: UploadRow, intake: Intake, rest:
         return
     means.blobs.finish(upload.key)
     copy = (upload.key, intake.offset)
-    if not save_blob(means.database, upload.repository_id, digest, copy, upload_id=upload_id, actor=actor):
+    if save_blob(means.database, upload.repository_id, digest, copy, upload_id=upload_id, actor=actor):
+        means.blobs.settle(upload.key)
+    else:
         means.blobs.discard(upload.key)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
@@ -119,6 +120,12 @@ def live_keys(session: Session, *, older_than: int) -> set[str]:
     """Keys of the uploads touched since `older_than`; the files of others may go."""
     found = session.execute(text("SELECT key FROM uploads WHERE touched_at >= :moment"), {"moment": older_than})
     return {row[0] for row in found}
+
+
+def stored_keys(session: Session, keys: set[str]) -> set[str]:
+    """Those of the keys that a blob's row names."""
+    asked = select(col(Blob.key)).where(col(Blob.key).in_(sorted(keys)))
+    return set(session.execute(asked).scalars())
 
 
 def forget_uploads(database: Database, *, older_than: int) -> None:

@@ -22,7 +22,7 @@ from registry.means import Means
 from registry.reader import Reader
 from storage.blobs.files import FileBlobs
 from storage.database import Database, now
-from storage.uploads import forget_uploads, live_keys
+from storage.uploads import forget_uploads, live_keys, stored_keys
 from wasmhub.health import HealthDoor
 from wasmhub.settings import Settings
 from web.door import WebDoor
@@ -118,6 +118,7 @@ class Hub:
         forget_uploads(self.database, older_than=oldest)
         with self.database.read() as session:
             live = live_keys(session, older_than=oldest)
-        swept = self.blobs.sweep(live)
+            stored = stored_keys(session, self.blobs.unsettled())
+        swept = self.blobs.sweep(live=live, stored=stored)
         if swept:
-            log.info("removed %d files of uploads that were interrupted", swept)
+            log.info("removed what %d interrupted uploads had left", swept)

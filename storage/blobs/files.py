@@ -10,10 +10,14 @@ from pathlib import Path
 from storage.database import StorageError
 
 CHUNK = 1 << 20
+MARK = ".finished"
 
 
 class FileBlobs:
     """A blob store in a folder: `uploads/` holds what is being written, `copies/xx/` what is whole.
+
+    From `finish` until `settle` a mark in `uploads/` remembers that no row may name the copy yet, so that a start after
+    a crash finds such copies without looking through all of them.
 
     Calls block on the disk: they belong in threads.
     """
@@ -54,11 +58,20 @@ class FileBlobs:
                 os.close(file)
 
     def finish(self, key: str) -> None:
-        """Makes a whole, synced upload a copy that can be read; durable when the call returns."""
+        """Makes a whole, synced upload a copy that can be read; durable when the call returns.
+
+        Once a row that names the copy is committed, `settle` it.
+        """
         with _translated():
             target = self._copy(key)
+            os.close(os.open(self._mark(key), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
             os.rename(self._uploads / key, target)
             _sync_folder(target.parent)
+
+    def settle(self, key: str) -> None:
+        """Says that a committed row names the copy."""
+        with _translated():
+            self._mark(key).unlink(missing_ok=True)
 
     def abandon(self, key: str) -> None:
         """Removes an upload's bytes, but not a copy: whether a row names that one may be unknown after a failure."""
@@ -66,7 +79,7 @@ class FileBlobs:
 
     def discard(self, key: str) -> None:
         """Removes an upload's bytes or a copy; what is not there is no error."""
-        for path in (self._uploads / key, self._copy(key)):
+        for path in (self._uploads / key, self._copy(key), self._mark(key)):
             path.unlink(missing_ok=True)
 
     def read_upload(self, key: str, length: int) -> Iterator[bytes]:
@@ -94,15 +107,27 @@ class FileBlobs:
         """Where a copy lies, for readers in other processes."""
         return self._copy(key)
 
-    def sweep(self, live: set[str]) -> int:
-        """Removes the files of uploads that no row knows, and says how many. For the start, before serving."""
-        swept = 0
+    def unsettled(self) -> set[str]:
+        """Keys of copies that were finished but, as far as is known here, not named by a row."""
         with _translated():
-            for path in self._uploads.iterdir():
-                if path.name not in live:
-                    path.unlink(missing_ok=True)
-                    swept += 1
-        return swept
+            return {path.name.removesuffix(MARK) for path in self._uploads.glob("*" + MARK)}
+
+    def sweep(self, *, live: set[str], stored: set[str]) -> int:
+        """Removes what crashes left behind, and says how many. For the start, before serving.
+
+        `live` are the keys of uploads that may go on, `stored` those of the unsettled copies that a row names.
+        """
+        with _translated():
+            keys = {path.name.removesuffix(MARK) for path in self._uploads.iterdir()}
+            for key in keys & stored:
+                self.settle(key)
+            left = keys - stored - live
+            for key in left:
+                self.discard(key)
+        return len(left)
+
+    def _mark(self, key: str) -> Path:
+        return self._uploads / (key + MARK)
 
     def _copy(self, key: str) -> Path:
         return self._copies / key[:2] / key
