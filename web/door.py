@@ -27,8 +27,10 @@ class WebDoor:
         assets = load_assets()
         means = Means(database, blobs, gate, create_environment(assets))
         pages = Starlette(routes=PAGE_ROUTES, exception_handlers=PAGE_HANDLERS)
-        pages.state.means, pages.state.assets = means, assets
         api = Starlette(routes=API, exception_handlers=API_HANDLERS)
+        # A redirect would take the address from the request; a path with a slash too many is simply not there.
+        pages.router.redirect_slashes = api.router.redirect_slashes = False
+        pages.state.means, pages.state.assets = means, assets
         api.state.means, api.state.gate = means, gate
         api.state.openapi, api.state.unpacking = load_openapi(), Unpacking()
         self._pages: ASGIApp = Policy(pages, PAGES)

@@ -65,17 +65,18 @@ def _show(request: Request, visitor: Visitor) -> Response:
         tags = tags_of(session, version.manifest_id, limit=MORE_TAGS) if version else []
         readme = find_readme(session, means.blobs, found.entry.id, version) if version else None
 
+    said = read_said(version.reading if version else None)
     values: dict[str, Any] = {
         **_parts(found),
         "version": version,
         "asked": asked,
         "shelf": shelf,
         "tags": [tag for tag in tags if version and tag != version.tag],
-        "said": read_said(version.reading if version else None),
+        "said": said,
         "readme": render_markdown(readme) if readme else Markup(""),
         "facts": _annotated(version),
         "pull": pull_lines(visitor, name, version) if version else [],
-        "deploy": deploy_line(name, version) if version and version.reading.state == "module" else None,
+        "deploy": deploy_line(name, version) if version and said.deployable else None,
         "push": push_lines(visitor, name, "TAG") if "push" in found.actions else [],
         "login": login_lines(visitor),
     }

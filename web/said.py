@@ -15,6 +15,16 @@ FORMATS = {
     "runwasi": "runwasi component image",
     "bare": "bare artifact with one Wasm layer",
 }
+# Headline and short words for what is no module at all.
+KINDS = {
+    "unreadable": ("This is not a module that can be read", "unreadable"),
+    "component": ("This is a component, and Envoy runs modules", "a component"),
+}
+STREAMS = {
+    "requests": {"request_headers", "request_body", "request_trailers"},
+    "responses": {"response_headers", "response_body", "response_trailers"},
+    "connections": {"tcp"},
+}
 PAGE = 65536  # bytes of a page of a module's memory
 
 
@@ -36,6 +46,7 @@ class Said:
     abi: str | None = None
     sdk: str | None = None
     hooks: tuple[str, ...] = ()
+    works_on: str | None = None  # the parts of a stream that it sees, in two or three words
     capabilities: tuple[dict[str, Any], ...] = ()
     releases: tuple[dict[str, Any], ...] = ()
     rows: tuple[tuple[str, str], ...] = ()  # what is left to know: name, value
@@ -44,9 +55,14 @@ class Said:
     counts: dict[str, int] = field(default_factory=dict)
 
     @property
+    def deployable(self) -> bool:
+        """Whether a fleet of Envoys would be given it."""
+        return self.verdict.tone == "good"
+
+    @property
     def chips(self) -> tuple[str, ...]:
         """The few words that a list shows."""
-        words = (self.sdk, f"ABI {self.abi}" if self.abi else None)
+        words = (self.sdk, f"ABI {self.abi}" if self.abi else None, self.works_on)
         return tuple(word for word in words if word)
 
 
@@ -71,7 +87,8 @@ def _read_facts(view: ModuleView, facts: dict[str, Any]) -> Said:
     return Said(
         verdict=_verdict(facts),
         abi=facts.get("abi_version"),
-        sdk=f"{sdk['name']} {sdk.get('version') or ''}".strip() if named else None,
+        sdk=_sdk(sdk["name"], sdk.get("version")) if named else None,
+        works_on=_works_on({hook["name"] for hook in _list(facts, "hooks")}),
         hooks=tuple(hook["words"] for hook in _list(facts, "hooks")),
         capabilities=_list(facts, "capabilities"),
         releases=_list(facts, "releases"),
@@ -87,6 +104,8 @@ def _verdict(facts: dict[str, Any]) -> Verdict:
     sentences = tuple(dict.fromkeys(str(problem["sentence"]) for problem in problems))
     effects = {problem["effect"] for problem in problems}
     elsewhere = [release["product"] for release in _list(facts, "releases") if release["product"] != "Envoy"]
+    if facts.get("kind") in KINDS:
+        return Verdict("bad", *KINDS[facts["kind"]], sentences)
     if "crashes" in effects:
         return Verdict("bad", "Envoy's process would end over this module", "ends Envoy", sentences)
     if not facts.get("loads_in_envoy", not problems):
@@ -100,9 +119,20 @@ def _verdict(facts: dict[str, Any]) -> Verdict:
     return Verdict("good", "Envoy loads this filter", "Envoy loads it", (since + checked,))
 
 
+def _sdk(name: str, version: str | None) -> str:
+    """Name and version, without the name that some versions repeat (`go1.26.1`)."""
+    return f"{name} {(version or '').removeprefix(name.lower())}".strip()
+
+
+def _works_on(hooks: set[str]) -> str | None:
+    """What a list says of the hooks: requests, responses, connections."""
+    found = [word for word, names in STREAMS.items() if hooks & names]
+    return f"on {', '.join(found)}" if found else None
+
+
 def _rows(view: ModuleView, facts: dict[str, Any], sdk: dict[str, Any]) -> list[tuple[str, str]]:
     """Name and value of what has no place of its own on the page."""
-    rows = [("Kind", "WebAssembly component" if facts.get("kind") == "component" else "WebAssembly module")]
+    rows = []
     if view.format:
         rows.append(("Image format", FORMATS.get(view.format, view.format)))
     if facts.get("module_name"):

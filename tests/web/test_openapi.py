@@ -1,0 +1,142 @@
+"""The API's description against the hub's real routes, both ways, and against real answers."""
+
+import json
+import re
+from typing import Any
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+from starlette.routing import BaseRoute, Route
+
+from deploy.routes import ROUTES as DEPLOY
+from tests.hub import HubProcess
+from tests.web.catalogue import PASSWORD
+from web.api.documents import OPENAPI
+from web.routes import API
+
+ANN = ("ann", PASSWORD)
+DOCUMENT: dict[str, Any] = json.loads(OPENAPI.read_text())
+OPERATIONS = [
+    (method, path, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
+]
+
+
+def routes_of(routes: list[BaseRoute] | list[Route]) -> set[tuple[str, str]]:
+    """Method and path of the routes under /api/v1, as the description writes them."""
+    found = set()
+    for route in routes:
+        assert isinstance(route, Route)
+        if route.path.startswith("/api/v1/"):
+            path = re.sub(r"{(\w+):\w+}", r"{\1}", route.path)
+            found |= {(method.lower(), path) for method in route.methods or () if method != "HEAD"}
+    return found
+
+
+def test_every_route_is_described_and_every_description_is_a_route() -> None:
+    assert {(method, path) for method, path, _ in OPERATIONS} == routes_of(API) | routes_of(DEPLOY)
+
+
+def test_the_hub_serves_it(stranger: httpx.Client) -> None:
+    assert stranger.get("/api/v1/openapi.json").json() == DOCUMENT
+
+
+def test_names_are_given_once_and_parameters_are_those_of_the_path() -> None:
+    names = [operation["operationId"] for _, _, operation in OPERATIONS]
+    assert len(names) == len(set(names))
+    for _, path, operation in OPERATIONS:
+        given = {one["name"] for one in operation.get("parameters", []) if one["in"] == "path"}
+        assert given == set(re.findall(r"{(\w+)}", path)), path
+
+
+def test_references_lead_somewhere_and_schemas_are_valid() -> None:
+    text = json.dumps(DOCUMENT)
+    for reference in set(re.findall(r'"\$ref": "#/components/(\w+)/(\w+)"', text)):
+        assert reference[1] in DOCUMENT["components"][reference[0]], reference
+    for schema in DOCUMENT["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+
+
+def schema_of(method: str, path: str, status: int) -> dict[str, Any]:
+    """The schema of an answer, with what it refers to."""
+    answer = DOCUMENT["paths"][path][method]["responses"][str(status)]
+    if "$ref" in answer:
+        answer = DOCUMENT["components"]["responses"][str(status)]
+    return {**answer["content"]["application/json"]["schema"], "components": DOCUMENT["components"]}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "url", "body", "status"),
+    [
+        ("get", "/api/v1/repositories", "/api/v1/repositories?limit=100", None, 200),
+        ("get", "/api/v1/repositories", "/api/v1/repositories?limit=1", None, 200),
+        ("get", "/api/v1/repositories", "/api/v1/repositories?limit=0", None, 400),
+        ("get", "/api/v1/repositories/{name}", "/api/v1/repositories/acme/add-header", None, 200),
+        ("get", "/api/v1/repositories/{name}", "/api/v1/repositories/ann/nothing-yet", None, 200),
+        ("get", "/api/v1/repositories/{name}", "/api/v1/repositories/acme/none", None, 404),
+        ("patch", "/api/v1/repositories/{name}", "/api/v1/repositories/ann/notes", {"description": ""}, 200),
+        ("get", "/api/v1/repositories/{name}/versions", "/api/v1/repositories/acme/add-header/versions", None, 200),
+        ("get", "/api/v1/user", "/api/v1/user", None, 200),
+        ("get", "/api/v1/user/tokens", "/api/v1/user/tokens", None, 200),
+        ("post", "/api/v1/user/tokens", "/api/v1/user/tokens", {"name": "of the description"}, 201),
+        ("post", "/api/v1/user/tokens", "/api/v1/user/tokens", {"name": "of the description"}, 409),
+        ("get", "/api/v1/users", "/api/v1/users", None, 403),
+        ("get", "/api/v1/users/{name}", "/api/v1/users/ann", None, 200),
+        ("get", "/api/v1/targets", "/api/v1/targets", None, 200),
+        ("post", "/api/v1/targets", "/api/v1/targets", {"name": "described"}, 201),
+        ("get", "/api/v1/targets/{target}", "/api/v1/targets/described", None, 200),
+        ("get", "/api/v1/targets/{target}", "/api/v1/targets/absent", None, 404),
+        ("get", "/api/v1/targets/{target}/bootstrap", "/api/v1/targets/described/bootstrap", None, 200),
+        ("post", "/api/v1/targets/{target}/keys", "/api/v1/targets/described/keys", {}, 201),
+        ("get", "/api/v1/targets/{target}/keys", "/api/v1/targets/described/keys", None, 200),
+        ("get", "/api/v1/targets/{target}/nodes", "/api/v1/targets/described/nodes", None, 200),
+        (
+            "put",
+            "/api/v1/targets/{target}/deployments/{deployment}",
+            "/api/v1/targets/described/deployments/one",
+            {"reference": "acme/add-header:2.0.0"},
+            201,
+        ),
+        (
+            "put",
+            "/api/v1/targets/{target}/deployments/{deployment}",
+            "/api/v1/targets/described/deployments/two",
+            {"reference": "acme/legacy-auth:0.9.0"},
+            422,
+        ),
+        (
+            "get",
+            "/api/v1/targets/{target}/deployments/{deployment}",
+            "/api/v1/targets/described/deployments/one",
+            None,
+            200,
+        ),
+        ("get", "/api/v1/deployments", "/api/v1/deployments", None, 200),
+    ],
+)
+def test_answers_look_as_described(full: HubProcess, method: str, path: str, url: str, body: Any, status: int) -> None:
+    answer = httpx.request(method, full.url + url, json=body, auth=ANN, trust_env=False, timeout=30)
+    assert answer.status_code == status, answer.text
+    Draft202012Validator(schema_of(method, path, status)).validate(answer.json())
+
+
+def test_administrators_answers_look_as_described(full: HubProcess) -> None:
+    admin = ("admin", full.admin_password)
+    with httpx.Client(base_url=full.url, auth=admin, trust_env=False) as client:
+        for method, path, body, status in (
+            ("get", "/api/v1/users", None, 200),
+            ("post", "/api/v1/users", {"name": "described"}, 201),
+            ("get", "/api/v1/namespaces", None, 200),
+            ("post", "/api/v1/namespaces", {"name": "described-too", "owner": "described"}, 201),
+        ):
+            answer = client.request(method, path, json=body)
+            assert answer.status_code == status, answer.text
+            Draft202012Validator(schema_of(method, path, status)).validate(answer.json())
+
+
+def test_a_module_looks_as_described(full: HubProcess) -> None:
+    with httpx.Client(base_url=full.url, auth=ANN, trust_env=False) as client:
+        for name in ("acme/add-header", "acme/legacy-auth", "ann/scratch", "acme/request-log"):
+            sha256 = client.get(f"/api/v1/repositories/{name}").json()["newest"]["module"]["sha256"]
+            answer = client.get(f"/api/v1/modules/{sha256}").json()
+            Draft202012Validator(schema_of("get", "/api/v1/modules/{sha256}", 200)).validate(answer)
