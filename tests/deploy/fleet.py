@@ -153,12 +153,15 @@ class Fleet:
 class Envoy:
     """An Envoy process with the fleet's bootstrap. `with` it; start and stop as often as wanted."""
 
-    def __init__(self, fleet: Fleet, folder: Path, upstream: Upstream, *, key: str, node: str = "edge-1") -> None:
+    def __init__(
+        self, fleet: Fleet, folder: Path, upstream: Upstream, *, key: str, node: str = "edge-1", **query: str
+    ) -> None:
         self._folder = folder
         self._key = key
         self._node = node
         folder.mkdir(exist_ok=True)
-        config = fleet.bootstrap(listen="127.0.0.1:0", admin="127.0.0.1:0", upstream=upstream.address)
+        query = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "upstream": upstream.address, **query}
+        config = fleet.bootstrap(**query)
         (folder / "bootstrap.json").write_text(json.dumps(config))
         self.process: subprocess.Popen[bytes] | None = None
 
