@@ -44,7 +44,7 @@ class Gate:
         self.database = database
         self.secret_key = secret_key
         self.origins = origins
-        self._passwords = Passwords()
+        self.passwords = Passwords()
         self._throttle = SignInThrottle()
 
     async def authorize(self, header: str | None, address: str, *, refresh: bool = False) -> Proof:
@@ -79,7 +79,7 @@ class Gate:
             raise SignInRefused("wrong user name or password")
         self._refuse_if_throttled(name, address)  # before anything else, so that no answer tells a right guess
         row = await anyio.to_thread.run_sync(self._login_row, name)
-        if not self._passwords.remembers(row, password):
+        if not self.passwords.remembers(row, password):
             await self._check(name, row, password, address)
         identity = await anyio.to_thread.run_sync(self._identity, row, address)
         if identity is None:
@@ -88,14 +88,14 @@ class Gate:
 
     async def _check(self, name: str, row: LoginRow | None, password: str, address: str) -> None:
         """Checks a password when its turn has come; others that came with the same one at once are let through too."""
-        if self._passwords.crowded:
+        if self.passwords.crowded:
             raise SignInRefused("too many people sign in at this moment; try again in a moment", 2)
-        async with self._passwords.turns:
-            if self._passwords.remembers(row, password):
+        async with self.passwords.turns:
+            if self.passwords.remembers(row, password):
                 return
             self._refuse_if_throttled(name, address)
             self._throttle.take(name, address)
-            if not await self._passwords.check(row, password):
+            if not await self.passwords.check(row, password):
                 raise SignInRefused("wrong user name or password")
             self._throttle.succeeded(name, address)
 

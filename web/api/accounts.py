@@ -13,7 +13,7 @@ from starlette.routing import Route
 from auth.door import ApiError, read_json, refused, require
 from auth.gate import Gate, SignInRefused
 from auth.identity import Identity
-from auth.passwords import hash_password, password_problem
+from auth.passwords import password_problem
 from auth.secrets import PERSONAL, fingerprint, hint, new_secret
 from storage.database import now
 from storage.events import Actor
@@ -59,7 +59,8 @@ async def post_user(request: Request) -> Response:
     name, role = _text(body, "name"), _role(body.get("role", "user"))
     password = _password(body) if "password" in body else secrets.token_urlsafe(15)
 
-    row = await anyio.to_thread.run_sync(_create_user, _gate(request), identity.actor(), name, password, role)
+    password_hash = await _gate(request).passwords.hash(password)
+    row = await anyio.to_thread.run_sync(_create_user, _gate(request), identity.actor(), name, password_hash, role)
     made_up = {} if "password" in body else {"password": password}
     return JSONResponse(_user(row) | made_up, 201)
 
@@ -103,7 +104,8 @@ async def put_password(request: Request) -> Response:
         except SignInRefused as refusal:
             raise refused(refusal) if refusal.retry_after else _bad("the current password is wrong") from None
 
-    await anyio.to_thread.run_sync(_set_password, gate, identity.actor(), row.id, password)
+    password_hash = await gate.passwords.hash(password)
+    await anyio.to_thread.run_sync(set_password, gate.database, identity.actor(), row.id, password_hash)
     return Response(status_code=204)
 
 
@@ -265,8 +267,8 @@ def _read_user(gate: Gate, name: str) -> UserRow | None:
         return find_user(session, name)
 
 
-def _create_user(gate: Gate, actor: Actor, name: str, password: str, role: str) -> UserRow:
-    create_user(gate.database, actor, name, password_hash=hash_password(password), role=role)
+def _create_user(gate: Gate, actor: Actor, name: str, password_hash: str, role: str) -> UserRow:
+    create_user(gate.database, actor, name, password_hash=password_hash, role=role)
     row = _read_user(gate, name)
     assert row is not None
     return row
@@ -282,10 +284,6 @@ def _change_user(gate: Gate, actor: Actor, row: UserRow, body: dict[str, Any]) -
     if active != row.active:
         change = activate_user if active else deactivate_user
         change(gate.database, actor, row.id)
-
-
-def _set_password(gate: Gate, actor: Actor, user_id: int, password: str) -> None:
-    set_password(gate.database, actor, user_id, hash_password(password))
 
 
 def _read_tokens(gate: Gate, identity: Identity) -> list[AccessTokenRow]:
