@@ -20,8 +20,10 @@ CHUNK = 4 * 2**20  # wkg sends chunks of this size
 
 
 @pytest.fixture(scope="module")
-def admin(hub: HubProcess) -> Client:
-    return Client(hub.url, "admin", hub.admin_password)
+def admin(hub: HubProcess) -> Iterator[Client]:
+    client = Client(hub.url, "admin", hub.admin_password)
+    yield client
+    client.http.close()
 
 
 @pytest.fixture
