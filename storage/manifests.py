@@ -11,7 +11,7 @@ from storage.database import Database, now
 from storage.deployments import deployments_using
 from storage.events import Actor, record
 from storage.search import index_words
-from storage.tables import Inspection, Link, Manifest, Tag
+from storage.tables import Tag
 from storage.versions import rank
 
 
@@ -75,10 +75,19 @@ _BY_TAG = text(
 _BY_DIGEST = text(
     "SELECT id, digest, media_type, content FROM manifests WHERE repository_id = :repo AND digest = :reference"
 )
+_FIND_ID = text("SELECT id FROM manifests WHERE repository_id = :repo AND digest = :digest")
 _HELD = text(
     "SELECT b.digest FROM blobs b JOIN repository_blobs rb ON rb.blob_id = b.id"
     " WHERE rb.repository_id = :repo AND b.digest IN :digests"
 ).bindparams(bindparam("digests", expanding=True))
+_ADD = text(
+    "INSERT INTO manifests (repository_id, digest, media_type, artifact_type, subject, annotations, content, pushed_by,"
+    " created_at) VALUES (:repo, :digest, :media_type, :artifact_type, :subject, :annotations, :content, :by, :now)"
+    " RETURNING id"
+).bindparams(bindparam("annotations", type_=JSON(none_as_null=True)))
+_ADD_LINK = text("INSERT INTO links (manifest_id, digest, kind, size) VALUES (:id, :digest, :kind, :size)")
+_ADD_INSPECTION = text("INSERT INTO inspections (manifest_id, state, reader_version) VALUES (:id, :state, 0)")
+_PUSHED = text("UPDATE repositories SET pushed_at = :now WHERE id = :repo")
 _SET_TAG = text(
     "INSERT INTO tags (repository_id, name, rank, manifest_id, updated_by, updated_at)"
     " VALUES (:repo, :name, :rank, :id, :by, :now)"
@@ -117,10 +126,7 @@ def save_manifest(
         missing = _missing(session, repository_id, new.blobs)
         if missing:
             raise MissingBlobs(missing)
-        manifest_id = session.execute(
-            text("SELECT id FROM manifests WHERE repository_id = :repo AND digest = :digest"),
-            {"repo": repository_id, "digest": new.digest},
-        ).scalar()
+        manifest_id = session.execute(_FIND_ID, {"repo": repository_id, "digest": new.digest}).scalar()
         if manifest_id is None:
             manifest_id = _insert(session, repository_id, new, actor)
         moment = now()
@@ -129,9 +135,7 @@ def save_manifest(
             session.execute(_SET_TAG, {**values, "rank": rank(tag)})
         if tags:
             index_words(session, repository_id)
-        session.execute(
-            text("UPDATE repositories SET pushed_at = :now WHERE id = :repo"), {"now": moment, "repo": repository_id}
-        )
+        session.execute(_PUSHED, {"now": moment, "repo": repository_id})
         detail = {"digest": new.digest, "tags": list(tags), "media_type": new.media_type}
         record(session, actor, "manifest.push", name, repository_id=repository_id, detail=detail)
 
@@ -210,28 +214,27 @@ def _missing(session: Session, repository_id: int, blobs: dict[str, int]) -> lis
 
 
 def _insert(session: Session, repository_id: int, new: NewManifest, actor: Actor) -> int:
-    manifest = Manifest(
-        repository_id=repository_id,
-        digest=new.digest,
-        media_type=new.media_type,
-        artifact_type=new.artifact_type,
-        subject=new.subject,
-        annotations=new.annotations,
-        content=new.content,
-        pushed_by=actor.id,
-        created_at=now(),
-    )
-    session.add(manifest)
-    session.flush()
-    links = [Link(manifest_id=manifest.id, digest=d, kind="blob", size=size) for d, size in new.blobs.items()]
-    links += [
-        Link(manifest_id=manifest.id, digest=d, kind="manifest", size=size)
-        for d, size in new.manifests.items()
-        if d not in new.blobs
-    ]
-    session.add_all(links)
-    session.add(Inspection(manifest_id=manifest.id, state="pending" if new.holds_module else "no-module"))
-    return manifest.id
+    row = {
+        "repo": repository_id,
+        "digest": new.digest,
+        "media_type": new.media_type,
+        "artifact_type": new.artifact_type,
+        "subject": new.subject,
+        "annotations": new.annotations,
+        "content": new.content,
+        "by": actor.id,
+        "now": now(),
+    }
+    manifest_id: int = session.execute(_ADD, row).scalar_one()
+    links = {d: ("manifest", size) for d, size in new.manifests.items()}
+    links |= {d: ("blob", size) for d, size in new.blobs.items()}
+    if links:
+        session.execute(
+            _ADD_LINK,
+            [{"id": manifest_id, "digest": d, "kind": kind, "size": size} for d, (kind, size) in links.items()],
+        )
+    session.execute(_ADD_INSPECTION, {"id": manifest_id, "state": "pending" if new.holds_module else "no-module"})
+    return manifest_id
 
 
 def find_content(session: Session, manifest_id: int) -> bytes | None:

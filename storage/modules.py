@@ -1,14 +1,14 @@
 """Modules: which manifests wait to be read, and what the reader found."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import JSON, bindparam, text
 from sqlalchemy.orm import Session
 
 from storage.database import Database, now
 from storage.search import index_words
-from storage.tables import Inspection, Manifest, Module
+from storage.tables import Module
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,16 @@ _READING = text(
     "SELECT i.state, i.format, i.module_sha256, i.blob_digest, i.wrapping, i.reason FROM inspections i"
     " JOIN manifests m ON m.id = i.manifest_id WHERE m.repository_id = :repo AND m.digest = :digest"
 )
+_SET_READING = text(
+    "UPDATE inspections SET state = :state, reader_version = :version, format = :format,"
+    " module_sha256 = :module_sha256, blob_digest = :blob_digest, wrapping = :wrapping, reason = :reason"
+    " WHERE manifest_id = :id"
+)
+_SET_FACTS = text(
+    "INSERT INTO modules (sha256, size, reader_version, facts, read_at) VALUES (:sha256, :size, :version, :facts, :now)"
+    " ON CONFLICT (sha256) DO UPDATE"
+    " SET size = :size, reader_version = :version, facts = :facts, read_at = :now"
+).bindparams(bindparam("facts", type_=JSON))
 _REPOSITORY = text("SELECT repository_id FROM manifests WHERE id = :id")
 
 
@@ -83,22 +93,13 @@ def save_reading(
     database: Database, manifest_id: int, reading: Reading, reader_version: int, facts: Facts | None
 ) -> None:
     """Stores what became of a reading, with the module's facts. A manifest deleted meanwhile is no error."""
+    read = {"id": manifest_id, "version": reader_version, **asdict(reading)}
     with database.write() as session:
-        row = session.get(Inspection, manifest_id)
-        if row is None:
+        if session.execute(_SET_READING, read).rowcount == 0:  # type: ignore[attr-defined]
             return
-        row.state = reading.state
-        row.reader_version = reader_version
-        row.format = reading.format
-        row.module_sha256 = reading.module_sha256
-        row.blob_digest = reading.blob_digest
-        row.wrapping = reading.wrapping
-        row.reason = reading.reason
         if facts is not None:
-            module = Module(sha256=facts.sha256, size=facts.size, reader_version=reader_version, facts=facts.facts)
-            module.read_at = now()
-            session.merge(module)
-        manifest = session.get(Manifest, manifest_id)
-        if manifest is not None:
-            session.flush()
-            index_words(session, manifest.repository_id)
+            found = {"sha256": facts.sha256, "size": facts.size, "facts": facts.facts}
+            session.execute(_SET_FACTS, {**found, "version": reader_version, "now": now()})
+        repository_id = session.execute(_REPOSITORY, {"id": manifest_id}).scalar()
+        if repository_id is not None:
+            index_words(session, repository_id)

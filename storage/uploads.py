@@ -8,7 +8,7 @@ from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
-from storage.tables import Blob, RepositoryBlob, Upload
+from storage.tables import Blob
 
 # A blob that nothing refers to yet stays at least this long after it was pushed, mounted or asked for by a pusher.
 LEASE = 3_600_000
@@ -26,26 +26,29 @@ class UploadRow:
 
 
 _FIND = text('SELECT id, repository_id, key, "offset", algorithm FROM uploads WHERE id = :id AND repository_id = :repo')
+_BEGIN = text(
+    'INSERT INTO uploads (id, repository_id, key, "offset", algorithm, created_at, touched_at)'
+    " VALUES (:id, :repo, :key, 0, :algorithm, :now, :now)"
+)
 _ADVANCE = text('UPDATE uploads SET "offset" = :new, touched_at = :now WHERE id = :id AND "offset" = :old')
 _DELETE = text("DELETE FROM uploads WHERE id = :id")
 _LEASE = text("UPDATE blobs SET leased_until = :until WHERE id = :id")
 _FIND_BLOB = text("SELECT id FROM blobs WHERE digest = :digest")
+_ADD_BLOB = text(
+    "INSERT INTO blobs (digest, key, size, created_at, leased_until) VALUES (:digest, :key, :size, :now, :until)"
+    " RETURNING id"
+)
+_LINK = text(
+    "INSERT INTO repository_blobs (repository_id, blob_id, created_at) VALUES (:repo, :id, :now)"
+    " ON CONFLICT (repository_id, blob_id) DO NOTHING"
+)
 
 
 def begin_upload(database: Database, upload: UploadRow) -> None:
     """Writes the row of an upload that begins."""
+    asked = {"id": upload.id, "repo": upload.repository_id, "key": upload.key, "algorithm": upload.algorithm}
     with database.write() as session:
-        moment = now()
-        session.add(
-            Upload(
-                id=upload.id,
-                repository_id=upload.repository_id,
-                key=upload.key,
-                algorithm=upload.algorithm,
-                created_at=moment,
-                touched_at=moment,
-            )
-        )
+        session.execute(_BEGIN, {**asked, "now": now()})
 
 
 def find_upload(session: Session, repository_id: int, upload_id: str) -> UploadRow | None:
@@ -88,10 +91,9 @@ def save_blob(
         blob_id = session.execute(_FIND_BLOB, {"digest": digest}).scalar()
         ours = blob_id is None
         if blob_id is None:
-            blob = Blob(digest=digest, key=key, size=size, created_at=now(), leased_until=now() + LEASE)
-            session.add(blob)
-            session.flush()
-            blob_id = blob.id
+            moment = now()
+            new = {"digest": digest, "key": key, "size": size, "now": moment, "until": moment + LEASE}
+            blob_id = session.execute(_ADD_BLOB, new).scalar_one()
         _link(session, repository_id, blob_id)
         record(session, actor, "blob.push", digest, repository_id=repository_id, detail={"size": size})
     return ours
@@ -135,6 +137,6 @@ def forget_uploads(database: Database, *, older_than: int) -> None:
 
 
 def _link(session: Session, repository_id: int, blob_id: int) -> None:
-    session.execute(_LEASE, {"id": blob_id, "until": now() + LEASE})
-    if session.get(RepositoryBlob, (repository_id, blob_id)) is None:
-        session.add(RepositoryBlob(repository_id=repository_id, blob_id=blob_id, created_at=now()))
+    moment = now()
+    session.execute(_LEASE, {"id": blob_id, "until": moment + LEASE})
+    session.execute(_LINK, {"repo": repository_id, "id": blob_id, "now": moment})
