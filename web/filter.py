@@ -71,6 +71,7 @@ def _show(request: Request, visitor: Visitor) -> Response:
         "version": version,
         "asked": asked,
         "shelf": shelf,
+        "newer": _newer(found, version),
         "tags": [tag for tag in tags if version and tag != version.tag],
         "said": said,
         "readme": render_markdown(readme) if readme else Markup(""),
@@ -90,6 +91,12 @@ def _version(session: Session, found: Readable, asked: str, name: str) -> Versio
     if version is None:
         raise HTTPException(404, f"{name} has no version {asked[:80]}")
     return version
+
+
+def _newer(found: Readable, version: Version | None) -> str | None:
+    """The newest version's tag, on the page of an older one."""
+    newest = found.entry.newest
+    return newest.tag if newest and version and newest.digest != version.digest else None
 
 
 def _shelf(session: Session, repository_id: int, after: str) -> Shelf:

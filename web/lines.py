@@ -82,7 +82,11 @@ def login_lines(visitor: Visitor) -> list[Lines]:
     host = visitor.origin.host
     return [
         Lines("docker", f"docker login -u {user} {host}"),
-        Lines("crane", f"crane auth login{_insecure(visitor)} -u {user} --password-stdin {host}"),
+        Lines(
+            "crane",
+            f"crane auth login{_insecure(visitor)} -u {user} --password-stdin {host}",
+            "then the password, and Ctrl-D",
+        ),
         Lines("oras", f"oras login{_plain(visitor)} -u {user} {host}"),
     ]
 

@@ -72,7 +72,7 @@ def test_pages_of_the_catalog(ann: httpx.Client, full: HubProcess) -> None:
         ("acme/add-header", ["sees response headers", "ABI 0.2.1", "Istio 1.9+", "Apache-2.0", "git.example.com"]),
         ("acme/add-header", ["changes headers and trailers", "Module sha256:", "oras pull --plain-http"]),
         ("acme/add-header", ["wasmhub deploy acme/add-header:2.0.0 --target TARGET --as add-header"]),
-        ("acme/add-header?version=1.0.0", ["Version 1.0.0", "acme/add-header:1.0.0"]),
+        ("acme/add-header?version=1.0.0", ["Version 1.0.0 the newest is 2.0.0", "acme/add-header:1.0.0"]),
         ("acme/legacy-auth", ["Envoy refuses this module", "proxy_read_the_future"]),
         ("acme/legacy-auth", [TITLES["legacy-auth"]]),
         ("ann/notes", ["Holds no filter", "private", "Sign in with the client first"]),
