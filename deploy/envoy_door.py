@@ -70,7 +70,12 @@ class DiscoveryResponse(Response):
         if await Request(scope, receive).is_disconnected():
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-        await run_sync(mark_delivered, self._means.database, answer.node_id, answer.slot, answer.version)
+        delivery = (answer.node_id, answer.slot, answer.version)
+        self._means.left.add(delivery)
+        try:
+            await run_sync(mark_delivered, self._means.database, *delivery)
+        finally:
+            self._means.left.discard(delivery)
 
 
 def _pieces(answer: Answer) -> Iterator[bytes]:
@@ -104,7 +109,7 @@ def _answer(means: Means, key: str, body: bytes) -> Answer:
     target = _target(means, key)
     if target is None:
         raise BadPoll(401, "a fleet's key is needed here: make one for the target and give it to this Envoy")
-    return answer_poll(means.database, means.modules, target, read_poll(body))
+    return answer_poll(means.database, means.modules, target, read_poll(body), left=means.left)
 
 
 def _target(means: Means, key: str) -> TargetRow | None:

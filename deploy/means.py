@@ -1,6 +1,6 @@
 """What the handlers of this door work with, and who may see and change targets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 from starlette.requests import Request
@@ -10,6 +10,7 @@ from auth.gate import Gate
 from auth.identity import Identity
 from auth.permissions import Resource, may
 from deploy.modules import Modules
+from deploy.polls import Left
 from storage.blobs.files import FileBlobs
 from storage.database import Database
 from storage.repositories import Viewer
@@ -24,6 +25,7 @@ class Means:
     blobs: FileBlobs
     gate: Gate
     modules: Modules
+    left: Left = field(default_factory=set)
 
 
 def means_of(request: Request) -> Means:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deploy.ecds import EMPTY, Decision, content_key, content_of, decide, deployment_of, salted
@@ -20,6 +20,8 @@ SEEN_EVERY = 15_000  # milliseconds between two writes of when a node was last s
 FORGOTTEN_AFTER = 7 * 86_400_000  # milliseconds after which a node's place may be taken by another
 NODE_LIMIT = 1000  # nodes of one target, unless its settings say otherwise
 FALLBACKS = 4  # revisions of a deployment that are tried, newest first
+# Answers (node, slot, version) that left in full, until that is stored too: the next poll may be faster than the disk.
+Left = set[tuple[int, int, str]]
 _LONGEST = 256  # characters of a node's id and of a version
 _TRIES = 5
 
@@ -56,6 +58,22 @@ class Answer:
     tail: bytes = b""
 
 
+@dataclass(frozen=True)
+class _View:
+    """What is stored, at one moment, of everything that an answer depends on."""
+
+    node: NodeRow
+    deployments: Sequence[DeploymentRow]
+    placed: DeploymentRow | None  # the one that belongs into the slot
+    history: Sequence[RevisionRow]  # its revisions, newest first
+    slot: int
+
+    @property
+    def before(self) -> SlotRow:
+        """The slot as it is stored."""
+        return self.node.slots.get(self.slot, SlotRow())
+
+
 def read_poll(body: bytes) -> Poll:
     """Reads a DiscoveryRequest. Raises BadPoll for anything that is not a poll of one slot."""
     try:
@@ -80,25 +98,21 @@ def read_poll(body: bytes) -> Poll:
     return Poll(name, _proxy(node), names[0], *slot, echoed[:_LONGEST])
 
 
-def answer_poll(database: Database, modules: Modules, target: TargetRow, poll: Poll) -> Answer:
+def answer_poll(database: Database, modules: Modules, target: TargetRow, poll: Poll, *, left: Left) -> Answer:
     """Decides and stores what the node is answered. Raises BadPoll, and StorageError where the store cannot."""
     if poll.fleet != target.name or not 0 < poll.slot <= target.settings["slots"]:
         raise BadPoll(404, f"this key belongs to target {target.name}, which has no such slot")
     for _ in range(_TRIES):
-        with database.read() as session:
-            node = find_node(session, target.id, poll.node)
-            deployments = target_deployments(session, target.id)
-            placed = next((one for one in deployments if one.slot == poll.slot), None)
-            history = revisions(session, placed.id, limit=FALLBACKS) if placed else []
-        node = node or _new_node(database, target, poll)
-        before = node.slots.get(poll.slot, SlotRow())
-        decision = _decide(node, before, deployments, placed, history, poll)
-        answer = _render(modules, node, before, decision, placed, history, poll)
-        if decision.record == before or save_slot(
-            database, node.id, poll.slot, before, decision.record, refusal=_refusal(decision, deployments, poll)
+        view = _look(database, target, poll)
+        delivered = view.before.delivered or (view.node.id, poll.slot, view.before.served) in left
+        decision = _decide(view, poll, replace(view.before, delivered=delivered))
+        answer = _render(modules, view, poll, decision)
+        if decision.record == view.before or save_slot(
+            database, view.node.id, poll.slot, view.before, decision.record, refusal=_refusal(view, poll, decision)
         ):
-            if node.seen_at < now() - SEEN_EVERY * (1 if poll.slot == 1 else 2):  # one slot's poll notes it for all
-                touch_node(database, node.id, poll.proxy)
+            # The first slot's poll notes for all of them that the node was seen.
+            if view.node.seen_at < now() - SEEN_EVERY * (1 if poll.slot == 1 else 2):
+                touch_node(database, view.node.id, poll.proxy)
             return answer
     raise StorageError(f"several Envoys ask as node {poll.node} at once; give each a name of its own")
 
@@ -108,25 +122,27 @@ def contents(deployment: DeploymentRow, history: Sequence[RevisionRow]) -> list[
     return [content_key(deployment.id, one.number, _fingerprint(one)) for one in history]
 
 
-def _decide(
-    node: NodeRow,
-    before: SlotRow,
-    deployments: Sequence[DeploymentRow],
-    placed: DeploymentRow | None,
-    history: Sequence[RevisionRow],
-    poll: Poll,
-) -> Decision:
+def _look(database: Database, target: TargetRow, poll: Poll) -> _View:
+    with database.read() as session:
+        node = find_node(session, target.id, poll.node)
+        deployments = target_deployments(session, target.id)
+        placed = next((one for one in deployments if one.slot == poll.slot), None)
+        history = revisions(session, placed.id, limit=FALLBACKS) if placed else []
+    return _View(node or _new_node(database, target, poll), deployments, placed, history, poll.slot)
+
+
+def _decide(view: _View, poll: Poll, known: SlotRow) -> Decision:
     runs = deployment_of(poll.echoed)
-    places = {one.id: one.slot for one in deployments}
-    running = {slot: _settled(row) for slot, row in node.slots.items()} | {poll.slot: runs}
+    places = {one.id: one.slot for one in view.deployments}
+    running = {slot: _settled(row) for slot, row in view.node.slots.items()} | {poll.slot: runs}
     hold = must_hold(poll.slot, runs, places, running)
-    if placed is None:
-        return decide(before, [EMPTY], poll.echoed, hold=hold)
-    wanted = contents(placed, history)
+    if view.placed is None:
+        return decide(known, [EMPTY], poll.echoed, hold=hold)
+    wanted = contents(view.placed, view.history)
     # Where nothing of the deployment can be run, another's filter gives way; a node that runs nothing yet stays closed.
-    if (poll.echoed and runs != placed.id) or placed.current.failure_policy == "FAIL_OPEN":
+    if (poll.echoed and runs != view.placed.id) or view.placed.current.failure_policy == "FAIL_OPEN":
         wanted.append(EMPTY)
-    return decide(before, wanted, poll.echoed, hold=hold)
+    return decide(known, wanted, poll.echoed, hold=hold)
 
 
 def _settled(row: SlotRow) -> int | None:
@@ -135,31 +151,23 @@ def _settled(row: SlotRow) -> int | None:
     return runs if deployment_of(row.served) == runs else None
 
 
-def _render(
-    modules: Modules,
-    node: NodeRow,
-    before: SlotRow,
-    decision: Decision,
-    placed: DeploymentRow | None,
-    history: Sequence[RevisionRow],
-    poll: Poll,
-) -> Answer:
+def _render(modules: Modules, view: _View, poll: Poll, decision: Decision) -> Answer:
     if decision.serve is None:
-        return Answer(node.id, poll.slot)
-    if decision.serve == EMPTY or placed is None:
+        return Answer(view.node.id, poll.slot)
+    if decision.serve == EMPTY or view.placed is None:
         head, tail = discovery_answer(poll.resource, decision.serve, None)
-        return Answer(node.id, poll.slot, decision.serve, head, b"", tail)
-    number = contents(placed, history).index(content_of(decision.serve))
-    revision = history[number]
+        return Answer(view.node.id, poll.slot, decision.serve, head, b"", tail)
+    placed = view.placed
+    revision = view.history[contents(placed, view.history).index(content_of(decision.serve))]
     module = modules.read(revision.module_sha256)
     if module is None:
-        raise StorageError(f"the module of {poll.fleet}/{placed.name} cannot be read; see the hub's log")
+        raise StorageError(f"the module of {poll.fleet}/{placed.name} cannot be read")
     vm_id = f"{placed.id}-{revision.module_sha256}"
     if salted(decision.record, decision.serve):
         vm_id = f"{vm_id}-{decision.serve}"
     held = Filter(placed.name, vm_id, revision.root_id, revision.config, revision.failure_policy)
     head, tail = discovery_answer(poll.resource, decision.serve, held)
-    return Answer(node.id, poll.slot, decision.serve, head, module, tail)
+    return Answer(view.node.id, poll.slot, decision.serve, head, module, tail)
 
 
 def _new_node(database: Database, target: TargetRow, poll: Poll) -> NodeRow:
@@ -176,11 +184,11 @@ def _new_node(database: Database, target: TargetRow, poll: Poll) -> NodeRow:
     return node
 
 
-def _refusal(decision: Decision, deployments: Sequence[DeploymentRow], poll: Poll) -> tuple[Actor, str] | None:
+def _refusal(view: _View, poll: Poll, decision: Decision) -> tuple[Actor, str] | None:
     if decision.refused is None:
         return None
     refused = deployment_of(decision.refused)
-    name = next((one.name for one in deployments if one.id == refused), decision.refused)
+    name = next((one.name for one in view.deployments if one.id == refused), decision.refused)
     return Actor("node", None, poll.node), f"{poll.fleet}/{name}"
 
 
