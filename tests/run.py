@@ -1,4 +1,4 @@
-"""Runs lint, types and every suite, quick ones first: one line each with its time, then what failed and what was skipped.
+"""Runs lint, types and every suite, quick ones first: one line each with its time, then what failed and was skipped.
 
 `python -m tests.run [SUITE ...]` runs those suites alone. With CI set in the environment a skipped test fails it.
 """
