@@ -115,7 +115,7 @@ LATER = """        import asyncio, time
     ids=["data fsync", "rename", "folder fsync", "database fsync", "answer last"],
 )
 def test_leaving_one_step_out_is_noticed(tmp_path: Path, file: str, old: str, new: str, label: str, step: str) -> None:
-    source = copy_source(tmp_path / "source", file, old, new)
+    source = copy_source(tmp_path / "source", (file, old, new))
     expected, happened = traced(hub_from(source, tmp_path / "data"), tmp_path / "trace")
 
     for name in [label] if label else ["single POST", "chunked: from 0", "streamed"]:
