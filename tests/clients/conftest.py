@@ -1,4 +1,4 @@
-"""A real Docker daemon, homes for client programs, and what makes a repository public."""
+"""A real Docker daemon, homes for client programs, and clients of our own that speak as they do."""
 
 import os
 import secrets
@@ -15,6 +15,7 @@ import pytest
 from tests.clients.home import Home
 from tests.clients.programs import Program
 from tests.hub import HubProcess
+from tests.oci import Client
 from tests.peers import peer
 
 SECONDS_TO_START = 60
@@ -88,3 +89,26 @@ def publish(hub: HubProcess) -> Callable[[str], None]:
         assert answer.status_code == 200, answer.text
 
     return publish_one
+
+
+@pytest.fixture(scope="session")
+def admin(hub: HubProcess) -> Iterator[Client]:
+    """The administrator, speaking for themselves."""
+    client = Client(hub.url, "admin", hub.admin_password)
+    yield client
+    client.http.close()
+
+
+@pytest.fixture
+def http(hub: HubProcess) -> Iterator[httpx.Client]:
+    """Requests without any sign-in of their own."""
+    with httpx.Client(base_url=hub.url, timeout=60, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def pushed(admin: Client, repository: str) -> tuple[str, bytes]:
+    """A repository with an image tagged v1, and the bytes of its layer."""
+    layer = secrets.token_bytes(100_000)
+    admin.push_image(repository, "v1", layer)
+    return repository, layer
