@@ -1,20 +1,21 @@
 """The command `wasmhub`: one file a verb."""
 
 import importlib
-import importlib.metadata
 import sys
+from pathlib import Path
 
 # verb -> what it does; each is a module of this package with `main(arguments) -> exit code`. Only the verb that was
 # typed is imported, so that a client command does not wait for the server's libraries.
 VERBS = {
     "serve": "start the hub",
-    "user": "list, add and remove users",
+    "user": "list, make and remove users; set passwords",
     "token": "list, make and remove personal access tokens",
-    "targets": "list, add and remove targets; write a fleet's bootstrap",
+    "targets": "list, make and remove targets; write a fleet's bootstrap",
     "deploy": "put a filter to work on a target",
     "undeploy": "take a filter off a target",
-    "deployments": "list deployments and see how they do",
+    "deployments": "list deployments, see how they do, go back to an earlier revision",
 }
+INTERRUPTED = 130  # the exit code of a command that Ctrl-C ended
 
 
 def main() -> int:
@@ -23,15 +24,28 @@ def main() -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
         return 0 if arguments else 2
-    if arguments[0] == "--version":
-        print(f"wasmhub {importlib.metadata.version('wasmhub')}")
-        return 0
-    if arguments[0] not in VERBS:
+    name = "version" if arguments[0] == "--version" else arguments[0]
+    if name not in VERBS and name != "version":
         print(f"wasmhub: there is no command {arguments[0]!r}; wasmhub --help lists them", file=sys.stderr)
         return 2
-    verb = importlib.import_module(f"wasmhub.cli.{arguments[0]}")
-    code: int = verb.main(arguments[1:])
+    if name == "serve" and not _has_server():
+        print(
+            "wasmhub: this installation holds the commands alone; the hub runs from its checkout (make run) or its"
+            " image",
+            file=sys.stderr,
+        )
+        return 1
+    try:
+        verb = importlib.import_module(f"wasmhub.cli.{name}")
+        code: int = verb.main(arguments[1:])
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return code
+
+
+def _has_server() -> bool:
+    """Whether the server's rooms lie beside this package: they do in a checkout and in the image, not in a wheel."""
+    return (Path(__file__).resolve().parents[2] / "registry" / "door.py").is_file()
 
 
 def _help() -> str:

@@ -1,0 +1,124 @@
+"""`wasmhub user` and `wasmhub token` at a real hub."""
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.cli.commands import Commands
+from tests.hub import WASMHUB, HubProcess
+
+
+def test_users_are_made_listed_and_ended(admin: Commands) -> None:
+    assert admin.text("user", "create", "dora", stdin="a-long-password\n") == "made dora (user)\n"
+    made = admin.json("user", "create", "emil", "--role", "auditor", "--generate")
+    assert made["role"] == "auditor" and len(made["password"]) >= 16
+
+    listed = {one["name"]: one for one in admin.json("user", "list")}
+    assert listed["dora"]["active"] and listed["emil"]["role"] == "auditor" and "admin" in listed
+    shown = admin.text("user").splitlines()
+    assert shown[0].split() == ["NAME", "ROLE", "ACTIVE", "CREATED"]
+    assert any(line.split()[:3] == ["emil", "auditor", "yes"] for line in shown)
+
+    assert admin.text("user", "delete", "dora") == "dora can sign in no more\n"
+    assert not {one["name"]: one for one in admin.json("user")}["dora"]["active"]
+    assert "wrong user name or password" in admin.refused("token", "list", "--user", "dora", stdin="a-long-password\n")
+
+
+def test_a_password_is_changed_by_oneself_and_by_an_administrator(admin: Commands) -> None:
+    admin.text("user", "create", "fred", stdin="first-password\n")
+    token = Commands(admin.url).json("token", "create", "t", "--user", "fred", stdin="first-password\n")["token"]
+    fred = Commands(admin.url, token)
+
+    assert "current password is wrong" in fred.refused("user", "password", "fred", stdin="wrong\nsecond-password\n")
+    fred.text("user", "password", "fred", stdin="first-password\nsecond-password\n")
+    assert fred.json("token", "list", "--user", "fred", stdin="second-password\n")[0]["name"] == "t"
+
+    assert admin.text("user", "password", "fred", stdin="third-password\n") == "fred has the new password\n"
+    fred.text("token", "list", "--user", "fred", stdin="third-password\n")
+
+
+def test_tokens_are_made_listed_and_ended(hub: HubProcess, admin: Commands) -> None:
+    done = admin.run("token", "create", "laptop", "--days", "3")
+    assert done.returncode == 0 and done.stdout.startswith("whp_") and done.stdout.count("\n") == 1
+    assert "laptop" in done.stderr and "shown only now" in done.stderr
+    other = Commands(hub.url, done.stdout.strip())
+    assert other.json("token", "create", "endless", "--no-expiry")["expires_at"] is None
+
+    listed = {one["name"]: one for one in other.json("token", "list")}
+    assert "token" not in listed["laptop"] and listed["laptop"]["hint"] in done.stdout
+    assert "laptop" in other.text("token") and done.stdout.strip() not in other.text("token")
+
+    assert "is good no more" in admin.text("token", "delete", str(listed["laptop"]["id"]))
+    assert "does not accept the token" in other.refused("targets")
+
+
+REFUSED = [
+    (("user", "create", "gina"), "short\n", 1, "at least 8"),
+    (("user", "create", "gina"), "", 2, "no password for gina came"),
+    (("user", "create", "gina"), b"\xff\xfe\n", 2, "not valid UTF-8"),
+    (("user", "create", "gina"), "x" * 5000 + "\n", 2, "longer than 4096"),
+    (("user", "create", "ADMIN"), "a-long-password\n", 1, "ADMIN"),
+    (("user", "create", "admin"), "a-long-password\n", 1, "admin"),
+    (("user", "delete", "nobody-here"), "", 1, "there is no user 'nobody-here'"),
+    (("user", "delete", ".."), "", 2, "'..' is no name"),
+    (("user", "password", "nobody-here"), "a-long-password\n", 1, "there is no user 'nobody-here'"),
+    (("token", "delete", "999999"), "", 1, "you have no token '999999'"),
+    (("token", "list", "--user", "admin"), "wrong-password\n", 1, "wrong user name or password"),
+    (("token", "list", "--user", "a:b"), "wrong-password\n", 2, "'a:b' is no name of a user"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "stdin", "code", "words"), REFUSED, ids=lambda value: str(value)[:40])
+def test_what_cannot_be_is_refused(
+    admin: Commands, arguments: tuple[str, ...], stdin: str | bytes, code: int, words: str
+) -> None:
+    assert words in admin.refused(*arguments, code=code, stdin=stdin)
+
+
+def test_only_administrators_see_users(admin: Commands) -> None:
+    admin.text("user", "create", "hans", stdin="hans-password\n")
+    token = Commands(admin.url).json("token", "create", "t", "--user", "hans", stdin="hans-password\n")["token"]
+    assert "administrator" in Commands(admin.url, token).refused("user", "list")
+
+
+def test_a_password_is_asked_for_at_a_terminal_and_not_shown(admin: Commands) -> None:
+    typed = ["typed-password\n", "typed-password\n"]
+    said, code = _at_a_terminal(admin, ["user", "create", "ida"], typed)
+    assert code == 0 and "password for ida: " in said and "password for ida again: " in said
+    assert "made ida" in said and "typed-password" not in said
+
+    said, code = _at_a_terminal(admin, ["user", "create", "jo"], ["typed-password\n", "another-password\n"])
+    assert code == 2 and "the two are not the same" in said
+
+
+def _at_a_terminal(commands: Commands, arguments: list[str], typed: list[str]) -> tuple[str, int]:
+    """Runs a command in a terminal of its own, where each line is typed after a prompt."""
+    ours, theirs = pty.openpty()
+    # The child makes the terminal its own before it becomes the command: that is where passwords are asked for.
+    become = "import os, sys; os.close(os.open(os.ttyname(0), os.O_RDWR)); os.execv(sys.argv[1], sys.argv[1:])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", become, str(WASMHUB), *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=commands.environment(),
+        start_new_session=True,
+    )
+    os.close(theirs)
+    said, end, lines = "", time.monotonic() + 60, list(typed)
+    while time.monotonic() < end:
+        ready, _, _ = select.select([ours], [], [], 0.2)
+        try:
+            said += os.read(ours, 4096).decode() if ready else ""
+        except OSError:
+            break  # the terminal's other side is closed
+        if lines and said.endswith(": "):
+            os.write(ours, lines.pop(0).encode())
+            said += "\n"
+    os.close(ours)
+    return said, process.wait(30)

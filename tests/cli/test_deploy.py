@@ -1,0 +1,182 @@
+"""`wasmhub deploy`, `undeploy` and `deployments` at a real hub, with proxies that take filters or refuse them."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import FILTER, Commands, Proxy, push_filters
+from tests.hub import WASMHUB, HubProcess
+
+
+@pytest.fixture
+def proxy(admin: Commands, target: str) -> Iterator[Proxy]:
+    """A proxy of the target."""
+    with Proxy(admin.url, target, admin.text("targets", "keys", "create", target).strip()) as running:
+        yield running
+
+
+def test_a_filter_is_deployed_followed_shown_and_undeployed(
+    admin: Commands, target: str, reference: str, proxy: Proxy
+) -> None:
+    said = admin.text("deploy", f"{reference}:1", "--target", target, "--as", "header").splitlines()
+    assert said[0].startswith(f"{target}/header: revision 1 is {reference}:1 (sha256:")
+    assert said[-1] == "ready: 1 of 1 proxies run revision 1"
+
+    table = admin.text("deployments", "--target", target).splitlines()
+    assert table[0].split() == ["TARGET", "ORDER", "ID", "FILTER", "REVISION", "STATUS", "MESSAGE"]
+    assert table[1].split()[:6] == [target, "1", "header", f"{reference}:1", "1", "ready"]
+    assert admin.json("deployments", "list", "--repository", reference, "--target", target)[0]["status"] == "ready"
+
+    shown = admin.text("deployments", "show", "header", "--target", target)
+    assert f"deployment  {target}/header" in shown and "edge-1" in shown and "admin" in shown
+    found = admin.json("deployments", "show", "header", "--target", target)
+    assert found["nodes"][0]["state"] == "runs" and [one["number"] for one in found["revisions"]] == [1]
+
+    assert f"{target}/header is undeployed" in admin.text("undeploy", "header", "--target", target)
+    assert admin.json("deployments", "--target", target) == []
+    assert "nothing is deployed here" in admin.text("deployments", "--target", target)
+    assert "no deployment 'header'" in admin.refused("undeploy", "header", "--target", target)
+
+
+def test_a_deployment_as_json_is_one_document_with_progress_beside_it(
+    admin: Commands, target: str, reference: str, proxy: Proxy
+) -> None:
+    done = admin.run("deploy", f"{reference}:1", "--target", target, "--output", "json")
+    assert done.returncode == 0 and "ready: 1 of 1 proxies run revision 1" in done.stderr
+    made = json.loads(done.stdout)
+    assert made["name"] == "cli-filter" and made["status"] == "ready" and len(made["revisions"]) == 1
+
+
+def test_a_refusal_ends_with_the_reason_and_the_way_back(
+    admin: Commands, target: str, reference: str, proxy: Proxy
+) -> None:
+    admin.text("deploy", f"{reference}:1", "--target", target, "--as", "header")
+    proxy.takes = False
+    sentence = admin.refused("deploy", f"{reference}:2", "--target", target, "--as", "header")
+    assert sentence.startswith(f"{target}/header stalled: node edge-1 refused revision 2")
+    assert f"`wasmhub deployments rollback header --target {target}` goes back" in sentence
+    assert "stalled" in admin.text("deployments", "--target", target)
+
+    proxy.takes = True
+    said = admin.text("deployments", "rollback", "header", "--target", target).splitlines()
+    assert f"revision 3 is {reference}:1" in said[0] and said[-1] == "ready: 1 of 1 proxies run revision 3"
+    shown = admin.json("deployments", "rollback", "header", "--target", target, "--revision", "2")
+    assert shown["revision"]["number"] == 4 and shown["revision"]["reference"] == f"{reference}:2"
+    assert "cannot go back to 9" in admin.refused(
+        "deployments", "rollback", "header", "--target", target, "--revision", "9"
+    )
+
+
+def test_a_first_revision_that_is_refused_can_be_taken_off(admin: Commands, target: str, reference: str) -> None:
+    key = admin.text("targets", "keys", "create", target).strip()
+    with Proxy(admin.url, target, key, takes=False):
+        done = admin.run("deploy", f"{reference}:1", "--target", target, "--output", "json")
+    assert done.returncode == 1 and json.loads(done.stdout)["status"] == "stalled"
+    assert done.stderr.endswith(f"`wasmhub undeploy cli-filter --target {target}` takes it off\n")
+
+
+def test_where_no_proxy_asks_the_command_waits_on_request_alone(admin: Commands, target: str, reference: str) -> None:
+    began = time.monotonic()
+    said = admin.text("deploy", f"{reference}:1", "--target", target, "--as", "header")
+    assert f"waiting: no proxy of {target} has asked for it yet" in said and time.monotonic() - began < 20
+    sentence = admin.refused("deploy", f"{reference}:1", "--target", target, "--as", "header", "--wait", "0.5")
+    assert "is not ready after 0.5 s: no proxy" in sentence and "`wasmhub deployments show header" in sentence
+    said = admin.text("deploy", f"{reference}:2", "--target", target, "--as", "header", "--no-wait")
+    assert said.count("\n") == 1 and f"is {reference}:2" in said
+
+
+def test_who_waits_is_told_when_another_revision_comes(admin: Commands, target: str, reference: str) -> None:
+    arguments = [str(WASMHUB), "deploy", f"{reference}:1", "--target", target, "--as", "header", "--wait", "60"]
+    waiting = subprocess.Popen(
+        arguments, env=admin.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert waiting.stdout is not None and "revision 1" in waiting.stdout.readline()
+    admin.text("deploy", f"{reference}:2", "--target", target, "--as", "header", "--no-wait")
+    _, errors = waiting.communicate(timeout=60)
+    assert waiting.returncode == 1 and "revision 2 by admin has replaced this one" in errors
+
+
+def test_waiting_outlives_a_hub_that_is_away_for_a_moment(tmp_path: Path) -> None:
+    with HubProcess(tmp_path / "data") as hub:
+        made = Commands(hub.url).json("token", "create", "t", "--user", "admin", stdin=hub.admin_password)
+        admin = Commands(hub.url, made["token"])
+        push_filters(hub)
+        admin.text("targets", "create", "edge", "--refresh-seconds", "0.2")
+        key = admin.text("targets", "keys", "create", "edge").strip()
+        arguments = [str(WASMHUB), "deploy", f"{FILTER}:1", "--target", "edge", "--wait", "90"]
+        waiting = subprocess.Popen(
+            arguments, env=admin.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert waiting.stdout is not None and "revision 1" in waiting.stdout.readline()
+        assert waiting.stdout.readline().startswith("waiting: ")
+        hub.stop()
+        assert waiting.stdout.readline().startswith("unknown: ")
+        hub.start()
+        with Proxy(hub.url, "edge", key):
+            said, errors = waiting.communicate(timeout=90)
+    assert waiting.returncode == 0 and said.splitlines()[-1].startswith("ready: "), errors
+
+
+def test_config_order_and_policy_are_set_kept_and_taken_away(
+    admin: Commands, target: str, reference: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.json"
+    config.write_text('{"greeting":  "hello"}\n')
+    options = ["--target", target, "--as", "header", "--no-wait"]
+    more = ["--config", str(config), "--order", "7", "--root-id", "r", "--failure-policy", "FAIL_OPEN"]
+    revision = admin.json("deploy", f"{reference}:1", *options, *more)["revision"]
+    assert revision["config"] == '{"greeting":  "hello"}', "as it is, but for the last line break"
+    assert (revision["order"], revision["root_id"], revision["failure_policy"]) == (7, "r", "FAIL_OPEN")
+
+    revision = admin.json("deploy", f"{reference}:2", *options)["revision"]
+    assert revision["config"] == '{"greeting":  "hello"}' and revision["order"] == 7
+    revision = admin.json("deploy", f"{reference}:2", *options, "--config", "-", stdin="plain text\r\n")["revision"]
+    assert revision["config"] == "plain text"
+    assert admin.json("deploy", f"{reference}:2", *options, "--no-config")["revision"]["config"] is None
+
+
+CONFIGS = [
+    ("config.json", b'{"a": 1,\n "b"', "is not valid JSON: line 2, column 5"),
+    ("config.json", b"[" * 100_000, "is nested too deeply"),
+    ("config.txt", b"\xff\xfe", "is not text in UTF-8 (byte 0)"),
+    ("config.txt", b"x" * 300_000, "is longer than 262144 characters"),
+    ("config.txt", "ä".encode() * 600_000, "is longer than 262144 characters"),
+    ("config.txt", None, "cannot be read: No such file or directory"),
+    (".", None, "cannot be read: Is a directory"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "words"), CONFIGS, ids=[words[:30] for _, _, words in CONFIGS])
+def test_a_config_that_cannot_be_meant_is_refused_at_once(
+    admin: Commands, tmp_path: Path, name: str, content: bytes | None, words: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    sentence = admin.refused("deploy", "a/b", "--target", "t", "--config", str(tmp_path / name), code=2)
+    assert sentence.startswith(f"the config file {tmp_path / name} ") and words in sentence
+
+
+def test_what_the_hub_refuses_is_said_in_its_words(admin: Commands, target: str, reference: str) -> None:
+    rows = [
+        (("deploy", "admin/cli-unknown:1"), "The import env.proxy_read_the_future is missing in Envoy."),
+        (("deploy", f"{reference}:9"), "has no 9; push it first"),
+        (("deploy", "admin/not-there:1"), "there is no repository admin/not-there"),
+        (("deploy", "NOT A NAME", "--as", "x"), "is no reference"),
+        (("deploy", f"{reference}:1", "--as", "Not-A-Name"), "'Not-A-Name' is no name for a deployment"),
+        (("deployments", "show", "not-there"), "there is no deployment 'not-there'"),
+        (("deployments", "rollback", "not-there"), "there is no deployment 'not-there'"),
+    ]
+    for arguments, words in rows:
+        assert words in admin.refused(*arguments, "--target", target)
+    assert "there is no target 'nope'" in admin.refused("deploy", f"{reference}:1", "--target", "nope")
+    assert "there is no target 'nope'" in admin.refused("deployments", "--target", "nope")
+    assert admin.json("deployments", "--target", target) == []
+
+
+def test_a_name_that_makes_no_name_asks_for_one(admin: Commands) -> None:
+    for reference in ("admin/with_underscore:1", "admin/with.dot@sha256:" + "0" * 64, ""):
+        assert "give one with --as" in admin.refused("deploy", reference, "--target", "t", code=2)

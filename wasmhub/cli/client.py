@@ -1,0 +1,151 @@
+"""The hub's JSON API as the commands ask it: bounded in time and size, and every failure a sentence."""
+
+import base64
+import json
+import os
+import time
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from wasmhub.cli.command import CommandFailed, WrongUse
+
+USUAL_URL = "http://127.0.0.1:8080"
+SECONDS = 30  # for one answer, all in all
+MOST_BYTES = 32 * 1024 * 1024  # of one answer
+MOST_PAGES = 1000
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_WAY_TO_ONE = "`wasmhub token create NAME --user YOU` makes one for WASMHUB_TOKEN"
+
+
+class Unreachable(CommandFailed):
+    """No answer came; asking again later may help."""
+
+
+class Document(dict[str, Any]):
+    """A JSON object of the hub's; a field that is missing is the hub's failure, not the command's."""
+
+    def __missing__(self, name: str) -> Any:
+        raise CommandFailed(f"the hub's answer has no {name}; it may be older or newer than this command")
+
+
+class Hub:
+    """The hub named by WASMHUB_URL, asked with the token in WASMHUB_TOKEN, or with a user name and password."""
+
+    def __init__(self, sign_in: tuple[str, str] | None = None) -> None:
+        self.url = _url()
+        self._by_token = sign_in is None
+        credentials = f"Bearer {_token()}" if sign_in is None else _basic(*sign_in)
+        headers = {"Accept": "application/json", "User-Agent": "wasmhub", "Authorization": credentials}
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers=headers,
+            timeout=SECONDS,
+            trust_env=urlsplit(self.url).hostname not in LOOPBACK,  # a proxy of the environment cannot reach that
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def ask(self, method: str, *path: str, query: dict[str, str] | None = None, body: Any = None) -> Any:
+        """The JSON that the hub answers, None if nothing. `path` are the parts below /api/v1. Raises CommandFailed."""
+        where = "/".join(["/api/v1", *map(_part, path)])
+        content = None if body is None else json.dumps(body).encode()
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        try:
+            with self._http.stream(method, where, params=query, content=content, headers=headers) as answer:
+                return self._read(answer, self._body(answer), where)
+        except httpx.ConnectError as error:
+            raise Unreachable(self._unreachable(error)) from None
+        except httpx.TimeoutException:
+            raise Unreachable(f"the hub at {self.url} did not answer within {SECONDS} s; try again") from None
+        except httpx.HTTPError as error:
+            raise Unreachable(f"the way to {self.url} broke: {error or type(error).__name__}; try again") from None
+
+    def pages(self, key: str, *path: str) -> list[dict[str, Any]]:
+        """All entries of a list that comes in pages. Raises CommandFailed."""
+        found: list[dict[str, Any]] = []
+        after = ""
+        for _ in range(MOST_PAGES):
+            page = self.ask("GET", *path, query={"after": after} if after else None)
+            found += page[key]
+            after = page.get("next")
+            if not after:
+                return found
+        raise CommandFailed(f"the list is longer than {len(found)} entries")
+
+    def _body(self, answer: httpx.Response) -> bytes:
+        end = time.monotonic() + SECONDS
+        body = bytearray()
+        for chunk in answer.iter_bytes():
+            body += chunk
+            if len(body) > MOST_BYTES:
+                raise CommandFailed(f"the answer of {self.url} is larger than {MOST_BYTES} bytes")
+            if time.monotonic() > end:
+                raise httpx.ReadTimeout("the answer takes too long")
+        return bytes(body)
+
+    def _read(self, answer: httpx.Response, body: bytes, where: str) -> Any:
+        if answer.status_code == 204:
+            return None
+        try:
+            value = json.loads(body, object_hook=Document)
+            if not isinstance(value, Document):
+                raise ValueError("no JSON object")
+            message = "" if answer.is_success else str(value["error"]["message"])
+        except (ValueError, TypeError, RecursionError):
+            raise CommandFailed(
+                f"{self.url} answered {answer.status_code} to {where}, not as a wasmhub does; check WASMHUB_URL"
+            ) from None
+        if answer.is_success:
+            return value
+        if answer.status_code == 401 and self._by_token:
+            message = f"the hub at {self.url} does not accept the token: {message}; {_WAY_TO_ONE}"
+        raise CommandFailed(message)
+
+    def _unreachable(self, error: httpx.ConnectError) -> str:
+        if "CERTIFICATE" in str(error):
+            return f"the certificate of {self.url} is not trusted ({error}); SSL_CERT_FILE names further authorities"
+        return f"no hub answers at {self.url} ({error}); start one with `wasmhub serve`, or set WASMHUB_URL"
+
+
+def _url() -> str:
+    given = os.environ.get("WASMHUB_URL") or USUAL_URL
+    try:
+        parts = urlsplit(given)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.path in ("", "/") and not parts.query
+        good = good and parts.port != 0 and parts.username is None and bool(httpx.URL(given).host)
+    except (ValueError, httpx.InvalidURL):
+        good = False
+    if not good:
+        raise WrongUse(f"WASMHUB_URL is {given!r}; it must be a scheme and a host, such as https://hub.example.com")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _token() -> str:
+    token = os.environ.get("WASMHUB_TOKEN", "").strip()
+    if not token:
+        raise WrongUse(f"WASMHUB_TOKEN is not set; {_WAY_TO_ONE}")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise WrongUse(f"WASMHUB_TOKEN holds something other than a token; {_WAY_TO_ONE}")
+    return token
+
+
+def _basic(user: str, password: str) -> str:
+    if ":" in user or not user.isprintable():
+        raise WrongUse(f"{user!r} is no name of a user")
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _part(text: str) -> str:
+    """One part of a path. Dots would be taken for a way up."""
+    if text in ("", ".", ".."):
+        raise WrongUse(f"{text!r} is no name")
+    try:
+        return quote(text, safe="")
+    except UnicodeEncodeError:
+        raise WrongUse(f"{text!r} is not valid UTF-8") from None
