@@ -33,8 +33,10 @@ def configure_logs(shape: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if shape == "json" else TextLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for noisy in ("alembic", "uvicorn.error", "uvicorn.access", "httpx"):
+    for noisy in ("alembic", "uvicorn.access", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Its warnings are about what strangers send: docker, crane and skopeo try TLS first wherever they go.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 
 def _message(record: logging.LogRecord) -> str:
