@@ -38,6 +38,8 @@ class Policy:
                     headers[name] = value
                 if "cache-control" not in headers:
                     headers["Cache-Control"] = "private, no-cache"
+                if message["status"] == 500:
+                    headers["Connection"] = "close"  # the server ends it after a crash; unsaid, the next request fails
                 headers.add_vary_header("Cookie, Authorization")
             await send(message)
 

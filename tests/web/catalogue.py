@@ -126,18 +126,18 @@ def push_filter(client: Client, name: str, tag: str, module: bytes, title: str =
     return client.push_filter(name, tag, module, **more)
 
 
-def push_readme(client: Client, name: str, subject: str, size: int) -> None:
+def push_readme(client: Client, name: str, subject: str, size: int, text: str = README) -> None:
     """Pushes a README as a referrer."""
-    text = README.encode()
-    for blob in (EMPTY, text):
+    content = text.encode()
+    for blob in (EMPTY, content):
         client.push_blob(name, blob)
     manifest = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "artifactType": ARTIFACT_TYPE,
         "config": descriptor(EMPTY, "application/vnd.oci.empty.v1+json"),
-        "layers": [descriptor(text, "text/markdown")],
+        "layers": [descriptor(content, "text/markdown")],
         "subject": {"mediaType": OCI_MANIFEST, "digest": subject, "size": size},
     }
-    content = json.dumps(manifest).encode()
-    client.push_manifest(name, digest_of(content), content)
+    document = json.dumps(manifest).encode()
+    client.push_manifest(name, digest_of(document), document)

@@ -2,13 +2,18 @@
 
 import html
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.hub import HubProcess
-from tests.web.catalogue import PASSWORD, SPARE, TITLES
+from tests.oci import digest_of, filter_manifest
+from tests.peers import built_filter
+from tests.web.catalogue import PASSWORD, SPARE, TITLES, push_readme, pushing
+from tests.web.conftest import wait_until_read
 
 PUBLIC = ["acme/add-header", "acme/edge-guard", "acme/jwt-claims", "acme/legacy-auth", "acme/request-log"]
 ALL = sorted([*PUBLIC, "acme/body-size", "ann/notes", "ann/nothing-yet", "ann/scratch"])
@@ -254,3 +259,33 @@ def test_a_public_url_is_what_lines_show(tmp_path: Path) -> None:
         assert "oras push hub.example.com/USER/my-filter:0.1.0" in page
         known = httpx.get(f"{hub.url}/.well-known/wasm-pkg/registry.json", trust_env=False).json()
         assert known == {"preferredProtocol": "oci", "oci": {"registry": "hub.example.com", "namespacePrefix": ""}}
+
+
+def test_what_a_broken_store_says(full: HubProcess, ann: httpx.Client) -> None:
+    """A README whose bytes are lost gives one sentence, facts that make no sense a page without a traceback."""
+    module = built_filter("add-header").read_bytes() + b"\0\x03\x01br"
+    with pushing(full) as client:
+        subject = client.push_filter("zoo/broken", "1.0.0", module)
+        push_readme(client, "zoo/broken", subject, len(filter_manifest(module)), text="lost")
+    wait_until_read(full)
+    assert "lost" in ann.get("/r/zoo/broken").text
+
+    with closing(sqlite3.connect(full.data / "hub.db", timeout=30)) as database:
+        (key,) = database.execute("SELECT key FROM blobs WHERE digest = ?", (digest_of(b"lost"),)).fetchone()
+        kept = full.data / "blobs" / "copies" / key[:2] / key
+        kept.rename(kept.with_suffix(".away"))
+        page = ann.get("/r/zoo/broken")
+        assert page.status_code == 503 and "The blob store failed" in page.text and page.headers["retry-after"]
+        kept.with_suffix(".away").rename(kept)
+
+        sha256 = digest_of(module).removeprefix("sha256:")
+        (facts,) = database.execute("SELECT facts FROM modules WHERE sha256 = ?", (sha256,)).fetchone()
+        database.execute("UPDATE modules SET facts = '[1]' WHERE sha256 = ?", (sha256,))
+        database.commit()
+        page = ann.get("/r/zoo/broken")
+        assert page.status_code == 500 and "The hub failed" in page.text and "Traceback" not in page.text
+        told = ann.get("/api/v1/repositories/zoo/broken")
+        assert (told.status_code, told.json()["error"]["code"]) == (500, "internal_error")
+        database.execute("UPDATE modules SET facts = ? WHERE sha256 = ?", (facts, sha256))
+        database.commit()
+    assert ann.get("/r/zoo/broken").status_code == 200
