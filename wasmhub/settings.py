@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 PREFIX = "WASMHUB_"
-# Read elsewhere, by the command line, the log and the tests: known, but not settings of the server.
-ELSEWHERE = {"WASMHUB_CONFIG", "WASMHUB_URL", "WASMHUB_TOKEN", "WASMHUB_PEERS"}
+# Read elsewhere, by the command line, by Envoy and by the tests: known, but not settings of the server.
+ELSEWHERE = {"WASMHUB_CONFIG", "WASMHUB_URL", "WASMHUB_TOKEN", "WASMHUB_FLEET_KEY", "WASMHUB_PEERS"}
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
