@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import threading
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Self
 
 import httpx
@@ -21,7 +21,7 @@ TYPE = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
 class Commands:
     """What one person types at one hub."""
 
-    def __init__(self, url: str = "", token: str = "", program: Path = WASMHUB) -> None:
+    def __init__(self, url: str = "", token: str = "", program: Sequence[str] = (str(WASMHUB),)) -> None:
         self.url = url
         self.token = token
         self.program = program
@@ -35,7 +35,7 @@ class Commands:
     def run(self, *arguments: str, stdin: str | bytes = "", **more: str) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end."""
         done = subprocess.run(
-            [str(self.program), *arguments],
+            [*self.program, *arguments],
             input=stdin if isinstance(stdin, bytes) else stdin.encode(),
             capture_output=True,
             env=self.environment(**more),

@@ -134,6 +134,8 @@ def test_config_order_and_policy_are_set_kept_and_taken_away(
 
     revision = admin.json("deploy", f"{reference}:2", *options)["revision"]
     assert revision["config"] == '{"greeting":  "hello"}' and revision["order"] == 7
+    moved = admin.json("deploy", *options, "--order", "6")["revision"]
+    assert moved == {**revision, "number": 3, "order": 6, "created_at": moved["created_at"]}
     revision = admin.json("deploy", f"{reference}:2", *options, "--config", "-", stdin="plain text\r\n")["revision"]
     assert revision["config"] == "plain text"
     assert admin.json("deploy", f"{reference}:2", *options, "--no-config")["revision"]["config"] is None
@@ -180,3 +182,4 @@ def test_what_the_hub_refuses_is_said_in_its_words(admin: Commands, target: str,
 def test_a_name_that_makes_no_name_asks_for_one(admin: Commands) -> None:
     for reference in ("admin/with_underscore:1", "admin/with.dot@sha256:" + "0" * 64, ""):
         assert "give one with --as" in admin.refused("deploy", reference, "--target", "t", code=2)
+    assert "name a filter to deploy" in admin.refused("deploy", "--target", "t", code=2)

@@ -170,7 +170,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(admin: Commands, targe
     ours, theirs = os.pipe()
     os.close(ours)
     done = subprocess.run(
-        [str(admin.program), "targets", "bootstrap", target],
+        [*admin.program, "targets", "bootstrap", target],
         env=admin.environment(),
         stdout=theirs,
         stderr=subprocess.PIPE,

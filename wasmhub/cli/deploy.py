@@ -16,6 +16,7 @@ NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 POLICIES = ("FAIL_CLOSED", "FAIL_OPEN", "FAIL_RELOAD")
 EXAMPLES = """wasmhub deploy shop/rate-limit:1.2.0 --target edge
 wasmhub deploy shop/rate-limit@sha256:... --target edge --as limits --config limits.json --order 10
+wasmhub deploy --target edge --as limits --order 5
 wasmhub deploy shop/rate-limit --target edge --no-wait --output json"""
 
 
@@ -29,7 +30,10 @@ def main(arguments: list[str]) -> int:
         deploy,
     )
     parser.add_argument(
-        "reference", metavar="NAME[:TAG|@DIGEST]", help="the filter; a name alone is its newest version"
+        "reference",
+        metavar="NAME[:TAG|@DIGEST]",
+        nargs="?",
+        help="the filter; a name alone is its newest version, nothing at all the version that runs there",
     )
     parser.add_argument("--target", metavar="TARGET", required=True, help="where it runs")
     parser.add_argument(
@@ -59,7 +63,7 @@ def main(arguments: list[str]) -> int:
 def deploy(options: argparse.Namespace) -> int:
     """Sends the deployment as wished and follows it."""
     name = options.deployment or _usual_name(options.reference)
-    body: dict[str, Any] = {"reference": options.reference}
+    body: dict[str, Any] = {} if options.reference is None else {"reference": options.reference}
     if options.config is not None:
         body["config"] = read_config(options.config)
     if options.no_config:
@@ -102,8 +106,10 @@ def _check_json(name: str, text: str) -> None:
         raise WrongUse(f"the config file {name} is nested too deeply") from None
 
 
-def _usual_name(reference: str) -> str:
+def _usual_name(reference: str | None) -> str:
     """The last part of the repository's name. Raises WrongUse where that is no name for a deployment."""
+    if reference is None:
+        raise WrongUse("name a filter to deploy, or with --as ID the deployment to change")
     last = re.split("[:@]", reference.rpartition("/")[2])[0]
     # A digest holds no slash, so what follows the last one begins with the name.
     if not NAME.fullmatch(last):
