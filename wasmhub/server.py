@@ -7,6 +7,8 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
+from wasmhub.protocol import BoundedProtocol
+
 GRACE = 30  # seconds that requests in flight have after SIGTERM
 
 
@@ -14,7 +16,7 @@ def serve(application: ASGIApp, listener: socket.socket, *, certificate: Path | 
     """Serves on the listening socket until SIGTERM or SIGINT; over TLS if there is a certificate."""
     config = uvicorn.Config(
         application,
-        http="httptools",
+        http=BoundedProtocol,
         loop="auto",  # uvloop where it is to be had
         ws="none",
         lifespan="on",
