@@ -1,13 +1,16 @@
 """Errors in the registry's dialect: one class, one table, one writer (distribution-spec, "Error Codes")."""
 
 import json
+import logging
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from storage.database import Conflict, StorageError
+
+log = logging.getLogger("wasmhub.registry")
 
 # code -> (status, what it says when nothing better is known)
 CODES: dict[str, tuple[int, str]] = {
@@ -69,6 +72,7 @@ def from_storage(error: StorageError) -> OCIError:
     """What the store could not do, in this dialect."""
     if isinstance(error, Conflict):
         return OCIError("BLOB_UPLOAD_INVALID", str(error), status=409)
+    log.warning("a request failed: %s", error)
     status = 507 if "full" in str(error) else 503
     return OCIError("UNAVAILABLE", str(error), status=status, headers={"Retry-After": "5"})
 
@@ -83,10 +87,16 @@ async def _storage(request: Request, error: Exception) -> Response:
     return from_storage(error).response()
 
 
+async def _gone(request: Request, error: Exception) -> Response:
+    """Nobody reads this answer: it is for the counts."""
+    return OCIError("SIZE_INVALID", "the connection ended before the request did").response()
+
+
 async def _routing(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        return OCIError("UNSUPPORTED", f"{request.method} is not possible here").response()
+        headers = dict(error.headers or {})
+        return OCIError("UNSUPPORTED", f"{request.method} is not possible here", headers=headers).response()
     return OCIError("NAME_INVALID", "there is no such path in a registry", status=404).response()
 
 
@@ -94,4 +104,10 @@ async def _crashed(request: Request, error: Exception) -> Response:
     return OCIError("UNKNOWN").response()
 
 
-HANDLERS: dict[Any, Any] = {OCIError: _refused, StorageError: _storage, HTTPException: _routing, 500: _crashed}
+HANDLERS: dict[Any, Any] = {
+    OCIError: _refused,
+    StorageError: _storage,
+    ClientDisconnect: _gone,
+    HTTPException: _routing,
+    500: _crashed,
+}

@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth.accounts import ensure_administrator
@@ -77,7 +78,9 @@ class Hub:
                 counts[name, message["status"]] = counts.get((name, message["status"]), 0) + 1
             await send(message)
 
-        await door(scope, receive, counted)
+        # A client that goes away in the middle of its request is no fault of the hub's.
+        with contextlib.suppress(ClientDisconnect):
+            await door(scope, receive, counted)
 
     def _door(self, path: str) -> tuple[str, ASGIApp]:
         """The door that a path leads to, and its name in the metrics."""
