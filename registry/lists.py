@@ -66,7 +66,7 @@ async def get_referrers(request: Request) -> Response:
             entry = allow(session, caller, "pull", name)
             if not is_digest(digest):
                 raise OCIError("DIGEST_INVALID", f"{digest[:200]!r} is no sha256 or sha512 digest")
-            if not last.isdigit() or len(last) > 18:
+            if not last.isdigit() or not last.isascii() or len(last) > 18:
                 raise OCIError("PAGINATION_NUMBER_INVALID", "'last' must be as the Link header gave it")
             if entry.repository_id is None:
                 return []
