@@ -15,6 +15,7 @@ class RegistryDoor:
     def __init__(self, means: Means) -> None:
         self._reading = Reading(means.database, means.blobs, means.calls)
         self._routes = Starlette(routes=ROUTES, exception_handlers=HANDLERS)
+        self._routes.router.redirect_slashes = False  # A redirect would name the host that the request names.
         self._routes.state.means = means
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
