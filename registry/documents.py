@@ -59,8 +59,12 @@ def read_manifest(content: bytes, content_type: str, digest: str | None) -> NewM
 def _parse(content: bytes) -> dict[str, Any]:
     try:
         document = json.loads(content)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise OCIError("MANIFEST_INVALID", "the manifest is nested too deeply") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise OCIError("MANIFEST_INVALID", f"the manifest is not JSON: {str(error)[:200]}") from None
+    except ValueError:
+        raise OCIError("MANIFEST_INVALID", "the manifest holds a number of too many digits") from None
     if not isinstance(document, dict):
         raise OCIError("MANIFEST_INVALID", "the manifest is not a JSON object")
     return document
