@@ -126,8 +126,8 @@ def _translated() -> Iterator[None]:
     """Turns the engine's own words for full, read-only and busy into sentences."""
     try:
         yield
-    except DBAPIError as error:
-        words = str(error.orig)
+    except (DBAPIError, sqlite3.Error) as error:
+        words = str(error.orig if isinstance(error, DBAPIError) else error)
         for sign, sentence in _TROUBLE.items():
             if sign in words:
                 raise StorageError(sentence) from error

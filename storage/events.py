@@ -1,12 +1,13 @@
 """Events: who did what, written in the same transaction as what was done."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, bindparam, text
 from sqlalchemy.orm import Session as OrmSession
 
 from storage.database import now
+from storage.statements import Statement
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,10 @@ class Actor:
 
 
 SYSTEM = Actor("system", None, "system")
-# Every push writes several events: as text this costs a fraction of what a mapped object would.
-_RECORD = text(
+_RECORD = Statement(
     "INSERT INTO events (at, actor_kind, actor_id, actor_name, address, action, subject, repository_id, detail)"
     " VALUES (:at, :kind, :id, :name, :address, :action, :subject, :repo, :detail)"
-).bindparams(bindparam("detail", type_=JSON(none_as_null=True)))
+)
 
 
 def record(
@@ -37,6 +37,7 @@ def record(
     detail: dict[str, Any] | None = None,
 ) -> None:
     """Adds the event of a command to its transaction. `action` is noun.verb, `subject` the thing's name."""
-    said = {"at": now(), "action": action, "subject": subject, "repo": repository_id, "detail": detail}
+    written = None if detail is None else json.dumps(detail)
+    said = {"at": now(), "action": action, "subject": subject, "repo": repository_id, "detail": written}
     who = {"kind": actor.kind, "id": actor.id, "name": actor.name, "address": actor.address}
-    session.execute(_RECORD, {**said, **who})
+    _RECORD.run(session, {**said, **who})

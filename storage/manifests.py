@@ -1,17 +1,18 @@
 """Manifests, their tags, links and referrers: each command one transaction."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import JSON, bindparam, text
+from sqlalchemy import JSON, text
 from sqlalchemy.orm import Session
 
 from storage.database import Database, now
 from storage.deployments import deployments_using
 from storage.events import Actor, record
 from storage.search import index_words
-from storage.tables import Tag
+from storage.statements import Statement
 from storage.versions import rank
 
 
@@ -68,38 +69,42 @@ class Referrer:
     annotations: dict[str, Any] | None
 
 
-_BY_TAG = text(
+_BY_TAG = Statement(
     "SELECT m.id, m.digest, m.media_type, m.content FROM tags t JOIN manifests m ON m.id = t.manifest_id"
     " WHERE t.repository_id = :repo AND t.name = :reference"
 )
-_BY_DIGEST = text(
+_BY_DIGEST = Statement(
     "SELECT id, digest, media_type, content FROM manifests WHERE repository_id = :repo AND digest = :reference"
 )
-_FIND_ID = text("SELECT id FROM manifests WHERE repository_id = :repo AND digest = :digest")
-_HELD = text(
-    "SELECT b.digest FROM blobs b JOIN repository_blobs rb ON rb.blob_id = b.id"
-    " WHERE rb.repository_id = :repo AND b.digest IN :digests"
-).bindparams(bindparam("digests", expanding=True))
-_ADD = text(
+_CONTENT = Statement("SELECT content FROM manifests WHERE id = :id")
+_FIND_ID = Statement("SELECT id FROM manifests WHERE repository_id = :repo AND digest = :digest")
+_HELD = Statement(
+    "SELECT 1 FROM blobs b JOIN repository_blobs rb ON rb.blob_id = b.id WHERE rb.repository_id = :repo"
+    " AND b.digest = :digest"
+)
+_ADD = Statement(
     "INSERT INTO manifests (repository_id, digest, media_type, artifact_type, subject, annotations, content, pushed_by,"
     " created_at) VALUES (:repo, :digest, :media_type, :artifact_type, :subject, :annotations, :content, :by, :now)"
     " RETURNING id"
-).bindparams(bindparam("annotations", type_=JSON(none_as_null=True)))
-_ADD_LINK = text("INSERT INTO links (manifest_id, digest, kind, size) VALUES (:id, :digest, :kind, :size)")
-_ADD_INSPECTION = text("INSERT INTO inspections (manifest_id, state, reader_version) VALUES (:id, :state, 0)")
-_PUSHED = text("UPDATE repositories SET pushed_at = :now WHERE id = :repo")
-_SET_TAG = text(
+)
+_ADD_LINK = Statement("INSERT INTO links (manifest_id, digest, kind, size) VALUES (:id, :digest, :kind, :size)")
+_ADD_INSPECTION = Statement("INSERT INTO inspections (manifest_id, state, reader_version) VALUES (:id, :state, 0)")
+_DELETE = Statement("DELETE FROM manifests WHERE repository_id = :repo AND digest = :digest")
+_DELETE_TAG = Statement("DELETE FROM tags WHERE repository_id = :repo AND name = :tag")
+_PUSHED = Statement("UPDATE repositories SET pushed_at = :now WHERE id = :repo")
+_SET_TAG = Statement(
     "INSERT INTO tags (repository_id, name, rank, manifest_id, updated_by, updated_at)"
     " VALUES (:repo, :name, :rank, :id, :by, :now)"
     " ON CONFLICT (repository_id, name) DO UPDATE SET manifest_id = :id, updated_by = :by, updated_at = :now"
 )
-_TAGS = text("SELECT name FROM tags WHERE repository_id = :repo AND name > :last ORDER BY name LIMIT :limit")
+_TAGS = Statement("SELECT name FROM tags WHERE repository_id = :repo AND name > :last ORDER BY name LIMIT :limit")
 _REFERRERS = text(
     "SELECT id, digest, media_type, LENGTH(content), artifact_type, annotations FROM manifests"
     " WHERE repository_id = :repo AND subject = :subject AND id > :last AND (:any OR artifact_type = :type)"
     " ORDER BY id LIMIT :limit"
 ).columns(annotations=JSON)
-_BLOB = text(
+_UNLINK = Statement("DELETE FROM repository_blobs WHERE repository_id = :repo AND blob_id = :blob")
+_BLOB = Statement(
     "SELECT b.id, b.key, b.size FROM blobs b JOIN repository_blobs rb ON rb.blob_id = b.id"
     " WHERE rb.repository_id = :repo AND b.digest = :digest"
 )
@@ -108,13 +113,13 @@ _BLOB = text(
 def find_manifest(session: Session, repository_id: int, reference: str) -> StoredManifest | None:
     """The manifest of a digest, or the one that a tag points to."""
     query = _BY_DIGEST if ":" in reference else _BY_TAG
-    found = session.execute(query, {"repo": repository_id, "reference": reference}).first()
+    found = query.first(session, {"repo": repository_id, "reference": reference})
     return StoredManifest(*found) if found else None
 
 
 def find_blob(session: Session, repository_id: int, digest: str) -> tuple[int, str, int] | None:
     """Row id, key and size of a blob that the repository holds."""
-    found = session.execute(_BLOB, {"repo": repository_id, "digest": digest}).first()
+    found = _BLOB.first(session, {"repo": repository_id, "digest": digest})
     return (found[0], found[1], found[2]) if found else None
 
 
@@ -126,16 +131,16 @@ def save_manifest(
         missing = _missing(session, repository_id, new.blobs)
         if missing:
             raise MissingBlobs(missing)
-        manifest_id = session.execute(_FIND_ID, {"repo": repository_id, "digest": new.digest}).scalar()
+        manifest_id = _FIND_ID.value(session, {"repo": repository_id, "digest": new.digest})
         if manifest_id is None:
             manifest_id = _insert(session, repository_id, new, actor)
         moment = now()
         for tag in tags:
             values = {"repo": repository_id, "name": tag, "id": manifest_id, "by": actor.id, "now": moment}
-            session.execute(_SET_TAG, {**values, "rank": rank(tag)})
+            _SET_TAG.run(session, {**values, "rank": rank(tag)})
         if tags:
             index_words(session, repository_id)
-        session.execute(_PUSHED, {"now": moment, "repo": repository_id})
+        _PUSHED.run(session, {"now": moment, "repo": repository_id})
         detail = {"digest": new.digest, "tags": list(tags), "media_type": new.media_type}
         record(session, actor, "manifest.push", name, repository_id=repository_id, detail=detail)
 
@@ -143,10 +148,8 @@ def save_manifest(
 def delete_tag(database: Database, repository_id: int, tag: str, *, actor: Actor, name: str) -> bool:
     """Removes a tag, not its manifest. Returns whether it was there."""
     with database.write() as session:
-        row = session.get(Tag, (repository_id, tag))
-        if row is None:
+        if not _DELETE_TAG.run(session, {"repo": repository_id, "tag": tag}):
             return False
-        session.delete(row)
         index_words(session, repository_id)
         record(session, actor, "tag.delete", f"{name}:{tag}", repository_id=repository_id)
         return True
@@ -155,13 +158,10 @@ def delete_tag(database: Database, repository_id: int, tag: str, *, actor: Actor
 def delete_manifest(database: Database, repository_id: int, digest: str, *, actor: Actor, name: str) -> bool:
     """Removes a manifest with its tags. Returns whether it was there; raises InUse if a deployment needs it."""
     with database.write() as session:
-        asked = {"repo": repository_id, "digest": digest}
         uses = deployments_using(session, repository_id, digest)
         if uses:
             raise InUse(uses)
-        removed = session.execute(
-            text("DELETE FROM manifests WHERE repository_id = :repo AND digest = :digest"), asked
-        ).rowcount  # type: ignore[attr-defined]
+        removed = _DELETE.run(session, {"repo": repository_id, "digest": digest})
         if removed:
             index_words(session, repository_id)
             record(session, actor, "manifest.delete", f"{name}@{digest}", repository_id=repository_id)
@@ -174,17 +174,14 @@ def unlink_blob(database: Database, repository_id: int, digest: str, *, actor: A
         found = find_blob(session, repository_id, digest)
         if found is None:
             return False
-        session.execute(
-            text("DELETE FROM repository_blobs WHERE repository_id = :repo AND blob_id = :blob"),
-            {"repo": repository_id, "blob": found[0]},
-        )
+        _UNLINK.run(session, {"repo": repository_id, "blob": found[0]})
         record(session, actor, "blob.delete", f"{name}@{digest}", repository_id=repository_id)
         return True
 
 
 def list_tags(session: Session, repository_id: int, *, last: str, limit: int) -> list[str]:
     """Tag names bytewise after `last`, at most `limit`."""
-    found = session.execute(_TAGS, {"repo": repository_id, "last": last, "limit": limit})
+    found = _TAGS.all(session, {"repo": repository_id, "last": last, "limit": limit})
     return [row[0] for row in found]
 
 
@@ -205,12 +202,7 @@ def list_referrers(
 
 def _missing(session: Session, repository_id: int, blobs: dict[str, int]) -> list[str]:
     """The digests that the repository does not hold, in the manifest's order."""
-    names = list(blobs)
-    held: set[str] = set()
-    for start in range(0, len(names), 500):
-        asked = {"repo": repository_id, "digests": names[start : start + 500]}
-        held.update(row[0] for row in session.execute(_HELD, asked))
-    return [digest for digest in names if digest not in held]
+    return [d for d in blobs if _HELD.first(session, {"repo": repository_id, "digest": d}) is None]
 
 
 def _insert(session: Session, repository_id: int, new: NewManifest, actor: Actor) -> int:
@@ -220,23 +212,21 @@ def _insert(session: Session, repository_id: int, new: NewManifest, actor: Actor
         "media_type": new.media_type,
         "artifact_type": new.artifact_type,
         "subject": new.subject,
-        "annotations": new.annotations,
+        "annotations": None if new.annotations is None else json.dumps(new.annotations),
         "content": new.content,
         "by": actor.id,
         "now": now(),
     }
-    manifest_id: int = session.execute(_ADD, row).scalar_one()
+    manifest_id: int = _ADD.value(session, row)
     links = {d: ("manifest", size) for d, size in new.manifests.items()}
     links |= {d: ("blob", size) for d, size in new.blobs.items()}
-    if links:
-        session.execute(
-            _ADD_LINK,
-            [{"id": manifest_id, "digest": d, "kind": kind, "size": size} for d, (kind, size) in links.items()],
-        )
-    session.execute(_ADD_INSPECTION, {"id": manifest_id, "state": "pending" if new.holds_module else "no-module"})
+    rows = [{"id": manifest_id, "digest": d, "kind": kind, "size": size} for d, (kind, size) in links.items()]
+    _ADD_LINK.run_each(session, rows)
+    _ADD_INSPECTION.run(session, {"id": manifest_id, "state": "pending" if new.holds_module else "no-module"})
     return manifest_id
 
 
 def find_content(session: Session, manifest_id: int) -> bytes | None:
     """The bytes of the manifest in that row."""
-    return session.execute(text("SELECT content FROM manifests WHERE id = :id"), {"id": manifest_id}).scalar()
+    content: bytes | None = _CONTENT.value(session, {"id": manifest_id})
+    return content

@@ -1,13 +1,15 @@
 """Modules: which manifests wait to be read, and what the reader found."""
 
+import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import JSON, bindparam, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from storage.database import Database, now
 from storage.search import index_words
+from storage.statements import Statement
 from storage.tables import Module
 
 
@@ -42,36 +44,36 @@ class Facts:
     facts: dict[str, Any]
 
 
-_WAITING = text(
+_WAITING = Statement(
     "SELECT m.id, m.repository_id, m.media_type, m.content FROM inspections i JOIN manifests m ON m.id = i.manifest_id"
     " WHERE i.state = 'pending' OR (i.state IN ('module', 'failed') AND i.reader_version < :version)"
     " ORDER BY i.state = 'pending' DESC, m.id LIMIT :limit"
 )
-_READING = text(
+_READING = Statement(
     "SELECT i.state, i.format, i.module_sha256, i.blob_digest, i.wrapping, i.reason FROM inspections i"
     " JOIN manifests m ON m.id = i.manifest_id WHERE m.repository_id = :repo AND m.digest = :digest"
 )
-_SET_READING = text(
+_SET_READING = Statement(
     "UPDATE inspections SET state = :state, reader_version = :version, format = :format,"
     " module_sha256 = :module_sha256, blob_digest = :blob_digest, wrapping = :wrapping, reason = :reason"
     " WHERE manifest_id = :id"
 )
-_SET_FACTS = text(
+_SET_FACTS = Statement(
     "INSERT INTO modules (sha256, size, reader_version, facts, read_at) VALUES (:sha256, :size, :version, :facts, :now)"
     " ON CONFLICT (sha256) DO UPDATE"
     " SET size = :size, reader_version = :version, facts = :facts, read_at = :now"
-).bindparams(bindparam("facts", type_=JSON))
-_REPOSITORY = text("SELECT repository_id FROM manifests WHERE id = :id")
+)
+_REPOSITORY = Statement("SELECT repository_id FROM manifests WHERE id = :id")
 
 
 def waiting_inspections(session: Session, reader_version: int, limit: int) -> list[Waiting]:
     """Manifests to be read: new ones first, then those that an older reader read."""
-    return [Waiting(*row) for row in session.execute(_WAITING, {"version": reader_version, "limit": limit})]
+    return [Waiting(*row) for row in _WAITING.all(session, {"version": reader_version, "limit": limit})]
 
 
 def find_reading(session: Session, repository_id: int, digest: str) -> Reading | None:
     """What became of the reading of a manifest; state `pending` while it waits."""
-    found = session.execute(_READING, {"repo": repository_id, "digest": digest}).first()
+    found = _READING.first(session, {"repo": repository_id, "digest": digest})
     return Reading(*found) if found else None
 
 
@@ -95,11 +97,11 @@ def save_reading(
     """Stores what became of a reading, with the module's facts. A manifest deleted meanwhile is no error."""
     read = {"id": manifest_id, "version": reader_version, **asdict(reading)}
     with database.write() as session:
-        if session.execute(_SET_READING, read).rowcount == 0:  # type: ignore[attr-defined]
+        if _SET_READING.run(session, read) == 0:
             return
         if facts is not None:
-            found = {"sha256": facts.sha256, "size": facts.size, "facts": facts.facts}
-            session.execute(_SET_FACTS, {**found, "version": reader_version, "now": now()})
-        repository_id = session.execute(_REPOSITORY, {"id": manifest_id}).scalar()
+            found = {"sha256": facts.sha256, "size": facts.size, "facts": json.dumps(facts.facts)}
+            _SET_FACTS.run(session, {**found, "version": reader_version, "now": now()})
+        repository_id = _REPOSITORY.value(session, {"id": manifest_id})
         if repository_id is not None:
             index_words(session, repository_id)

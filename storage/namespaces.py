@@ -3,12 +3,12 @@
 import re
 from dataclasses import dataclass
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session as OrmSession
 from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
+from storage.statements import Statement
 from storage.tables import Namespace
 
 LONGEST = 64
@@ -23,11 +23,11 @@ _WORDS = {"admins", "anonymous", "everyone", "nobody", "system", "node", "robot"
 RESERVED = frozenset(_PATHS | _PAGES | _WORDS)
 
 
-_REPOSITORY = text(
+_REPOSITORY = Statement(
     "SELECT n.id, n.user_id, n.team_id, r.id, r.visibility, r.generation"
     " FROM repositories r JOIN namespaces n ON n.id = r.namespace_id WHERE r.name = :name"
 )
-_NAMESPACE = text("SELECT id, user_id, team_id FROM namespaces WHERE name = :name")
+_NAMESPACE = Statement("SELECT id, user_id, team_id FROM namespaces WHERE name = :name")
 
 
 class InvalidName(ValueError):
@@ -83,10 +83,10 @@ def namespaces(session: OrmSession, *, after: str = "", limit: int = 1000) -> li
 
 def find_holding(session: OrmSession, repository: str) -> Holding | None:
     """Who holds this repository name, whether or not the repository is there; None if not even its namespace is."""
-    there = session.execute(_REPOSITORY, {"name": repository}).first()
+    there = _REPOSITORY.first(session, {"name": repository})
     if there is not None:
         return Holding(*there)
-    namespace = session.execute(_NAMESPACE, {"name": repository.partition("/")[0]}).first()
+    namespace = _NAMESPACE.first(session, {"name": repository.partition("/")[0]})
     return None if namespace is None else Holding(*namespace)
 
 

@@ -9,11 +9,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import delete, insert, text
 from sqlalchemy.orm import Session
-from sqlmodel import col
 
-from storage.tables import SearchWord
+from storage.statements import Statement
 
 SHORTEST_PART = 3
 LONGEST_WORD = 64
@@ -24,19 +22,21 @@ ANNOTATIONS = tuple(f"org.opencontainers.image.{name}" for name in ("title", "de
 
 # Dots stay inside a word, so that 0.2.1 and example.com are one.
 _WORD = re.compile(r"\w+(?:\.\w+)*")
-_SAID = text("SELECT name, description FROM repositories WHERE id = :repo")
-_NEWEST = text(
+_SAID = Statement("SELECT name, description FROM repositories WHERE id = :repo")
+_NEWEST = Statement(
     "SELECT m.id, m.annotations FROM tags t JOIN manifests m ON m.id = t.manifest_id"
     " WHERE t.repository_id = :repo AND t.rank > '' ORDER BY t.rank DESC, t.updated_at DESC, t.name DESC LIMIT 1"
 )
 # Of the manifest itself or, where it is an index, of what it lists.
-_FACTS = text(
+_FACTS = Statement(
     "SELECT facts FROM modules WHERE sha256 IN (SELECT module_sha256 FROM inspections WHERE manifest_id = :id"
     " UNION ALL SELECT i.module_sha256 FROM links l"
     " JOIN manifests c ON c.repository_id = :repo AND c.digest = l.digest"
     " JOIN inspections i ON i.manifest_id = c.id WHERE l.manifest_id = :id AND l.kind = 'manifest') LIMIT 1"
 )
-_KEPT = text("SELECT word FROM search_words WHERE repository_id = :repo")
+_KEPT = Statement("SELECT word FROM search_words WHERE repository_id = :repo")
+_KEEP = Statement("INSERT INTO search_words (word, repository_id) VALUES (:word, :repo)")
+_FORGET = Statement("DELETE FROM search_words WHERE word = :word AND repository_id = :repo")
 
 
 def find_words(asked: str) -> list[str]:
@@ -46,25 +46,23 @@ def find_words(asked: str) -> list[str]:
 
 def index_words(session: Session, repository_id: int) -> None:
     """Brings a repository's words up to date, as part of the command that changed what it says."""
-    said = session.execute(_SAID, {"repo": repository_id}).first()
+    session.flush()
+    asked = {"repo": repository_id}
+    said = _SAID.first(session, asked)
     if said is None:
         return
-    newest = session.execute(_NEWEST, {"repo": repository_id}).first()
-    facts = newest and session.execute(_FACTS, {"repo": repository_id, "id": newest.id}).scalar()
-    annotations = newest and newest.annotations
+    name, description = said
+    newest, annotations = _NEWEST.first(session, asked) or (None, None)
+    facts = _FACTS.value(session, {**asked, "id": newest})
     wanted: set[str] = set()
-    for word in _all_words(said.name, said.description, _json(annotations), _json(facts)):
+    for word in _all_words(name, description, _json(annotations), _json(facts)):
         if len(wanted) == WORDS_KEPT:
             break
         wanted.add(word)
 
-    kept = {row[0] for row in session.execute(_KEPT, {"repo": repository_id})}
-    if gone := kept - wanted:
-        session.execute(
-            delete(SearchWord).where(col(SearchWord.repository_id) == repository_id, col(SearchWord.word).in_(gone))
-        )
-    if new := wanted - kept:
-        session.execute(insert(SearchWord), [{"word": word, "repository_id": repository_id} for word in sorted(new)])
+    kept = {row[0] for row in _KEPT.all(session, asked)}
+    _FORGET.run_each(session, [{**asked, "word": word} for word in kept - wanted])
+    _KEEP.run_each(session, [{**asked, "word": word} for word in sorted(wanted - kept)])
 
 
 def _all_words(name: str, description: str, annotations: Any, facts: Any) -> Iterator[str]:

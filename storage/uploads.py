@@ -8,6 +8,7 @@ from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
+from storage.statements import Statement
 from storage.tables import Blob
 
 # A blob that nothing refers to yet stays at least this long after it was pushed, mounted or asked for by a pusher.
@@ -25,20 +26,22 @@ class UploadRow:
     algorithm: str
 
 
-_FIND = text('SELECT id, repository_id, key, "offset", algorithm FROM uploads WHERE id = :id AND repository_id = :repo')
-_BEGIN = text(
+_FIND = Statement(
+    'SELECT id, repository_id, key, "offset", algorithm FROM uploads WHERE id = :id AND repository_id = :repo'
+)
+_BEGIN = Statement(
     'INSERT INTO uploads (id, repository_id, key, "offset", algorithm, created_at, touched_at)'
     " VALUES (:id, :repo, :key, 0, :algorithm, :now, :now)"
 )
-_ADVANCE = text('UPDATE uploads SET "offset" = :new, touched_at = :now WHERE id = :id AND "offset" = :old')
-_DELETE = text("DELETE FROM uploads WHERE id = :id")
-_LEASE = text("UPDATE blobs SET leased_until = :until WHERE id = :id")
-_FIND_BLOB = text("SELECT id FROM blobs WHERE digest = :digest")
-_ADD_BLOB = text(
+_ADVANCE = Statement('UPDATE uploads SET "offset" = :new, touched_at = :now WHERE id = :id AND "offset" = :old')
+_DELETE = Statement("DELETE FROM uploads WHERE id = :id")
+_LEASE = Statement("UPDATE blobs SET leased_until = :until WHERE id = :id")
+_FIND_BLOB = Statement("SELECT id FROM blobs WHERE digest = :digest")
+_ADD_BLOB = Statement(
     "INSERT INTO blobs (digest, key, size, created_at, leased_until) VALUES (:digest, :key, :size, :now, :until)"
     " RETURNING id"
 )
-_LINK = text(
+_LINK = Statement(
     "INSERT INTO repository_blobs (repository_id, blob_id, created_at) VALUES (:repo, :id, :now)"
     " ON CONFLICT (repository_id, blob_id) DO NOTHING"
 )
@@ -48,12 +51,12 @@ def begin_upload(database: Database, upload: UploadRow) -> None:
     """Writes the row of an upload that begins."""
     asked = {"id": upload.id, "repo": upload.repository_id, "key": upload.key, "algorithm": upload.algorithm}
     with database.write() as session:
-        session.execute(_BEGIN, {**asked, "now": now()})
+        _BEGIN.run(session, {**asked, "now": now()})
 
 
 def find_upload(session: Session, repository_id: int, upload_id: str) -> UploadRow | None:
     """The upload of that id in that repository."""
-    found = session.execute(_FIND, {"id": upload_id, "repo": repository_id}).first()
+    found = _FIND.first(session, {"id": upload_id, "repo": repository_id})
     return UploadRow(*found) if found else None
 
 
@@ -61,19 +64,19 @@ def advance_upload(database: Database, upload: UploadRow, offset: int) -> None:
     """Says that the bytes up to `offset` are durable. Raises Conflict if another request moved the upload meanwhile."""
     with database.write() as session:
         asked = {"id": upload.id, "old": upload.offset, "new": offset, "now": now()}
-        if session.execute(_ADVANCE, asked).rowcount != 1:  # type: ignore[attr-defined]
+        if _ADVANCE.run(session, asked) != 1:
             raise Conflict(f"upload {upload.id} was changed by another request")
 
 
 def cancel_upload(database: Database, upload: UploadRow) -> None:
     """Removes the upload's row; its bytes are the caller's to discard."""
     with database.write() as session:
-        session.execute(_DELETE, {"id": upload.id})
+        _DELETE.run(session, {"id": upload.id})
 
 
 def holds_blob(session: Session, digest: str) -> bool:
     """Whether some copy of these bytes is stored."""
-    return session.execute(_FIND_BLOB, {"digest": digest}).first() is not None
+    return _FIND_BLOB.first(session, {"digest": digest}) is not None
 
 
 def save_blob(
@@ -86,14 +89,14 @@ def save_blob(
     """
     key, size = copy
     with database.write() as session:
-        if upload_id is not None and session.execute(_DELETE, {"id": upload_id}).rowcount != 1:  # type: ignore[attr-defined]
+        if upload_id is not None and _DELETE.run(session, {"id": upload_id}) != 1:
             raise Conflict(f"upload {upload_id} was ended by another request")
-        blob_id = session.execute(_FIND_BLOB, {"digest": digest}).scalar()
+        blob_id = _FIND_BLOB.value(session, {"digest": digest})
         ours = blob_id is None
         if blob_id is None:
             moment = now()
             new = {"digest": digest, "key": key, "size": size, "now": moment, "until": moment + LEASE}
-            blob_id = session.execute(_ADD_BLOB, new).scalar_one()
+            blob_id = _ADD_BLOB.value(session, new)
         _link(session, repository_id, blob_id)
         record(session, actor, "blob.push", digest, repository_id=repository_id, detail={"size": size})
     return ours
@@ -108,10 +111,10 @@ def link_stored_blob(
     the digest is not stored any more.
     """
     with database.write() as session:
-        blob_id = session.execute(_FIND_BLOB, {"digest": digest}).scalar()
+        blob_id = _FIND_BLOB.value(session, {"digest": digest})
         if blob_id is None:
             return False
-        if upload_id is not None and session.execute(_DELETE, {"id": upload_id}).rowcount != 1:  # type: ignore[attr-defined]
+        if upload_id is not None and _DELETE.run(session, {"id": upload_id}) != 1:
             raise Conflict(f"upload {upload_id} was ended by another request")
         _link(session, repository_id, blob_id)
         record(session, actor, action, digest, repository_id=repository_id)
@@ -138,5 +141,5 @@ def forget_uploads(database: Database, *, older_than: int) -> None:
 
 def _link(session: Session, repository_id: int, blob_id: int) -> None:
     moment = now()
-    session.execute(_LEASE, {"id": blob_id, "until": moment + LEASE})
-    session.execute(_LINK, {"repo": repository_id, "id": blob_id, "now": moment})
+    _LEASE.run(session, {"id": blob_id, "until": moment + LEASE})
+    _LINK.run(session, {"repo": repository_id, "id": blob_id, "now": moment})

@@ -10,11 +10,12 @@ from sqlmodel import col
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
 from storage.namespaces import add_namespace
+from storage.statements import Statement
 from storage.tables import AccessToken, RefreshToken, Session, User
 
 _USERS = "FROM users u JOIN namespaces n ON n.user_id = u.id AND n.kind = 'user'"
 _ROW = "SELECT u.id, n.name, u.role, u.active, u.created_at"
-_IDENTITY = text(
+_IDENTITY = Statement(
     f"SELECT n.name, u.role, u.generation, m.team_id, m.role {_USERS}"
     " LEFT JOIN memberships m ON m.user_id = u.id WHERE u.id = :id AND u.active"
 )
@@ -59,7 +60,7 @@ class LoginRow:
 
 def identity_row(session: OrmSession, user_id: int) -> IdentityRow | None:
     """An active user with the teams they are in; None if there is none."""
-    rows = session.execute(_IDENTITY, {"id": user_id}).all()
+    rows = _IDENTITY.all(session, {"id": user_id})
     if not rows:
         return None
     name, role, generation, _, _ = rows[0]
