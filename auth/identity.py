@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from storage.events import Actor
+from storage.repositories import Viewer
 from storage.users import IdentityRow
 
 
@@ -27,6 +28,10 @@ class Identity:
     def administrator(self) -> bool:
         """Whether the person runs the hub."""
         return self.role == "administrator"
+
+    def viewer(self) -> Viewer:
+        """This identity as lists see it: auditors and administrators see everything."""
+        return Viewer(self.user_id, tuple(self.teams), self.administrator or self.role == "auditor")
 
     def actor(self) -> Actor:
         """The name under which this identity's commands are recorded."""

@@ -13,7 +13,6 @@ from deploy.modules import Modules
 from deploy.polls import Left
 from storage.blobs.files import FileBlobs
 from storage.database import Database
-from storage.repositories import Viewer
 from storage.targets import TargetRow, find_target
 
 
@@ -52,8 +51,3 @@ def allow(session: Session, identity: Identity, action: str, name: str) -> Targe
 def may_with(identity: Identity, action: str, target: TargetRow) -> bool:
     """Whether the identity may take the action on the target: what its role in the owning namespace allows."""
     return may(identity, action, Resource(target.owner_user_id, target.owner_team_id))
-
-
-def viewer_of(identity: Identity) -> Viewer:
-    """An identity as lists see it."""
-    return Viewer(identity.user_id, tuple(identity.teams), identity.administrator or identity.role == "auditor")

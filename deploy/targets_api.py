@@ -13,7 +13,7 @@ from auth.identity import Identity
 from auth.permissions import Resource, may
 from auth.secrets import fingerprint, hint, new_secret
 from deploy.fields import bad, number_field, only, text_field, word_field
-from deploy.means import Means, allow, means_of, viewer_of
+from deploy.means import Means, allow, means_of
 from deploy.shapes import key_json, node_json, target_json
 from deploy.targets.envoy_fleet import BootstrapOptions, Fleet, bootstrap, key_document
 from storage.namespaces import find_namespace
@@ -201,7 +201,7 @@ def _fleet(target: TargetRow) -> Fleet:
 
 def _list(means: Means, identity: Identity, after: str) -> list[TargetRow]:
     with means.database.read() as session:
-        return targets(session, viewer_of(identity), after=after, limit=_PAGE)
+        return targets(session, identity.viewer(), after=after, limit=_PAGE)
 
 
 def _create(means: Means, identity: Identity, new: NewTarget) -> TargetRow:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from auth.door import ApiError
 from auth.identity import Identity
 from auth.permissions import Resource, may
-from deploy.means import Means, allow, may_with, viewer_of
+from deploy.means import Means, allow, may_with
 from deploy.polls import contents
 from deploy.shapes import deployment_json, revision_json, standing_json
 from deploy.status import Standing, judge
@@ -30,7 +30,7 @@ POLLS_MISSED = 8  # or so many of its polls, where that is longer
 def read_list(means: Means, identity: Identity, target: str | None, repository: str | None) -> list[dict[str, Any]]:
     """Deployments on the targets that the caller may see, by target and order. Raises ApiError."""
     with means.database.read() as session:
-        seen = [allow(session, identity, "pull", target)] if target else targets(session, viewer_of(identity))
+        seen = [allow(session, identity, "pull", target)] if target else targets(session, identity.viewer())
         by_id = {one.id: one for one in seen}
         if repository is None:
             found = [one for place in seen for one in target_deployments(session, place.id)]

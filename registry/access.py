@@ -50,7 +50,7 @@ class Entry:
 
     def viewer(self) -> Viewer:
         """The caller as lists see them."""
-        return viewer_of(self.identity)
+        return self.identity.viewer()
 
     def may_pull(self, session: Session, name: str) -> bool:
         """Whether the person may pull from another repository, whatever the token says."""
@@ -61,12 +61,6 @@ class Entry:
     def covers(self, name: str, action: str) -> bool:
         """Whether the token covers an action on another repository."""
         return covers(self.claims.access, name, action)
-
-
-def viewer_of(identity: Identity) -> Viewer:
-    """An identity as lists see it."""
-    sees_all = identity.administrator or identity.role == "auditor"
-    return Viewer(identity.user_id, tuple(identity.teams), sees_all)
 
 
 def covers(access: Mapping[str, frozenset[str]], name: str, action: str) -> bool:

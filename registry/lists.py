@@ -8,7 +8,7 @@ import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from registry.access import Caller, allow, identify, viewer_of
+from registry.access import Caller, allow, identify
 from registry.documents import OCI_INDEX
 from registry.errors import OCIError
 from registry.means import Means, means_of
@@ -49,7 +49,7 @@ async def get_catalog(request: Request) -> Response:
             identity, claims = identify(session, caller, CATALOG)
             if not claims.catalog:
                 raise caller.challenge(CATALOG, error="insufficient_scope")
-            return list_names(session, viewer_of(identity), last=last, limit=limit + 1)
+            return list_names(session, identity.viewer(), last=last, limit=limit + 1)
 
     return _listed(request, "repositories", await anyio.to_thread.run_sync(find), limit, {})
 

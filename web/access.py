@@ -8,7 +8,6 @@ from auth.identity import Identity
 from auth.permissions import Resource, allowed
 from storage.catalog import Entry, find_entry
 from storage.namespaces import find_holding
-from storage.repositories import Viewer
 
 LONGEST_NAME = 255
 
@@ -19,12 +18,6 @@ class Readable:
 
     entry: Entry
     actions: frozenset[str]
-
-
-def viewer_of(identity: Identity) -> Viewer:
-    """An identity as lists see it."""
-    sees_all = identity.administrator or identity.role == "auditor"
-    return Viewer(identity.user_id, tuple(identity.teams), sees_all)
 
 
 def find_readable(session: Session, identity: Identity, name: str) -> Readable | None:

@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from storage.catalog import Entry, list_repositories
 from storage.search import find_words
-from web.access import viewer_of
 from web.lines import login_lines, push_lines
 from web.means import means_of
 from web.rendering import render
@@ -51,7 +50,7 @@ def _show(request: Request, visitor: Visitor) -> Response:
     entries: list[Entry] = []
     if words or not asked:  # signs alone find nothing, rather than everything
         with means_of(request).database.read() as session:
-            viewer = viewer_of(visitor.identity)
+            viewer = visitor.identity.viewer()
             entries = list_repositories(session, viewer, words=words, last=after, limit=PAGE + 1)
 
     cards = [_card(entry) for entry in entries[:PAGE]]

@@ -19,7 +19,6 @@ from proxywasm.images import RAW
 from proxywasm.unpacking import extract_module
 from storage.holders import Copy, find_copy, list_holders
 from storage.modules import find_facts
-from web.access import viewer_of
 from web.means import Means, means_of
 
 CHUNK = 2**20
@@ -91,7 +90,7 @@ def _absent(sha256: str) -> ApiError:
 
 def _describe(means: Means, identity: Identity, sha256: str) -> dict[str, Any]:
     with means.database.read() as session:
-        holders = list_holders(session, viewer_of(identity), sha256, limit=NAMED)
+        holders = list_holders(session, identity.viewer(), sha256, limit=NAMED)
         found = find_facts(session, sha256) if holders else None
     if found is None:
         raise _absent(sha256)
@@ -100,7 +99,7 @@ def _describe(means: Means, identity: Identity, sha256: str) -> dict[str, Any]:
 
 def _find_copy(means: Means, identity: Identity, sha256: str) -> Copy:
     with means.database.read() as session:
-        copy = find_copy(session, viewer_of(identity), sha256)
+        copy = find_copy(session, identity.viewer(), sha256)
     if copy is None:
         raise _absent(sha256)
     return copy

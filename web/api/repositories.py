@@ -13,7 +13,7 @@ from auth.permissions import VISIBILITY
 from storage.catalog import Entry, Version, list_repositories, list_versions
 from storage.repositories import configure_repository
 from storage.search import find_words
-from web.access import Readable, find_readable, viewer_of
+from web.access import Readable, find_readable
 from web.means import Means, means_of
 from web.rendering import show_moment
 
@@ -95,7 +95,7 @@ def _list(means: Means, identity: Identity, query: Any, after: str, limit: int) 
     if asked and not words:
         return []
     with means.database.read() as session:
-        return list_repositories(session, viewer_of(identity), words=words, last=after, limit=limit + 1)
+        return list_repositories(session, identity.viewer(), words=words, last=after, limit=limit + 1)
 
 
 def _find(means: Means, identity: Identity, name: str) -> Readable:
