@@ -1,0 +1,1 @@
+"""Things to try the hub with: the demo, and filters to push."""

@@ -1,0 +1,1 @@
+"""`make demo`: the whole way from a pushed filter to a proxy that runs it, step by step and checked."""
