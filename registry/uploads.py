@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import anyio.to_thread
 from starlette.datastructures import QueryParams
@@ -17,6 +17,7 @@ from registry.means import Means, means_of
 from registry.names import ALGORITHMS, is_digest, is_name
 from registry.ranges import parse_content_range
 from registry.repositories import repository_for_push
+from storage.database import StorageError
 from storage.repositories import can_read_blob
 from storage.uploads import (
     UploadRow,
@@ -27,6 +28,7 @@ from storage.uploads import (
     holds_blob,
     link_stored_blob,
     save_blob,
+    stored_keys,
 )
 
 
@@ -52,8 +54,8 @@ async def patch_upload(request: Request) -> Response:
     """Appends a chunk, in order if it says where it belongs, or a stream."""
     means, name, upload_id = means_of(request), request.path_params["name"], request.path_params["upload"]
     caller = await means.calls.caller(request.scope)
-    _, upload = await anyio.to_thread.run_sync(_find, means, caller, name, upload_id)
-    with _alone(means, upload):
+    with _alone(means, upload_id):
+        _, upload = await anyio.to_thread.run_sync(_find, means, caller, name, upload_id)
         _check_range(request, name, upload)
         running = means.hashes.take(upload.id, upload.offset, upload.algorithm)
         intake = Intake(means.blobs, upload.key, upload.offset, running, means.blob_limit)
@@ -73,9 +75,9 @@ async def put_upload(request: Request) -> Response:
     """Finishes an upload, with a last chunk or without; `?digest=` says what its bytes must be."""
     means, name, upload_id = means_of(request), request.path_params["name"], request.path_params["upload"]
     caller = await means.calls.caller(request.scope)
-    entry, upload = await anyio.to_thread.run_sync(_find, means, caller, name, upload_id)
-    digest = _digest(request.query_params)
-    with _alone(means, upload):
+    with _alone(means, upload_id):
+        entry, upload = await anyio.to_thread.run_sync(_find, means, caller, name, upload_id)
+        digest = _digest(request.query_params)
         _check_range(request, name, upload)
         running = means.hashes.take(upload.id, upload.offset, digest.partition(":")[0])
         intake = Intake(means.blobs, upload.key, upload.offset, running, means.blob_limit)
@@ -97,9 +99,8 @@ async def delete_upload(request: Request) -> Response:
     """Cancels an upload. Whoever may push may cancel."""
     means, name, upload_id = means_of(request), request.path_params["name"], request.path_params["upload"]
     caller = await means.calls.caller(request.scope)
-    _, upload = await anyio.to_thread.run_sync(_find, means, caller, name, upload_id)
-
-    with _alone(means, upload):
+    with _alone(means, upload_id):
+        _, upload = await anyio.to_thread.run_sync(_find, means, caller, name, upload_id)
         await anyio.to_thread.run_sync(_cancel, means, upload)
     return Response(status_code=204)
 
@@ -197,10 +198,24 @@ def _finish(means: Means, entry: Entry, upload: UploadRow, intake: Intake, rest:
         return
     means.blobs.finish(upload.key)
     copy = (upload.key, intake.offset)
-    if save_blob(means.database, upload.repository_id, digest, copy, upload_id=upload_id, actor=actor):
+    try:
+        ours = save_blob(means.database, upload.repository_id, digest, copy, upload_id=upload_id, actor=actor)
+    except StorageError:
+        _take_back(means, upload.key)
+        raise
+    if ours:
         means.blobs.settle(upload.key)
     else:
         means.blobs.discard(upload.key)
+
+
+def _take_back(means: Means, key: str) -> None:
+    """Lets an upload go on whose row could not be committed. If even that cannot be found out, the next start does."""
+    with suppress(StorageError):
+        with means.database.read() as session:
+            named = stored_keys(session, {key})
+        if not named:
+            means.blobs.reopen(key)
 
 
 def _cancel(means: Means, upload: UploadRow) -> None:
@@ -210,15 +225,15 @@ def _cancel(means: Means, upload: UploadRow) -> None:
 
 
 @contextmanager
-def _alone(means: Means, upload: UploadRow) -> Iterator[None]:
-    """One request at a time writes to an upload."""
-    if upload.id in means.busy:
+def _alone(means: Means, upload_id: str) -> Iterator[None]:
+    """One request at a time works on an upload: from before it reads the row, so that what it knows stays true."""
+    if upload_id in means.busy:
         raise OCIError("BLOB_UPLOAD_INVALID", "another request is writing to this upload", status=409)
-    means.busy.add(upload.id)
+    means.busy.add(upload_id)
     try:
         yield
     finally:
-        means.busy.discard(upload.id)
+        means.busy.discard(upload_id)
 
 
 def _check_range(request: Request, name: str, upload: UploadRow) -> None:

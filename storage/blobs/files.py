@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from storage.database import StorageError
+from storage.database import Conflict, StorageError
 
 CHUNK = 1 << 20
 MARK = ".finished"
@@ -16,8 +16,8 @@ MARK = ".finished"
 class FileBlobs:
     """A blob store in a folder: `uploads/` holds what is being written, `copies/xx/` what is whole.
 
-    From `finish` until `settle` a mark in `uploads/` remembers that no row may name the copy yet, so that a start after
-    a crash finds such copies without looking through all of them.
+    From `finish` until `settle` a mark in `uploads/` remembers that perhaps no row names the copy, so that a start
+    after a crash finds such copies without looking through all of them.
 
     Calls block on the disk: they belong in threads.
     """
@@ -40,15 +40,15 @@ class FileBlobs:
     def append(self, key: str, offset: int, chunks: list[bytes], *, sync: bool) -> None:
         """Writes chunks of an upload at the offset, cutting off what an interrupted write left behind it.
 
-        With `sync` the bytes are durable when the call returns.
+        With `sync` the bytes are durable when the call returns. Raises Conflict if bytes before the offset are missing.
         """
         with _translated():
-            if offset > 0 and not (self._uploads / key).exists() and self._copy(key).exists():
-                # A crash fell between `finish` and the commit of the row: the upload goes on where it was.
-                os.rename(self._copy(key), self._uploads / key)
             file = os.open(self._uploads / key, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                if os.fstat(file).st_size > offset:
+                size = os.fstat(file).st_size
+                if size < offset:
+                    raise Conflict("the bytes of this upload are lost; begin a new one")
+                if size > offset:
                     os.ftruncate(file, offset)
                 os.lseek(file, offset, os.SEEK_SET)
                 _write_all(file, chunks)
@@ -67,6 +67,13 @@ class FileBlobs:
             os.close(os.open(self._mark(key), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
             os.rename(self._uploads / key, target)
             _sync_folder(target.parent)
+
+    def reopen(self, key: str) -> None:
+        """Makes a finished copy an upload again. Only for a copy that no row names."""
+        with _translated():
+            if self._copy(key).exists():
+                os.rename(self._copy(key), self._uploads / key)
+            self._mark(key).unlink(missing_ok=True)
 
     def settle(self, key: str) -> None:
         """Says that a committed row names the copy."""
@@ -113,7 +120,7 @@ class FileBlobs:
             return {path.name.removesuffix(MARK) for path in self._uploads.glob("*" + MARK)}
 
     def sweep(self, *, live: set[str], stored: set[str]) -> int:
-        """Removes what crashes left behind, and says how many. For the start, before serving.
+        """Tidies up what crashes left behind, and says how much was removed. For the start, before serving.
 
         `live` are the keys of uploads that may go on, `stored` those of the unsettled copies that a row names.
         """
@@ -121,6 +128,8 @@ class FileBlobs:
             keys = {path.name.removesuffix(MARK) for path in self._uploads.iterdir()}
             for key in keys & stored:
                 self.settle(key)
+            for key in (keys & live) - stored:
+                self.reopen(key)
             left = keys - stored - live
             for key in left:
                 self.discard(key)

@@ -19,7 +19,7 @@ POINTS = {
     "bytes written": ("storage/blobs/files.py", "                    os.fsync(file)\n", False),
     "bytes synced": ("storage/blobs/files.py", "            os.rename(self._uploads / key, target)\n", False),
     "renamed": ("storage/blobs/files.py", "            _sync_folder(target.parent)\n", False),
-    "folder synced": ("registry/uploads.py", "    if save_blob(means.database", False),
+    "folder synced": ("registry/uploads.py", "        ours = save_blob(", False),
     "row written": ("storage/database.py", "            session.commit()\n", False),
     "row committed": ("registry/uploads.py", "        means.blobs.settle(upload.key)\n", True),
 }
