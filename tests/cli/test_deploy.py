@@ -1,15 +1,17 @@
 """`wasmhub deploy`, `undeploy` and `deployments` at a real hub, with proxies that take filters or refuse them."""
 
 import json
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.cli.commands import FILTER, Commands, Proxy, push_filters
-from tests.hub import WASMHUB, HubProcess
+from tests.hub import HubProcess
 
 
 @pytest.fixture
@@ -90,14 +92,18 @@ def test_where_no_proxy_asks_the_command_waits_on_request_alone(admin: Commands,
 
 
 def test_who_waits_is_told_when_another_revision_comes(admin: Commands, target: str, reference: str) -> None:
-    arguments = [str(WASMHUB), "deploy", f"{reference}:1", "--target", target, "--as", "header", "--wait", "60"]
-    waiting = subprocess.Popen(
-        arguments, env=admin.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert waiting.stdout is not None and "revision 1" in waiting.stdout.readline()
-    admin.text("deploy", f"{reference}:2", "--target", target, "--as", "header", "--no-wait")
-    _, errors = waiting.communicate(timeout=60)
+    with _waiting(admin, reference, "--target", target, "--as", "header") as waiting:
+        admin.text("deploy", f"{reference}:2", "--target", target, "--as", "header", "--no-wait")
+        _, errors = waiting.communicate(timeout=60)
     assert waiting.returncode == 1 and "revision 2 by admin has replaced this one" in errors
+
+
+def test_ctrl_c_ends_the_waiting_and_not_the_deployment(admin: Commands, target: str, reference: str) -> None:
+    with _waiting(admin, reference, "--target", target, "--as", "header") as waiting:
+        waiting.send_signal(signal.SIGINT)
+        _, errors = waiting.communicate(timeout=60)
+    assert waiting.returncode == 130 and errors == ""
+    assert admin.json("deployments", "--target", target)[0]["status"] == "waiting"
 
 
 def test_waiting_outlives_a_hub_that_is_away_for_a_moment(tmp_path: Path) -> None:
@@ -107,17 +113,13 @@ def test_waiting_outlives_a_hub_that_is_away_for_a_moment(tmp_path: Path) -> Non
         push_filters(hub)
         admin.text("targets", "create", "edge", "--refresh-seconds", "0.2")
         key = admin.text("targets", "keys", "create", "edge").strip()
-        arguments = [str(WASMHUB), "deploy", f"{FILTER}:1", "--target", "edge", "--wait", "90"]
-        waiting = subprocess.Popen(
-            arguments, env=admin.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        assert waiting.stdout is not None and "revision 1" in waiting.stdout.readline()
-        assert waiting.stdout.readline().startswith("waiting: ")
-        hub.stop()
-        assert waiting.stdout.readline().startswith("unknown: ")
-        hub.start()
-        with Proxy(hub.url, "edge", key):
-            said, errors = waiting.communicate(timeout=90)
+        with _waiting(admin, FILTER, "--target", "edge") as waiting:
+            assert waiting.stdout is not None
+            hub.stop()
+            assert waiting.stdout.readline().startswith("unknown: ")
+            hub.start()
+            with Proxy(hub.url, "edge", key):
+                said, errors = waiting.communicate(timeout=90)
     assert waiting.returncode == 0 and said.splitlines()[-1].startswith("ready: "), errors
 
 
@@ -183,3 +185,20 @@ def test_a_name_that_makes_no_name_asks_for_one(admin: Commands) -> None:
     for reference in ("admin/with_underscore:1", "admin/with.dot@sha256:" + "0" * 64, ""):
         assert "give one with --as" in admin.refused("deploy", reference, "--target", "t", code=2)
     assert "name a filter to deploy" in admin.refused("deploy", "--target", "t", code=2)
+
+
+@contextmanager
+def _waiting(commands: Commands, reference: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A `wasmhub deploy` that has said that no proxy asks, and waits."""
+    arguments = [*commands.program, "deploy", f"{reference}:1", *options, "--wait", "90"]
+    environment = commands.environment()
+    with subprocess.Popen(
+        arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as waiting:
+        try:
+            assert waiting.stdout is not None
+            assert "revision 1" in waiting.stdout.readline()
+            assert waiting.stdout.readline().startswith("waiting: ")
+            yield waiting
+        finally:
+            waiting.kill()
