@@ -15,8 +15,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session as OrmSession
 from sqlalchemy.pool import QueuePool
 
+from storage.statements import Statement
+
 READERS = 16
 BUSY_SECONDS = 30
+_BEGIN = Statement("BEGIN IMMEDIATE")
 
 
 class StorageError(Exception):
@@ -42,6 +45,7 @@ class Database:
         self.path = path
         self._turn = threading.Lock()
         self._engine = _engine(path)
+        self._idle: list[sqlite3.Connection] = []  # for statements of readers; as many as threads ever read at once
 
     def migrate(self) -> None:
         """Brings the tables to the newest migration. Safe to call at each start."""
@@ -53,15 +57,20 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[OrmSession]:
-        """A session for looking things up; nothing that it changes is kept."""
-        with _translated(), OrmSession(self._engine, autoflush=False, expire_on_commit=False) as session:
-            yield session
+        """A session for looking things up; nothing that it changes is kept.
+
+        What it asks by `Statement` goes over a connection of our own, so that a look-up costs little more than itself.
+        """
+        with _translated(), self._reader() as driver:
+            options: Any = {"autoflush": False, "expire_on_commit": False, "info": {"driver": driver}}
+            with OrmSession(self._engine, **options) as session:
+                yield session
 
     @contextmanager
     def write(self) -> Iterator[OrmSession]:
         """A session for one command: committed at the end of the block, rolled back if it raises."""
         with self._turn, _translated(), OrmSession(self._engine, expire_on_commit=False) as session:
-            session.execute(text("BEGIN IMMEDIATE"))
+            _BEGIN.run(session, {})
             yield session
             session.commit()
 
@@ -77,6 +86,22 @@ class Database:
     def close(self) -> None:
         """Closes the pooled connections."""
         self._engine.dispose()
+        while self._idle:
+            self._idle.pop().close()
+
+    @contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        """A connection in a transaction of its own, which ends with the block."""
+        try:
+            driver = self._idle.pop()
+        except IndexError:
+            driver = _connect(self.path)
+        driver.execute("BEGIN")
+        try:
+            yield driver
+        finally:
+            driver.execute("ROLLBACK")
+            self._idle.append(driver)
 
 
 class Watch:
@@ -97,6 +122,13 @@ class Watch:
         self._connection.close()
 
 
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
+    _prepare(connection, None)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
 def _engine(path: Path) -> Engine:
     engine = create_engine(
         f"sqlite:///{path}",
@@ -115,7 +147,7 @@ def _prepare(connection: Any, record: Any) -> None:
         "journal_mode = WAL",
         "synchronous = FULL",  # a commit is on disk before it is answered
         "foreign_keys = ON",
-        "cache_size = -4000",
+        "cache_size = -1000",  # KiB of each connection; the system's own cache holds the rest
         "journal_size_limit = 67108864",
     ):
         connection.execute(f"PRAGMA {pragma}")
