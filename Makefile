@@ -39,8 +39,8 @@ lint: .venv/.installed-test ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 lock: ## pin every dependency anew, with hashes and without addresses (needs uv)
-	@uv pip compile -q --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 --extra build pyproject.toml -o requirements.lock
-	@uv pip compile -q --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 --extra build --extra test -c requirements.lock pyproject.toml -o requirements-test.lock
+	@uv pip compile -q --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 --extra server --extra build pyproject.toml -o requirements.lock
+	@uv pip compile -q --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11 --extra server --extra build --extra test -c requirements.lock pyproject.toml -o requirements-test.lock
 
 clean: ## remove what make installed (never ./data)
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

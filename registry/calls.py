@@ -1,10 +1,10 @@
 """Turns a request into a caller: its token verified, and the way to the token service as this caller sees it."""
 
 import anyio.to_thread
-from auth.challenge import Origins
 from starlette.types import Scope
 
 from auth.bearer import BearerTokens
+from auth.challenge import Origins
 from registry.access import Caller
 
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,9 @@ CHECKS = {
 }
 # Quick suites first; a folder of tests/ that is not named here runs after these.
 ORDER = ["architecture", "storage", "wasmhub", "auth", "registry", "web", "cli", "deploy", "proxywasm", "examples"]
+
+
+LANES = 2  # suites that run at once: most wait for servers and clients half of their time
 
 
 @dataclass
@@ -37,18 +41,17 @@ def main(names: list[str]) -> int:
     """Runs what was asked for and says how it went."""
     started = time.monotonic()
     total = Outcome()
-    for name, command in {**CHECKS, **_suites()}.items():
-        if names and name not in names:
-            continue
-        began = time.monotonic()
-        print(f"{name:<14}", end="", flush=True)
-        outcome = _run(command)
-        print(f" {_say(outcome):<34} {time.monotonic() - began:6.1f} s", flush=True)
-        if outcome.failed:
-            print(outcome.output, flush=True)
-        total.passed += outcome.passed
-        total.failed += outcome.failed
-        total.skipped += outcome.skipped
+    chosen = {name: command for name, command in {**CHECKS, **_suites()}.items() if not names or name in names}
+    with ThreadPoolExecutor(LANES) as lanes:
+        running = {lanes.submit(_timed, command): name for name, command in chosen.items()}
+        for done in as_completed(running):
+            outcome, seconds = done.result()
+            print(f"{running[done]:<14} {_say(outcome):<34} {seconds:6.1f} s", flush=True)
+            if outcome.failed:
+                print(outcome.output, flush=True)
+            total.passed += outcome.passed
+            total.failed += outcome.failed
+            total.skipped += outcome.skipped
 
     for reason in sorted(set(total.skipped)):
         print(f"skipped: {reason}")
@@ -67,6 +70,11 @@ def _suites() -> dict[str, list[str]]:
     found |= {path.stem.removeprefix("test_"): path for path in tests.glob("test_*.py")}
     known = [name for name in ORDER if name in found]
     return {name: ["pytest", str(found[name])] for name in [*known, *sorted(set(found) - set(known))]}
+
+
+def _timed(command: list[str]) -> tuple[Outcome, float]:
+    began = time.monotonic()
+    return _run(command), time.monotonic() - began
 
 
 def _run(command: list[str]) -> Outcome:

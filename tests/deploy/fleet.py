@@ -263,6 +263,7 @@ class Load:
         return self
 
     def __exit__(self, *_: object) -> None:
+        until(lambda: self.sent > 100, "enough requests were sent")
         self._end.set()
         for thread in self._threads:
             thread.join(20)

@@ -46,7 +46,7 @@ def test_a_new_version_is_swapped_in_under_load(fleet: Fleet, envoy: Envoy) -> N
             fleet.deploy("marks", reference)
             envoy.shows(mark)
 
-    assert load.failed == [] and load.sent > 100
+    assert load.failed == []
     assert load.seen == {("one",), ("two",)}
     assert fleet.becomes("marks", "ready")["revision"]["number"] == 4
 
@@ -74,7 +74,7 @@ def test_filters_are_added_moved_and_removed_under_load(fleet: Fleet, envoy: Env
         envoy.shows("a", "c")
         assert load.seen <= {("a", "b", "c"), ("a", "c")}
 
-    assert load.failed == [] and load.sent > 100
+    assert load.failed == []
     assert envoy.process is not None and envoy.process.poll() is None
     assert fleet.becomes("a", "ready")["status"] == fleet.becomes("c", "ready")["status"]
 
