@@ -29,7 +29,17 @@ def drive(
     url = f"http://127.0.0.1:{server.port}{path}"
     lines = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
     if method == "GET":
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--latency", *lines, url]
+        command = [
+            "wrk",
+            "-t1",
+            f"-c{CONNECTIONS}",
+            "--timeout",
+            "30s",
+            f"-d{max(1, round(seconds))}s",
+            "--latency",
+            *lines,
+            url,
+        ]
         read = _read_wrk
     else:
         command = ["hey", "-z", f"{seconds}s", "-c", str(CONNECTIONS), "-m", method, *lines, url]
