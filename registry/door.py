@@ -10,18 +10,17 @@ from registry.routes import ROUTES
 
 
 class RegistryDoor:
-    """The ASGI application for /v2/."""
+    """The ASGI application for /v2/. GET and HEAD are offered to `read` first, which tells what it answered."""
 
     def __init__(self, means: Means) -> None:
         self._reading = Reading(means.database, means.blobs, means.calls)
+        self.read = self._reading.read
         self._routes = Starlette(routes=ROUTES, exception_handlers=HANDLERS)
         self._routes.router.redirect_slashes = False  # A redirect would name the host that the request names.
         self._routes.state.means = means
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
-        if scope["method"] in ("GET", "HEAD") and await self._reading(scope, receive, send):
-            return
+        """Answers a request that `read` has not answered."""
         await self._routes(scope, receive, send)
 
     def close(self) -> None:

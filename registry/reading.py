@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import anyio.to_thread
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope, Send
 
 from registry.access import Caller, allow
 from registry.caching import ADMITTED, Answer, Answers, Bytes, Headers
@@ -39,40 +39,23 @@ class Reading:
         self._answers = Answers()
         self._bytes = Bytes()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> bool:
-        """Answers the request if it is such a read; else returns False with nothing done."""
+    async def read(self, scope: Scope, send: Send) -> int | None:
+        """Answers a GET or HEAD of a manifest or blob, and says its status; None: it is none, nothing was done."""
         path: str = scope["path"]
-        token = known = ranges = unless = b""
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                token = value
-            elif name == b"if-none-match":
-                known = value
-            elif name == b"range":
-                ranges = value
-            elif name == b"if-range":
-                unless = value
-
+        headers = dict(scope["headers"])
+        key = headers.get(b"authorization", b""), path
         version = self._watch.version()
-        answer = self._answers.get(version, (token, path), time.time())
+        answer = self._answers.get(version, key, time.time())
         try:
             if answer is None:
                 wanted = _split(path)
                 if wanted is None:
-                    return False
+                    return None
                 answer = await self._find(scope, *wanted)
-                self._answers.put(version, (token, path), answer)
-            if known and (known == b"*" or answer.etag in known):
-                await _send(send, 304, answer.headers[1:], b"")
-            elif scope["method"] == "HEAD":
-                await _send(send, 200, answer.headers, b"")
-            elif ranges and isinstance(answer.key, str) and (not unless or unless == answer.etag):
-                await self._part(answer, answer.key, ranges, send)
-            else:
-                await self._whole(answer, send)
+                self._answers.put(version, key, answer)
+            return await self._answer(answer, scope["method"], headers, send)
         except (OCIError, StorageError) as error:
-            await _refuse(error, scope["method"], send)
-        return True
+            return await _refuse(error, scope["method"], send)
 
     def close(self) -> None:
         """Closes the connection that watches the database."""
@@ -118,31 +101,40 @@ class Reading:
         headers = [*_headers(digest, size, "application/octet-stream", IMMUTABLE), (b"accept-ranges", b"bytes")]
         return Answer(digest, _etag(digest), size, headers, key, entry.claims.expires_at)
 
-    async def _whole(self, answer: Answer, send: Send) -> None:
+    async def _answer(self, answer: Answer, method: str, headers: dict[bytes, bytes], send: Send) -> int:
+        known = headers.get(b"if-none-match")
+        if known and (known == b"*" or answer.etag in known):
+            return await _send(send, 304, answer.headers[1:], b"")
+        if method == "HEAD":
+            return await _send(send, 200, answer.headers, b"")
+        ranges = headers.get(b"range")
+        if ranges and isinstance(answer.key, str) and headers.get(b"if-range", answer.etag) == answer.etag:
+            return await self._part(answer, answer.key, ranges, send)
+        return await self._whole(answer, send)
+
+    async def _whole(self, answer: Answer, send: Send) -> int:
         content = self._bytes.get(answer.digest)
         if content is None and isinstance(answer.key, str) and answer.size > ADMITTED:
-            await self._stream(answer.key, 200, answer.headers, 0, answer.size, send)
-            return
+            return await self._stream(answer.key, 200, answer.headers, 0, answer.size, send)
         if content is None:
             content = await anyio.to_thread.run_sync(self._load, answer)
             self._bytes.put(answer.digest, content)
-        await _send(send, 200, answer.headers, content)
+        return await _send(send, 200, answer.headers, content)
 
-    async def _part(self, answer: Answer, key: str, ranges: bytes, send: Send) -> None:
+    async def _part(self, answer: Answer, key: str, ranges: bytes, send: Send) -> int:
         try:
             asked = parse_range(ranges, answer.size)
         except Unsatisfiable:
             raise OCIError("RANGE_INVALID", headers={"Content-Range": f"bytes */{answer.size}"}) from None
         if asked is None:
-            await self._whole(answer, send)
-            return
+            return await self._whole(answer, send)
         start, stop = asked
         headers = [
             (b"content-length", str(stop - start).encode()),
             *answer.headers[1:],
             (b"content-range", f"bytes {start}-{stop - 1}/{answer.size}".encode()),
         ]
-        await self._stream(key, 206, headers, start, stop, send)
+        return await self._stream(key, 206, headers, start, stop, send)
 
     def _load(self, answer: Answer) -> bytes:
         """Bytes that memory does not hold, or not any more."""
@@ -154,7 +146,7 @@ class Reading:
             raise OCIError("MANIFEST_UNKNOWN")
         return content
 
-    async def _stream(self, key: str, status: int, headers: Headers, start: int, stop: int, send: Send) -> None:
+    async def _stream(self, key: str, status: int, headers: Headers, start: int, stop: int, send: Send) -> int:
         """Sends bytes of a copy in large chunks; the next is read only when the socket has taken the last."""
         file = await anyio.to_thread.run_sync(self._blobs.open, key)
         try:
@@ -167,6 +159,7 @@ class Reading:
                 await send({"type": "http.response.body", "body": chunk, "more_body": start < stop})
         finally:
             os.close(file)
+        return status
 
 
 def _split(path: str) -> tuple[str, str, str] | None:
@@ -201,12 +194,13 @@ def _headers(digest: str, size: int, media_type: str, cache: tuple[bytes, bytes]
     ]
 
 
-async def _send(send: Send, status: int, headers: Headers, content: bytes) -> None:
+async def _send(send: Send, status: int, headers: Headers, content: bytes) -> int:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
+    return status
 
 
-async def _refuse(error: OCIError | StorageError, method: str, send: Send) -> None:
+async def _refuse(error: OCIError | StorageError, method: str, send: Send) -> int:
     refused = error if isinstance(error, OCIError) else from_storage(error)
     body = refused.body()
     headers = [
@@ -214,4 +208,4 @@ async def _refuse(error: OCIError | StorageError, method: str, send: Send) -> No
         (b"content-length", str(len(body)).encode()),
         *((name.lower().encode(), value.encode("latin-1")) for name, value in refused.headers.items()),
     ]
-    await _send(send, refused.status, headers, b"" if method == "HEAD" else body)
+    return await _send(send, refused.status, headers, b"" if method == "HEAD" else body)

@@ -4,7 +4,6 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from storage.database import Database, now
@@ -63,6 +62,7 @@ _SET_FACTS = Statement(
     " ON CONFLICT (sha256) DO UPDATE"
     " SET size = :size, reader_version = :version, facts = :facts, read_at = :now"
 )
+_WARNING = Statement("SELECT reason FROM inspections WHERE manifest_id = :id AND state IN ('module', 'failed')")
 _REPOSITORY = Statement("SELECT repository_id FROM manifests WHERE id = :id")
 
 
@@ -79,10 +79,8 @@ def find_reading(session: Session, repository_id: int, digest: str) -> Reading |
 
 def find_warning(session: Session, manifest_id: int) -> str | None:
     """Why the module of a manifest would not run, as a sentence; None if it would, or is no module, or waits."""
-    return session.execute(
-        text("SELECT reason FROM inspections WHERE manifest_id = :id AND state IN ('module', 'failed')"),
-        {"id": manifest_id},
-    ).scalar()
+    reason: str | None = _WARNING.value(session, {"id": manifest_id})
+    return reason
 
 
 def find_facts(session: Session, sha256: str, reader_version: int = 0) -> Facts | None:

@@ -72,6 +72,11 @@ class Hub:
             return
         name, door = self._door(scope["path"])
         counts = self._health.counts
+        if door is self._registry and scope["method"] in ("GET", "HEAD"):
+            status = await self._registry.read(scope, send)
+            if status is not None:
+                counts[name, status] = counts.get((name, status), 0) + 1
+                return
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
