@@ -2,6 +2,7 @@
 
 import argparse
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -56,6 +57,9 @@ def _serve(settings: Settings, hub: Hub, listener: socket.socket) -> None:
     log.info("data lie in %s", settings.data.absolute())
     if hub.first_password is not None:
         log.info("first start: sign in as admin with the password %s (shown only now)", hub.first_password)
+    # What is here now stays: looking through it again and again would hold up requests.
+    gc.collect()
+    gc.freeze()
     serve(hub, listener, certificate=settings.tls_cert, key=settings.tls_key)
 
 
