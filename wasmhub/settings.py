@@ -32,11 +32,17 @@ def _address(value: str) -> Address:
     host, _, port = value.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
         raise ValueError("must be host:port, such as 127.0.0.1:8080")
+    host.encode("idna")  # refuses what no name server would be asked for
     return Address(host.strip("[]"), int(port))
 
 
 def _path(value: str) -> Path:
-    return Path(value).expanduser().absolute()
+    if not value or "\0" in value:
+        raise ValueError("must be a path")
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("must be a path; there is no such user's home") from None
 
 
 def _database(value: str) -> Path:
@@ -59,7 +65,8 @@ def _redis(value: str) -> None:
 
 def _public_url(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+    more = parts.path.strip("/") or parts.query or parts.fragment
+    if parts.scheme not in ("http", "https") or not parts.hostname or more or parts.port == 0:
         raise ValueError("must be a scheme and a host, such as https://hub.example.com")
     if not re.fullmatch(r"[A-Za-z0-9.:\[\]_-]+", parts.netloc):
         raise ValueError("must be a scheme and a host, such as https://hub.example.com")
@@ -171,6 +178,8 @@ def _file(path: Path) -> dict[str, tuple[str, str]]:
     found = {}
     for key, value in lines.items():
         name = key if key.startswith(PREFIX) else PREFIX + key.upper()
+        if name in found:
+            raise SettingsError(f"{name} in {path} is there twice, as {key} too")
         if isinstance(value, list):
             value = ",".join(map(str, value))
         elif isinstance(value, (dict, bool)):
