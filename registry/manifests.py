@@ -10,7 +10,7 @@ from registry.errors import OCIError
 from registry.intake import body_of
 from registry.means import Means, means_of
 from registry.names import is_digest, is_tag
-from registry.repositories import repository_for_push
+from registry.repositories import enter_for_push, repository_for_push
 from storage.manifests import (
     InUse,
     MissingBlobs,
@@ -28,13 +28,13 @@ async def put_manifest(request: Request) -> Response:
     """Stores a manifest under its digest, and under a tag or several (`?tag=`)."""
     means, name, reference = means_of(request), request.path_params["name"], request.path_params["reference"]
     caller = await means.calls.caller(request.scope)
-    entry = await anyio.to_thread.run_sync(_enter, means, caller, "push", name)
+    await anyio.to_thread.run_sync(enter_for_push, means, caller, name)
     tags = _tags(reference, request.query_params.getlist("tag"))
     content = await _read(request)
 
     digest = reference if is_digest(reference) else None
     media_type = request.headers.get("content-type", "")
-    new = await anyio.to_thread.run_sync(_save, means, entry, name, (content, media_type, digest), tags)
+    new = await anyio.to_thread.run_sync(_save, means, caller, name, (content, media_type, digest), tags)
     means.pushed()
 
     headers = {"Location": f"/v2/{name}/manifests/{new.digest}", "Docker-Content-Digest": new.digest}
@@ -48,7 +48,7 @@ async def put_manifest(request: Request) -> Response:
 async def remove_manifest(request: Request) -> Response:
     """Deletes a tag, or a manifest with all its tags."""
     means, name, reference = means_of(request), request.path_params["name"], request.path_params["reference"]
-    entry = await anyio.to_thread.run_sync(_enter, means, await means.calls.caller(request.scope), "delete", name)
+    entry = await anyio.to_thread.run_sync(_enter_to_delete, means, await means.calls.caller(request.scope), name)
     if entry.repository_id is None:
         raise OCIError("NAME_UNKNOWN", detail={"name": name})
 
@@ -69,7 +69,7 @@ async def remove_manifest(request: Request) -> Response:
 async def remove_blob(request: Request) -> Response:
     """Takes a blob out of the repository."""
     means, name, digest = means_of(request), request.path_params["name"], request.path_params["digest"]
-    entry = await anyio.to_thread.run_sync(_enter, means, await means.calls.caller(request.scope), "delete", name)
+    entry = await anyio.to_thread.run_sync(_enter_to_delete, means, await means.calls.caller(request.scope), name)
     if not is_digest(digest):
         raise OCIError("DIGEST_INVALID", f"{digest[:200]!r} is no sha256 or sha512 digest")
     if entry.repository_id is None:
@@ -84,9 +84,9 @@ async def remove_blob(request: Request) -> Response:
     return Response(status_code=202)
 
 
-def _enter(means: Means, caller: Caller, action: str, name: str) -> Entry:
+def _enter_to_delete(means: Means, caller: Caller, name: str) -> Entry:
     with means.database.read() as session:
-        return allow(session, caller, action, name, rule=means.namespace_rule)
+        return allow(session, caller, "delete", name, rule=means.namespace_rule)
 
 
 def _tags(reference: str, more: list[str]) -> list[str]:
@@ -114,9 +114,10 @@ async def _read(request: Request) -> bytes:
     return b"".join(chunks)
 
 
-def _save(means: Means, entry: Entry, name: str, sent: tuple[bytes, str, str | None], tags: list[str]) -> NewManifest:
+def _save(means: Means, caller: Caller, name: str, sent: tuple[bytes, str, str | None], tags: list[str]) -> NewManifest:
     content, media_type, digest = sent
     new = read_manifest(content, media_type, digest)
+    entry = enter_for_push(means, caller, name)
     repository_id = repository_for_push(means, entry, name)
     try:
         save_manifest(means.database, repository_id, new, tags, actor=entry.identity.actor(), name=name)

@@ -1,10 +1,16 @@
 """The repository that a push goes to: made by its first push, with its namespace if the caller may make one."""
 
-from registry.access import Entry
+from registry.access import Caller, Entry, allow
 from registry.errors import OCIError
 from registry.means import Means
 from storage.namespaces import InvalidName, create_namespace
 from storage.repositories import make_repository
+
+
+def enter_for_push(means: Means, caller: Caller, name: str) -> Entry:
+    """Lets a push in. Asked again once a body has come: it may take for ever, and rights go meanwhile. Blocks."""
+    with means.database.read() as session:
+        return allow(session, caller, "push", name, rule=means.namespace_rule)
 
 
 def repository_for_push(means: Means, entry: Entry, name: str) -> int:

@@ -16,7 +16,7 @@ from registry.intake import Intake
 from registry.means import Means, means_of
 from registry.names import ALGORITHMS, is_digest, is_name
 from registry.ranges import parse_content_range
-from registry.repositories import repository_for_push
+from registry.repositories import enter_for_push, repository_for_push
 from storage.database import StorageError
 from storage.repositories import can_read_blob
 from storage.uploads import (
@@ -36,7 +36,7 @@ async def post_upload(request: Request) -> Response:
     """Begins an upload, takes a whole blob in one request (`?digest=`), or mounts one (`?mount=`)."""
     means, name, query = means_of(request), request.path_params["name"], request.query_params
     caller = await means.calls.caller(request.scope)
-    entry = await anyio.to_thread.run_sync(_enter_for_push, means, caller, name, query)
+    entry = await anyio.to_thread.run_sync(_enter, means, caller, name, query)
     algorithm = query.get("digest-algorithm", "sha256")
     if algorithm not in ALGORITHMS:
         raise OCIError("DIGEST_INVALID", f"{algorithm[:100]} is no algorithm of this registry: use sha256 or sha512")
@@ -45,7 +45,7 @@ async def post_upload(request: Request) -> Response:
         return _created(name, query["mount"])
     if "digest" in query and "mount" not in query:
         digest = _digest(query)
-        return await _take_whole(request, means, entry, name, digest)
+        return await _take_whole(request, means, caller, name, digest)
     upload = await anyio.to_thread.run_sync(_begin, means, entry, name, algorithm)
     return _progress(name, upload.id, 0, 202)
 
@@ -76,13 +76,13 @@ async def put_upload(request: Request) -> Response:
     means, name, upload_id = means_of(request), request.path_params["name"], request.path_params["upload"]
     caller = await means.calls.caller(request.scope)
     with _alone(means, upload_id):
-        entry, upload = await anyio.to_thread.run_sync(_find, means, caller, name, upload_id)
+        _, upload = await anyio.to_thread.run_sync(_find, means, caller, name, upload_id)
         digest = _digest(request.query_params)
         _check_range(request, name, upload)
         running = means.hashes.take(upload.id, upload.offset, digest.partition(":")[0])
         intake = Intake(means.blobs, upload.key, upload.offset, running, means.blob_limit)
         rest = await intake.take(request)
-        await anyio.to_thread.run_sync(_finish, means, entry, upload, intake, rest, digest)
+        await anyio.to_thread.run_sync(_finish_upload, means, caller, name, upload, intake, rest, digest)
     return _created(name, digest)
 
 
@@ -105,26 +105,34 @@ async def delete_upload(request: Request) -> Response:
     return Response(status_code=204)
 
 
-async def _take_whole(request: Request, means: Means, entry: Entry, name: str, digest: str) -> Response:
+async def _take_whole(request: Request, means: Means, caller: Caller, name: str, digest: str) -> Response:
     """A blob in one request: no row until its bytes are verified."""
     algorithm = digest.partition(":")[0]
     key = means.blobs.new_key()
     intake = Intake(means.blobs, key, 0, means.hashes.take("", 0, algorithm), means.blob_limit)
     try:
         rest = await intake.take(request)
-        await anyio.to_thread.run_sync(_finish_whole, means, entry, name, intake, rest, digest)
+        await anyio.to_thread.run_sync(_finish_whole, means, caller, name, intake, rest, digest)
     except BaseException:
         means.blobs.abandon(key)
         raise
     return _created(name, digest)
 
 
-def _finish_whole(means: Means, entry: Entry, name: str, intake: Intake, rest: list[bytes], digest: str) -> None:
+def _finish_whole(means: Means, caller: Caller, name: str, intake: Intake, rest: list[bytes], digest: str) -> None:
+    entry = enter_for_push(means, caller, name)
     upload = UploadRow("", repository_for_push(means, entry, name), intake.key, 0, digest.partition(":")[0])
     _finish(means, entry, upload, intake, rest, digest)
 
 
-def _enter_for_push(means: Means, caller: Caller, name: str, query: QueryParams) -> Entry:
+def _finish_upload(
+    means: Means, caller: Caller, name: str, upload: UploadRow, intake: Intake, rest: list[bytes], digest: str
+) -> None:
+    entry = enter_for_push(means, caller, name)
+    _finish(means, entry, upload, intake, rest, digest)
+
+
+def _enter(means: Means, caller: Caller, name: str, query: QueryParams) -> Entry:
     """Lets a push in. A mount also needs a token that covers its source, if the person may read that.
 
     Without a source the token must cover reading everywhere (`repository:*:pull`): else a narrow token would tell
@@ -132,8 +140,7 @@ def _enter_for_push(means: Means, caller: Caller, name: str, query: QueryParams)
     """
     source = query.get("from", "*") if is_digest(query.get("mount", "")) else None
     if source is None or (source != "*" and not is_name(source)):
-        with means.database.read() as session:
-            return allow(session, caller, "push", name, rule=means.namespace_rule)
+        return enter_for_push(means, caller, name)
     wider = f"repository:{source}:pull"
     with means.database.read() as session:
         entry = allow(session, caller, "push", name, rule=means.namespace_rule, also=(wider,))

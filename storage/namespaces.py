@@ -120,11 +120,11 @@ def create_namespace(
 ) -> int:
     """Makes a plain namespace, owned by a user or by administrators alone; answers its id. Raises as `add_namespace`.
 
-    With `exist_ok` a namespace that is there already is left as it is and its id answered: two pushes make it at once.
+    With `exist_ok` one that the same user has already is left as it is and its id answered: two pushes make it at once.
     """
     with database.write() as session:
         there = find_namespace(session, name) if exist_ok else None
-        if there is not None:
+        if there is not None and there.user_id == user_id:
             return there.id
         return add_namespace(session, actor, name, user_id=user_id)
 
