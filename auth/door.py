@@ -13,7 +13,8 @@ from auth.sessions import SAFE_METHODS, check_csrf, find_signed_in
 from storage.database import Conflict, StorageError
 from storage.namespaces import InvalidName
 
-BODY_LIMIT = 65536
+BODY_LIMIT = 65536  # bytes, unless a handler says otherwise
+HELD_LIMIT = 1024 * 1024  # bytes that any handler may take
 # What HTTP's own refusals are called here; others are `refused`.
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 
@@ -38,7 +39,10 @@ async def identify(request: Request, gate: Gate) -> Identity:
 
     Raises ApiError 401 for credentials that are not good, 429 when too many were tried, and 403 for a request that
     changes something by the cookie alone: such a one carries the session's CSRF token in `X-CSRF-Token`.
+    The body is taken in first: it may take for ever to come, and rights go meanwhile. Raises ApiError 413 for it.
     """
+    if request.method not in SAFE_METHODS:
+        await _hold_body(request)
     origin = gate.origins.of(request.scope)
     header = request.headers.get("authorization")
     if header is None:
@@ -77,11 +81,9 @@ def refused(refusal: SignInRefused) -> ApiError:
 
 async def read_json(request: Request, *, limit: int = BODY_LIMIT) -> dict[str, Any]:
     """The JSON object in a request's body; nothing sent is an empty one. Raises ApiError 413 and 400."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise ApiError(413, "too_large", f"the body is larger than {limit} bytes")
+    body = await _hold_body(request)
+    if len(body) > limit:
+        raise _too_large(limit)
     try:
         value = json.loads(body or b"{}")
     except (ValueError, RecursionError):
@@ -89,6 +91,23 @@ async def read_json(request: Request, *, limit: int = BODY_LIMIT) -> dict[str, A
     if not isinstance(value, dict):
         raise ApiError(400, "bad_request", "the body must be a JSON object")
     return value
+
+
+async def _hold_body(request: Request) -> bytes:
+    """The request's body, which is kept with it."""
+    held: bytearray | None = getattr(request.state, "body", None)
+    if held is None:
+        held = bytearray()
+        async for chunk in request.stream():
+            held += chunk
+            if len(held) > HELD_LIMIT:
+                raise _too_large(HELD_LIMIT)
+        request.state.body = held
+    return bytes(held)
+
+
+def _too_large(limit: int) -> ApiError:
+    return ApiError(413, "too_large", f"the body is larger than {limit} bytes")
 
 
 def from_storage(error: StorageError) -> ApiError:

@@ -1,6 +1,7 @@
 """A body may take for ever to come: what counts is what its sender may do once it has."""
 
 import json
+import time
 from collections.abc import Callable
 
 import pytest
@@ -51,6 +52,25 @@ def test_push_by_somebody_who_is_gone_when_the_body_has_come(
     assert people.rows("SELECT 1 FROM blobs WHERE digest = :d", d=digest_of(INDEX)) == []
     assert people.rows("SELECT 1 FROM manifests m JOIN repositories r ON r.id = m.repository_id"
                        " WHERE r.name = :n AND m.digest = :d", n=name, d=digest_of(INDEX)) == []  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/api/v1/users", "/api/v1/targets"])
+def test_call_of_the_api_by_somebody_who_is_gone_when_the_body_has_come(
+    path: str, hub: HubProcess, people: People, word: str
+) -> None:
+    chief = people.user(f"{word}-chief", role="administrator")
+    body = json.dumps({"name": word}).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: {hub.host}\r\nAuthorization: Bearer {people.token(chief)}\r\n"
+    head += f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+    with connect(hub.host) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+        time.sleep(0.5)  # What is looked up before the body, if anything, has been by then.
+        deactivate_user(people.database, SYSTEM, chief)
+        connection.sendall(body)
+        answer = receive(connection)
+    assert answer is not None
+    assert answer.status == 401, answer.body
 
 
 def test_namespace_that_another_one_has_taken_meanwhile(people: People, word: str) -> None:
