@@ -107,6 +107,7 @@ def test_wrong_passwords(hub: HubProcess, http: httpx.Client, people: People, wo
         ({"Sec-Fetch-Site": "same-site"}, 401),
         ({"Origin": "https://evil.example"}, 401),
         ({"Origin": "null"}, 401),
+        ({"Origin": "http://["}, 401),
         ({"Sec-Fetch-Site": "same-origin"}, 303),
         ({}, 303),
     ],
