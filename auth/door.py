@@ -31,7 +31,8 @@ class ApiError(Exception):
 
     def response(self) -> Response:
         """The error as an answer: `{"error": {"code", "message"}}`."""
-        return JSONResponse({"error": {"code": self.code, "message": self.message}}, self.status, self.headers)
+        said = self.message.encode(errors="replace").decode()  # JSON may have brought halves of surrogate pairs
+        return JSONResponse({"error": {"code": self.code, "message": said}}, self.status, self.headers)
 
 
 async def identify(request: Request, gate: Gate) -> Identity:

@@ -205,5 +205,5 @@ def _proxy(node: Mapping[str, Any]) -> str:
     if not isinstance(version, dict):
         return ""
     numbers = [version.get(key, 0) for key in ("major_number", "minor_number", "patch")]
-    kind = str(node.get("user_agent_name", ""))
+    kind = str(node.get("user_agent_name", "")).encode(errors="replace").decode()
     return f"{kind} {'.'.join(map(str, numbers))}"[:64] if all(isinstance(n, int) for n in numbers) else kind[:64]

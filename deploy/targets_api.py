@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from anyio.to_thread import run_sync
 from starlette.requests import Request
@@ -34,7 +35,7 @@ KEY = "whf"  # a fleet's key, `whf_...`
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(?:0|[1-9][0-9]{0,4})")
 _PAGE = 1000
-_LARGEST = 2**53  # whatever is larger is no key's number either
+_NUMBER = re.compile(r"[0-9]{1,16}")  # of a key; what is longer is none
 
 
 @dataclass(frozen=True)
@@ -131,12 +132,12 @@ async def remove_key(request: Request) -> Response:
     means, identity = means_of(request), await require(request, means_of(request).gate)
     target = await run_sync(_find, means, identity, "configure", request.path_params["target"])
 
-    key: int = min(request.path_params["key"], _LARGEST)
+    key: str = request.path_params["key"]
 
-    there = await run_sync(delete_target_key, means.database, identity.actor(), target, key)
-
-    if not there:
-        raise ApiError(404, "not_found", f"target {target.name} has no key {key}")
+    if not _NUMBER.fullmatch(key) or not await run_sync(
+        delete_target_key, means.database, identity.actor(), target, int(key)
+    ):
+        raise ApiError(404, "not_found", f"target {target.name} has no key {key[:100]!r}")
     return Response(status_code=204)
 
 
@@ -181,6 +182,10 @@ def _options(query: dict[str, str], hub: str) -> BootstrapOptions:
     hub_url = text_field(query, "hub", hub)
     if not re.fullmatch(r"https?://(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[1-9][0-9]{0,4})?/?", hub_url):
         raise bad("hub must be the hub's URL, such as https://hub.example.com")
+    try:
+        _ = urlsplit(hub_url).port
+    except ValueError as error:
+        raise bad(f"hub must be the hub's URL; {hub_url[:300]} is none: {error}") from None
     usual = BootstrapOptions(hub_url.rstrip("/"))
     return BootstrapOptions(
         hub_url=usual.hub_url,

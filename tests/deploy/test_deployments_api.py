@@ -187,6 +187,7 @@ def test_assemblyscript_always_gets_a_config(fleet: Fleet) -> None:
         ({"type": "object"}, "not json", "the config is not JSON"),
         ({"type": "nothing"}, {}, "the schema itself is not valid"),
         ({"$ref": "http://example.com/schema.json"}, {}, "refers to http://example.com/schema.json"),
+        ({"$ref": "http://example.com/\ud800"}, {}, "refers to http://example.com/?"),
         ({"$ref": "#/nowhere"}, {}, "which it does not hold"),
         ({"$ref": "#"}, {}, "nested too deeply"),
         ({"properties": {"a": {"pattern": "^(a+)+$"}}}, {"a": "a" * 64 + "b"}, "too long or too much memory"),

@@ -225,6 +225,11 @@ GOOD: dict[str, Any] = {"node": {"id": "n"}, "resource_names": ["{fleet}/slot-1"
         (GOOD | {"version_info": "v" * 100_000}, 200, "typed_config"),
         (GOOD | {"node": {"id": "n", "user_agent_build_version": {"version": 3}}}, 200, "typed_config"),
         (GOOD | {"node": {"id": "n", "user_agent_build_version": {"version": {"patch": "x"}}}}, 200, "typed_config"),
+        (
+            GOOD | {"node": {"id": "m", "user_agent_name": "\ud800", "user_agent_build_version": {"version": {}}}},
+            200,
+            "typed_config",
+        ),
     ],
 )
 def test_what_is_no_poll(fleet: Fleet, body: bytes | dict[str, Any], status: int, says: str) -> None:

@@ -99,7 +99,7 @@ def test_a_key_is_shown_once_and_kept_hashed(hub: HubProcess, fleet: Fleet, peop
     assert listed == [{name: made.json()[name] for name in ("id", "hint", "created_at")}]
     assert key not in json.dumps(listed) + repr(people.rows("SELECT * FROM target_keys")) + hub.log()
     assert key not in repr(people.rows("SELECT * FROM events"))
-    for number in (2**70, 999_999):
+    for number in (2**70, 999_999, "9" * 5000, "x"):
         says(fleet.http.delete(f"{fleet.path}/keys/{number}"), 404, "has no key")
 
 
@@ -160,6 +160,8 @@ def test_the_grant_is_shown_to_those_who_may_deploy(hub: HubProcess, fleet: Flee
         ({"admin": "a b:1"}, "admin must be host:port"),
         ({"hub": "ftp://x"}, "hub must be the hub's URL"),
         ({"hub": "http://x/y"}, "hub must be the hub's URL"),
+        ({"hub": "http://x:99999"}, "hub must be the hub's URL"),
+        ({"hub": "http://[::::]"}, "hub must be the hub's URL"),
         ({"node": "n" * 300}, "node must be a text"),
         ({"what": "x"}, "there is no field 'what'"),
     ],
