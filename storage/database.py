@@ -10,6 +10,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session as OrmSession
@@ -48,12 +49,18 @@ class Database:
         self._idle: list[sqlite3.Connection] = []  # for statements of readers; as many as threads ever read at once
 
     def migrate(self) -> None:
-        """Brings the tables to the newest migration. Safe to call at each start."""
+        """Brings the tables to the newest migration, wholly or not at all. Safe to call at each start."""
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self._engine.begin() as connection:
+        with _translated(), self._engine.begin() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            try:
+                command.upgrade(config, "head")
+            except CommandError:
+                raise StorageError(
+                    f"{self.path} was written by a newer version of the hub; start that one, or put a backup back"
+                ) from None
 
     @contextmanager
     def read(self) -> Iterator[OrmSession]:
@@ -171,5 +178,7 @@ _TROUBLE = {
     "readonly database": "the database cannot be written; make the data folder writable",
     "disk I/O error": "the disk that holds the database failed; see the hub's log",
     "database is locked": "the database is busy; try again in a moment",
+    "not a database": "the file that the database should be in is no database; put the right one in its place",
+    "malformed": "the database is damaged; put a backup back",
     "unable to open database": "the database cannot be opened; check the data folder and its permissions",
 }

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def main(arguments: list[str]) -> int:
     try:
         settings = load_settings()
         configure_logs(settings.log)
+        _check_certificate(settings)
         lock = _lock(settings.data)
         listener = _listen(settings)
         hub = Hub(settings)
@@ -47,9 +49,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _serve(settings: Settings, hub: Hub, listener: socket.socket) -> None:
-    # The server raises the signal that stopped it again once it is done; a stop on request is no failure.
+    # Holds until the server's own handlers do, and once it is done: it raises the signal that stopped it again.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, _stop)
     host, port = listener.getsockname()[:2]
     scheme = "https" if settings.tls_cert else "http"
     shown = f"[{host}]" if ":" in host else host
@@ -63,10 +65,42 @@ def _serve(settings: Settings, hub: Hub, listener: socket.socket) -> None:
     serve(hub, listener, certificate=settings.tls_cert, key=settings.tls_key)
 
 
+def _stop(number: int, frame: object) -> None:
+    """Ends the process; a stop on request is no failure."""
+    raise SystemExit(0)
+
+
+def _check_certificate(settings: Settings) -> None:
+    """Looks at the certificate before anything is made, so that a wrong one costs nobody their first password."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return
+    try:
+        # A key behind a password would be asked for on the terminal.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password=lambda: "")
+    except OSError as error:
+        raise CannotStart(
+            "WASMHUB_TLS_CERT and WASMHUB_TLS_KEY cannot be used: they must name a certificate chain and its"
+            f" private key without a password, both PEM ({error.strerror or error})"
+        ) from None
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes the data folder and those above it, durably: what lies in it is only as safe as its name."""
+    new = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for one in new:
+        handle = os.open(one.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def _lock(data: Path) -> int:
     """Takes the data folder for this hub; the lock ends with the process."""
     try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_folder(data)
         handle = os.open(data / "hub.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise CannotStart(f"the data folder {data} cannot be written: {error.strerror}; set WASMHUB_DATA") from None
