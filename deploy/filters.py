@@ -15,7 +15,7 @@ from deploy.schema import MAX_SCHEMA, SCHEMA_TYPE
 from deploy.targets.envoy_fleet import MAX_MODULE_BYTES
 from proxywasm.images import choose_child, is_index
 from storage.catalog import list_versions
-from storage.manifests import find_blob, find_manifest, list_referrers
+from storage.manifests import find_blob, find_content, find_manifest, newest_referrers
 from storage.modules import Reading, find_facts, find_reading
 from storage.namespaces import Holding, find_holding
 
@@ -82,19 +82,17 @@ def check_module(session: Session, found: Found, reference: str) -> tuple[str, d
 
 def find_schema(session: Session, found: Found) -> tuple[str, int] | None:
     """Key and size of the blob with the newest config schema among the filter's referrers."""
-    newest = None
-    for subject in found.subjects:
-        for referrer in list_referrers(
-            session, found.repository_id, subject, artifact_type=SCHEMA_TYPE, last=0, limit=1000
-        ):
-            newest = referrer if newest is None or referrer.id > newest.id else newest
-    manifest = find_manifest(session, found.repository_id, newest.digest) if newest else None
-    if manifest is None:
+    found_by = (
+        newest_referrers(session, found.repository_id, subject, SCHEMA_TYPE, limit=1) for subject in found.subjects
+    )
+    newest = max((row for rows in found_by for row in rows), default=None)
+    content = find_content(session, newest) if newest is not None else None
+    if content is None:
         return None
     try:
-        digest = json.loads(manifest.content)["layers"][0]["digest"]
+        digest = str(json.loads(content)["layers"][0]["digest"])
         blob = find_blob(session, found.repository_id, digest)
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         blob = None
     if blob is None or blob[2] > MAX_SCHEMA:
         raise _refused(f"the config schema of {found.repository} must be one layer of at most {MAX_SCHEMA} bytes")

@@ -9,6 +9,7 @@ from registry.names import digest_of, is_digest
 from storage.manifests import NewManifest
 
 MANIFEST_LIMIT = 4 * 2**20
+MOST_BYTES = 2**62  # in all layers of a manifest: the database adds them up
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -80,6 +81,8 @@ def _image_blobs(document: dict[str, Any]) -> dict[str, int]:
         digest, size = _descriptor(layer, "layers")
         if not any(sign in layer.get("mediaType", "") for sign in FOREIGN):
             blobs[digest] = size
+    if sum(blobs.values()) > MOST_BYTES:
+        raise OCIError("MANIFEST_INVALID", f"the manifest's layers are said to have more than {MOST_BYTES} bytes")
     return blobs
 
 
@@ -130,4 +133,8 @@ def _annotations(document: dict[str, Any]) -> dict[str, Any] | None:
         return None
     if not isinstance(annotations, dict) or not all(isinstance(value, str) for value in annotations.values()):
         raise OCIError("MANIFEST_INVALID", "the manifest's annotations are not texts")
+    try:
+        "".join([*annotations, *annotations.values()]).encode()
+    except UnicodeEncodeError:
+        raise OCIError("MANIFEST_INVALID", "the manifest's annotations hold halves of surrogate pairs") from None
     return annotations

@@ -15,6 +15,7 @@ from storage.repositories import VISIBLE, Viewer
 from storage.versions import rank
 
 COUNTED = 1000  # versions are counted up to here
+ANNOTATIONS_SHOWN = 300_000  # characters of a manifest's annotations; longer ones would fill memory by the page
 
 
 @dataclass(frozen=True)
@@ -84,15 +85,16 @@ _BRANCHES = {
     "signed-in": (_branch("r.visibility = 'public'"), _branch("r.visibility = 'internal'"), _branch(_OWNED)),
 }
 _WORD = "r.id IN (SELECT repository_id FROM search_words WHERE word >= :word{0} AND word < :end{0})"
-_VERSION = """SELECT {tag} AS tag, {time} AS pushed_at, m.id, m.digest, m.media_type, m.annotations,
+_VERSION = f"""SELECT {{tag}} AS tag, {{time}} AS pushed_at, m.id, m.digest, m.media_type,
+    CASE WHEN LENGTH(CAST(m.annotations AS TEXT)) <= {ANNOTATIONS_SHOWN} THEN m.annotations END AS annotations,
     LENGTH(m.content) + COALESCE((SELECT SUM(l.size) FROM links l WHERE l.manifest_id = m.id AND l.kind = 'blob'), 0)
         AS size,
     EXISTS (SELECT 1 FROM links l WHERE l.manifest_id = m.id AND l.kind = 'manifest') AS lists,
     i.state, i.format, i.module_sha256, i.reason, i.blob_digest, i.wrapping,
     x.size AS module_size, x.facts, n.name AS pushed_by
-    FROM {source} LEFT JOIN inspections i ON i.manifest_id = m.id
+    FROM {{source}} LEFT JOIN inspections i ON i.manifest_id = m.id
     LEFT JOIN modules x ON x.sha256 = i.module_sha256
-    LEFT JOIN namespaces n ON n.user_id = {by} AND n.kind = 'user' WHERE {where}"""
+    LEFT JOIN namespaces n ON n.user_id = {{by}} AND n.kind = 'user' WHERE {{where}}"""
 _TAGGED = {
     "tag": "t.name",
     "time": "t.updated_at",

@@ -99,10 +99,15 @@ _SET_TAG = Statement(
 )
 _TAGS = Statement("SELECT name FROM tags WHERE repository_id = :repo AND name > :last ORDER BY name LIMIT :limit")
 _REFERRERS = text(
-    "SELECT id, digest, media_type, LENGTH(content), artifact_type, annotations FROM manifests"
-    " WHERE repository_id = :repo AND subject = :subject AND id > :last AND (:any OR artifact_type = :type)"
-    " ORDER BY id LIMIT :limit"
+    "SELECT LENGTH(CAST(annotations AS TEXT)), id, digest, media_type, LENGTH(content), artifact_type, annotations"
+    " FROM manifests WHERE repository_id = :repo AND subject = :subject AND id > :last"
+    " AND (:any OR artifact_type = :type) ORDER BY id LIMIT :limit"
 ).columns(annotations=JSON)
+REFERRERS_BYTES = 4 * 2**20  # characters of annotations after which a list of referrers ends
+_NEWEST_REFERRERS = Statement(
+    "SELECT id FROM manifests WHERE repository_id = :repo AND subject = :subject AND artifact_type = :type"
+    " ORDER BY id DESC LIMIT :limit"
+)
 _UNLINK = Statement("DELETE FROM repository_blobs WHERE repository_id = :repo AND blob_id = :blob")
 _BLOB = Statement(
     "SELECT b.id, b.key, b.size FROM blobs b JOIN repository_blobs rb ON rb.blob_id = b.id"
@@ -188,7 +193,10 @@ def list_tags(session: Session, repository_id: int, *, last: str, limit: int) ->
 def list_referrers(
     session: Session, repository_id: int, subject: str, *, artifact_type: str | None, last: int, limit: int
 ) -> list[Referrer]:
-    """Manifests whose subject is that digest, by age, after row `last`, at most `limit`."""
+    """Manifests whose subject is that digest, by age, after row `last`, at most `limit`.
+
+    Fewer where their annotations are more than REFERRERS_BYTES, which the last of them goes beyond.
+    """
     asked = {
         "repo": repository_id,
         "subject": subject,
@@ -197,7 +205,23 @@ def list_referrers(
         "type": artifact_type or "",
         "limit": limit,
     }
-    return [Referrer(*row) for row in session.execute(_REFERRERS, asked)]
+    found: list[Referrer] = []
+    size = 0
+    with session.execute(_REFERRERS, asked) as rows:
+        for length, *row in rows:
+            found.append(Referrer(*row))
+            size += length or 0
+            if size > REFERRERS_BYTES and len(found) > 1:
+                break
+    return found
+
+
+def newest_referrers(
+    session: Session, repository_id: int, subject: str, artifact_type: str, *, limit: int
+) -> list[int]:
+    """Row ids of the manifests of that type whose subject is that digest, newest first."""
+    asked = {"repo": repository_id, "subject": subject, "type": artifact_type, "limit": limit}
+    return [row[0] for row in _NEWEST_REFERRERS.all(session, asked)]
 
 
 def _missing(session: Session, repository_id: int, blobs: dict[str, int]) -> list[str]:

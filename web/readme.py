@@ -12,19 +12,18 @@ from sqlalchemy.orm import Session
 
 from storage.blobs.files import FileBlobs
 from storage.catalog import Version
-from storage.manifests import find_blob, find_content, list_referrers
+from storage.manifests import find_blob, find_content, newest_referrers
 
 ARTIFACT_TYPE = "application/vnd.wasmhub.readme.v1+markdown"
 ANNOTATION = "vnd.wasmhub.readme"
 LIMIT = 262_144  # bytes of Markdown
-REFERRERS = 100  # looked through for the last one
+REFERRERS = 10  # looked at, from the newest on, for one whose README can be shown
 
 
 def find_readme(session: Session, blobs: FileBlobs, repository_id: int, version: Version) -> str | None:
     """The Markdown of a version's newest README: the first layer of such a referrer, else an annotation."""
-    found = list_referrers(session, repository_id, version.digest, artifact_type=ARTIFACT_TYPE, last=0, limit=REFERRERS)
-    for referrer in reversed(found):
-        layer = _first_layer(find_content(session, referrer.id))
+    for referrer in newest_referrers(session, repository_id, version.digest, ARTIFACT_TYPE, limit=REFERRERS):
+        layer = _first_layer(find_content(session, referrer))
         blob = find_blob(session, repository_id, layer) if layer else None
         if blob is not None and blob[2] <= LIMIT:
             return blobs.read(blob[1]).decode(errors="replace")
@@ -82,4 +81,4 @@ def _first_layer(manifest: bytes | None) -> str | None:
         digest = document["layers"][0]["digest"]
     except (ValueError, RecursionError, TypeError, KeyError, IndexError):
         return None
-    return digest if isinstance(digest, str) else None
+    return digest if isinstance(digest, str) and digest.isascii() else None

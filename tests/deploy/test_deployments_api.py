@@ -220,6 +220,18 @@ def test_a_schema_that_cannot_be_read_is_named(fleet: Fleet, repository: str) ->
     says(fleet.put("marks", reference=f"{repository}:1.0.0"), 422, "must be one layer of at most")
 
 
+def test_a_schema_in_a_manifest_of_another_kind(fleet: Fleet, repository: str) -> None:
+    subject = fleet.oci.ask("GET", f"/v2/{repository}/manifests/1.0.0").headers["docker-content-digest"]
+    for digest in ({}, "\ud800", 7):
+        document = {
+            "subject": {"mediaType": OCI_MANIFEST, "digest": subject, "size": 1},
+            "artifactType": SCHEMA_TYPE,
+            "layers": [{"digest": digest}],
+        }
+        fleet.oci.push_manifest(repository, "odd", json.dumps(document).encode(), "application/x-odd")
+        says(fleet.put("marks", reference=f"{repository}:1.0.0"), 422, "must be one layer of at most")
+
+
 def test_filters_run_in_rising_order_in_the_slots_there_are(fleet: Fleet, repository: str) -> None:
     for number in range(8):
         assert fleet.deploy(f"d{number}", repository)["slot"] == number + 1

@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from storage.database import Database
+from storage.manifests import list_referrers, newest_referrers
+from storage.namespaces import find_holding
+from tests.hub import HubProcess
 from tests.oci import EMPTY, OCI_INDEX, OCI_MANIFEST, Client, descriptor, digest_of, image
 
 
@@ -51,6 +55,11 @@ def test_several_tags_at_once(admin: Client, name: str) -> None:
     assert admin.ask("GET", f"/v2/{name}/tags/list").json() == {"name": name, "tags": sorted(tags)}
 
 
+LARGEST = {"digest": digest_of(b"a"), "size": 2**62}
+TOO_MUCH = json.dumps({"layers": [LARGEST, {**LARGEST, "digest": digest_of(b"b")}]}).encode()
+IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
+
+
 @pytest.mark.parametrize(
     ("reference", "content", "media_type", "status", "code"),
     [
@@ -66,6 +75,9 @@ def test_several_tags_at_once(admin: Client, name: str) -> None:
         ("v1", b'{"config": {"digest": 7, "size": 1}}', OCI_MANIFEST, 400, "MANIFEST_INVALID"),
         ("v1", b'{"artifactType": "\\ud800"}', OCI_MANIFEST, 400, "MANIFEST_INVALID"),
         ("v1", b'{"annotations": {"a": 1}}', OCI_MANIFEST, 400, "MANIFEST_INVALID"),
+        ("v1", b'{"annotations": {"a": "\\ud800"}}', OCI_MANIFEST, 400, "MANIFEST_INVALID"),
+        ("v1", b'{"annotations": {"\\ud800": "a"}}', OCI_MANIFEST, 400, "MANIFEST_INVALID"),
+        ("v1", TOO_MUCH, OCI_MANIFEST, 400, "MANIFEST_INVALID"),
         ("v1", b'{"subject": "x"}', OCI_MANIFEST, 400, "MANIFEST_INVALID"),
         ("v1", b'{"mediaType": "a/b"}', OCI_MANIFEST, 400, "MANIFEST_INVALID"),
         ("v1", b"{}", "", 400, "MANIFEST_INVALID"),
@@ -78,7 +90,7 @@ def test_several_tags_at_once(admin: Client, name: str) -> None:
         ("v1", image(b"a layer that nobody pushed"), OCI_MANIFEST, 404, "MANIFEST_BLOB_UNKNOWN"),
         ("v1?" + "&".join(f"tag=t{n}" for n in range(150)), b"{}", OCI_MANIFEST, 414, "TAG_INVALID"),
     ],
-    ids=range(23),
+    ids=range(26),
 )
 def test_what_a_put_refuses(
     admin: Client, name: str, reference: str, content: bytes, media_type: str, status: int, code: str
@@ -92,11 +104,14 @@ def test_what_a_put_refuses(
     assert admin.ask("GET", f"/v2/{name}/manifests/v1").status_code == 404
 
 
-def test_four_mebibytes_of_manifest_are_taken(admin: Client, name: str) -> None:
+def test_four_mebibytes_of_manifest_are_taken(admin: Client, hub: HubProcess, name: str) -> None:
     admin.push_blob(name, EMPTY)
     content = image(annotations={f"a{n}": "x" * 10_000 for n in range(390)})
     digest = admin.push_manifest(name, "big", content)
     assert admin.ask("GET", f"/v2/{name}/manifests/{digest}").content == content
+    # Lists of versions leave such annotations out: a page of them would not fit into memory.
+    listed = admin.http.get(f"/api/v1/repositories/{name}/versions", auth=("admin", hub.admin_password)).json()
+    assert [(one["tag"], one["annotations"]) for one in listed["versions"]] == [("big", {})]
 
 
 def test_what_need_not_be_there(admin: Client, name: str) -> None:
@@ -223,6 +238,23 @@ def test_referrers_by_pages(admin: Client, name: str) -> None:
         seen += [item["digest"] for item in answer.json()["manifests"]]
         path = path_of(answer.headers["link"]) if "link" in answer.headers else ""
     assert seen == given
+
+
+def test_referrers_do_not_fill_memory(admin: Client, hub: HubProcess, name: str) -> None:
+    subject = descriptor(os.urandom(8), OCI_MANIFEST)
+    admin.push_blob(name, EMPTY)
+    for number in range(7):
+        admin.push_manifest(name, f"r{number}", image(subject=subject, annotations={str(number): "x" * 2**20}))
+    database = Database(hub.data / "hub.db")
+    with database.read() as session:
+        holding = find_holding(session, name)
+        assert holding is not None and holding.repository_id is not None
+        asked: dict[str, Any] = {"artifact_type": None, "last": 0, "limit": 500}
+        found = list_referrers(session, holding.repository_id, subject["digest"], **asked)
+        newest = newest_referrers(session, holding.repository_id, subject["digest"], IMAGE_CONFIG, limit=2)
+    database.close()
+    assert len(found) == 4
+    assert len(newest) == 2 and newest[0] > newest[1] > found[-1].id
 
 
 def test_the_catalog(admin: Client, name: str) -> None:
