@@ -64,13 +64,8 @@ def test_a_port_that_is_taken(running: HubProcess, tmp_path: Path) -> None:
     ("settings", "says"),
     [
         ({"WASMHUB_LISTEN": "192.0.2.1:80"}, "cannot listen on 192.0.2.1:80"),
-        ({"WASMHUB_LISTEN": "no-such-host.invalid:80"}, "cannot listen on no-such-host.invalid:80"),
         ({"WASMHUB_LISTNE": "127.0.0.1:0"}, "WASMHUB_LISTNE"),
-        ({"WASMHUB_BLOB_LIMIT": "many"}, "WASMHUB_BLOB_LIMIT"),
-        ({"WASMHUB_BLOBS": "s3://bucket"}, "WASMHUB_BLOBS"),
         ({"WASMHUB_DATABASE_URL": "postgresql://db/hub"}, "WASMHUB_DATABASE_URL"),
-        ({"WASMHUB_REDIS_URL": "redis://cache"}, "WASMHUB_REDIS_URL"),
-        ({"WASMHUB_CONFIG": "/nowhere.toml"}, "WASMHUB_CONFIG"),
         ({"WASMHUB_DATABASE_URL": "sqlite:////nowhere/hub.db"}, "the database cannot be opened"),
         ({"WASMHUB_BLOBS": "/dev/null/blobs"}, "the blob store failed: Not a directory"),
         ({"WASMHUB_DATA": "/dev/null/data"}, "the data folder /dev/null/data cannot be written: Not a directory"),
