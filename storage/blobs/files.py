@@ -4,7 +4,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from storage.database import Conflict, StorageError
@@ -82,12 +82,14 @@ class FileBlobs:
 
     def abandon(self, key: str) -> None:
         """Removes an upload's bytes, but not a copy: whether a row names that one may be unknown after a failure."""
-        (self._uploads / key).unlink(missing_ok=True)
+        with suppress(OSError):  # It is the next start's, then; what went wrong before matters more.
+            (self._uploads / key).unlink(missing_ok=True)
 
     def discard(self, key: str) -> None:
         """Removes an upload's bytes or a copy; what is not there is no error."""
-        for path in (self._uploads / key, self._copy(key), self._mark(key)):
-            path.unlink(missing_ok=True)
+        with _translated():
+            for path in (self._uploads / key, self._copy(key), self._mark(key)):
+                path.unlink(missing_ok=True)
 
     def read_upload(self, key: str, length: int) -> Iterator[bytes]:
         """The first `length` bytes of an upload, in chunks; fewer if fewer were written."""
