@@ -42,14 +42,18 @@ def main() -> int:
             _say("there is one core only: nothing is pinned, and load and server take turns on it")
         pinned = _measure(stage, QUICK if options.quick else FULL, pair, skip=0)
         unpinned = {} if options.quick or pair is None else _measure(stage, UNPINNED, None, skip=FULL.deletes)
-    print(table(pinned, unpinned))
+        _write(options, pinned, unpinned)
+        _say("removing the servers' data")
+    return 0
 
+
+def _write(options: argparse.Namespace, pinned: dict[str, Row], unpinned: dict[str, Row]) -> None:
+    print(table(pinned, unpinned), flush=True)
     output = options.output or RESULTS / f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}.json"
     output.parent.mkdir(parents=True, exist_ok=True)
     document = {"about": _about(options.quick), "pinned": as_json(pinned), "unpinned": as_json(unpinned)}
     output.write_text(json.dumps(document, indent=1))
     _say(f"written to {output}")
-    return 0
 
 
 def _measure(stage: Stage, extent: Extent, pair: tuple[int, int] | None, *, skip: int) -> dict[str, Row]:
