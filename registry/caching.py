@@ -1,6 +1,8 @@
 """What the read path keeps in memory: bytes by digest, and answers for as long as nothing was committed."""
 
+import threading
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 
 BYTES_LIMIT = 64 * 2**20
@@ -23,29 +25,37 @@ class Answer:
 
 
 class Bytes:
-    """Whole manifests and small blobs by digest, least recently used out first. Bytes of a digest never change."""
+    """Whole manifests and small blobs by digest, least recently used out first. Bytes of a digest never change.
+
+    Safe to use from many threads.
+    """
 
     def __init__(self, limit: int = BYTES_LIMIT) -> None:
         self._limit = limit
         self._held: OrderedDict[str, bytes] = OrderedDict()
         self._size = 0
+        self._lock = threading.Lock()
 
     def get(self, digest: str) -> bytes | None:
         """The bytes, if they are held."""
         found = self._held.get(digest)
         if found is not None:
-            self._held.move_to_end(digest)
+            with suppress(KeyError):  # another thread may just have dropped them
+                self._held.move_to_end(digest)
         return found
 
     def put(self, digest: str, content: bytes) -> None:
         """Holds the bytes, unless they are too large to be worth it."""
-        if len(content) > ADMITTED or digest in self._held:
+        if len(content) > ADMITTED:
             return
-        self._held[digest] = content
-        self._size += len(content)
-        while self._size > self._limit:
-            _, dropped = self._held.popitem(last=False)
-            self._size -= len(dropped)
+        with self._lock:
+            if digest in self._held:
+                return
+            self._held[digest] = content
+            self._size += len(content)
+            while self._size > self._limit:
+                _, dropped = self._held.popitem(last=False)
+                self._size -= len(dropped)
 
 
 class Answers:
