@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from auth.door import ApiError, read_json, require
 from deploy.commands import Wish, change, remove, roll_back
 from deploy.fields import bad, number_field, only, text_field, word_field
-from deploy.means import means_of
+from deploy.means import CHECKS_WAITING, means_of
 from deploy.targets_api import NAME
 from deploy.views import read_detail, read_list
 
@@ -55,7 +55,9 @@ async def put_deployment(request: Request) -> Response:
     target, name = _names(request)
     wish = _wish(await read_json(request, limit=MAX_BODY))
 
-    made, fresh = await run_sync(change, means, identity, target, name, wish)
+    if means.checks.statistics().tasks_waiting >= CHECKS_WAITING:
+        raise ApiError(503, "busy", "too many filters are being deployed; try again in a moment", {"Retry-After": "5"})
+    made, fresh = await run_sync(change, means, identity, target, name, wish, limiter=means.checks)
 
     return JSONResponse(made, 201 if fresh else 200)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from anyio import CapacityLimiter
 from sqlalchemy.orm import Session
 from starlette.requests import Request
 
@@ -15,6 +16,9 @@ from storage.blobs.files import FileBlobs
 from storage.database import Database
 from storage.targets import TargetRow, find_target
 
+CHECKS_AT_ONCE = 4  # deploys that are checked at a time: each may wait for the reader or run a process
+CHECKS_WAITING = 32  # deploys that may wait for their turn
+
 
 @dataclass(frozen=True)
 class Means:
@@ -25,6 +29,7 @@ class Means:
     gate: Gate
     modules: Modules
     left: Left = field(default_factory=set)
+    checks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(CHECKS_AT_ONCE))
 
 
 def means_of(request: Request) -> Means:

@@ -5,6 +5,8 @@ import io
 import json
 import secrets
 import tarfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -218,6 +220,24 @@ def test_a_schema_that_cannot_be_read_is_named(fleet: Fleet, repository: str) ->
     push_schema(fleet, repository, b"{}", layers=[])
 
     says(fleet.put("marks", reference=f"{repository}:1.0.0"), 422, "must be one layer of at most")
+
+
+def test_those_who_wait_for_the_reader_hold_nobody_up(fleet: Fleet, repository: str, people: People) -> None:
+    query = "SELECT m.id FROM manifests m JOIN repositories r ON r.id = m.repository_id WHERE r.name = :name"
+    manifest = int(people.rows(query, name=repository)[0][0])
+    when = f"OLD.manifest_id = {manifest} AND OLD.state = 'pending'"
+    people.run(f"CREATE TRIGGER unread BEFORE UPDATE ON inspections WHEN {when} BEGIN SELECT RAISE(IGNORE); END")
+    people.run("UPDATE inspections SET state = 'pending' WHERE manifest_id = :id", id=manifest)
+    with ThreadPoolExecutor(50) as pool:
+        asked = [pool.submit(fleet.put, f"d{number}", reference=repository) for number in range(50)]
+        time.sleep(1)
+        begun = time.monotonic()
+        answer = httpx.get(f"{fleet.hub.url}/api/v1/repositories", timeout=30)
+        waited = time.monotonic() - begun
+        people.run("DROP TRIGGER unread")
+    assert answer.status_code == 200
+    assert waited < 3
+    assert {one.result().status_code for one in asked} <= {201, 409, 503}
 
 
 def test_a_schema_in_a_manifest_of_another_kind(fleet: Fleet, repository: str) -> None:
