@@ -17,7 +17,8 @@ from storage.nodes import NodeRow, SlotRow, add_node, find_node, save_slot, touc
 from storage.targets import TargetRow
 
 SEEN_EVERY = 15_000  # milliseconds between two writes of when a node was last seen
-FORGOTTEN_AFTER = 7 * 86_400_000  # milliseconds after which a node's place may be taken by another
+FORGOTTEN_AFTER = 7 * 86_400_000  # milliseconds after which a node that is not seen is forgotten
+YIELDS_AFTER = 3_600_000  # milliseconds after which it gives its place to a new one, if there is no other place
 NODE_LIMIT = 1000  # nodes of one target, unless its settings say otherwise
 FALLBACKS = 4  # revisions of a deployment that are tried, newest first
 # Answers (node, slot, version) that left in full, until that is stored too: the next poll may be faster than the disk.
@@ -178,9 +179,13 @@ def _new_node(database: Database, target: TargetRow, poll: Poll) -> NodeRow:
         poll.proxy,
         limit=target.settings.get("node_limit", NODE_LIMIT),
         forget_before=now() - FORGOTTEN_AFTER,
+        yield_before=now() - YIELDS_AFTER,
     )
     if node is None:
-        raise BadPoll(429, f"target {target.name} has as many nodes as it may have; raise its node_limit")
+        raise BadPoll(
+            429,
+            f"target {target.name} has as many nodes as its node_limit; one gives way when away for an hour",
+        )
     return node
 
 

@@ -8,9 +8,14 @@ from sqlmodel import col, select
 
 from storage.database import Database, now
 from storage.events import Actor, record
+from storage.statements import Statement
 from storage.tables import Node, NodeSlot, Target
 
 _COUNT = text("SELECT count(*) FROM nodes WHERE target_id = :target")
+_YIELD = Statement(
+    "DELETE FROM nodes WHERE id IN (SELECT id FROM nodes WHERE target_id = :target AND seen_at < :before"
+    " ORDER BY seen_at LIMIT 1)"
+)
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,13 @@ def nodes(session: Session, target_id: int) -> list[NodeRow]:
 
 
 def add_node(
-    database: Database, target_id: int, name: str, version: str, *, limit: int, forget_before: int
+    database: Database, target_id: int, name: str, version: str, *, limit: int, forget_before: int, yield_before: int
 ) -> NodeRow | None:
     """Notes a node that asks for the first time; the one there is if two requests come at once.
 
-    Forgets nodes of the target not seen since `forget_before`. None if there are `limit` nodes nevertheless, or if the
-    target is gone. Bookkeeping, not a command: no event.
+    Forgets nodes of the target not seen since `forget_before` and, where there are `limit` nodes nevertheless, the one
+    not seen for longest if that was before `yield_before`. None if there is none such, or if the target is gone.
+    Bookkeeping, not a command: no event.
     """
     with database.write() as session:
         if session.get(Target, target_id) is None:
@@ -71,7 +77,8 @@ def add_node(
         if there is not None:
             return there
         session.execute(delete(Node).where(col(Node.target_id) == target_id, col(Node.seen_at) < forget_before))
-        if session.execute(_COUNT, {"target": target_id}).scalar_one() >= limit:
+        count = session.execute(_COUNT, {"target": target_id}).scalar_one()
+        if count >= limit and not _YIELD.run(session, {"target": target_id, "before": yield_before}):
             return None
         node = Node(target_id=target_id, name=name, version=version, seen_at=now())
         session.add(node)

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.auth.people import People
 from tests.deploy.fleet import Fleet, header_filter
 from tests.hub import HubProcess
 
@@ -181,7 +182,13 @@ def test_a_filter_that_nobody_takes_gives_way_where_it_may_fail_open(fleet: Flee
     assert [is_empty(node.poll(takes=False)) for _ in range(3)] == [False, False, True]
 
 
-def test_only_so_many_nodes_have_a_place(hub: HubProcess) -> None:
+def _row_of(people: People, fleet: Fleet, node: str) -> int:
+    query = "SELECT n.id FROM nodes n JOIN targets t ON t.id = n.target_id WHERE t.name = :target AND n.name = :node"
+    found: int = people.rows(query, target=fleet.name, node=node)[0][0]
+    return found
+
+
+def test_only_so_many_nodes_have_a_place(hub: HubProcess, people: People) -> None:
     with Fleet(hub, f"edge-{secrets.token_hex(4)}", node_limit=2) as fleet:
         key = fleet.new_key()["key"]
         for name in ("one", "two", "one"):
@@ -194,6 +201,10 @@ def test_only_so_many_nodes_have_a_place(hub: HubProcess) -> None:
         nodes = fleet.http.get(f"{fleet.path}/nodes").json()["nodes"]
         assert [one["name"] for one in nodes] == ["one", "two"]
         assert nodes[0]["slots"][0] | {"served": ""} == {"slot": 1, "runs": "", "served": "", "refused": []}
+        people.run("UPDATE nodes SET seen_at = seen_at - 3700000 WHERE id = :id", id=_row_of(people, fleet, "one"))
+        Node(fleet, key, "three").poll()
+        nodes = fleet.http.get(f"{fleet.path}/nodes").json()["nodes"]
+        assert [one["name"] for one in nodes] == ["three", "two"]
 
 
 GOOD: dict[str, Any] = {"node": {"id": "n"}, "resource_names": ["{fleet}/slot-1"], "type_url": TYPE}
