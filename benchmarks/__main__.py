@@ -16,8 +16,8 @@ from benchmarks.report import Row, add_aims, as_json, memory_row, rate_row, tabl
 from benchmarks.servers import find_distribution, missing_tools
 from benchmarks.stage import Stage, prepare
 
-FULL = Extent(rounds=3, seconds=4, pushes=40, pages=100, deletes=20, large=2**30)
-UNPINNED = Extent(rounds=3, seconds=2, pushes=20, pages=50, deletes=20, large=0)
+FULL = Extent(rounds=5, seconds=3, pushes=25, pages=40, deletes=20, large=2**30)
+UNPINNED = Extent(rounds=3, seconds=2, pushes=20, pages=20, deletes=20, large=0)
 QUICK = Extent(rounds=1, seconds=1, pushes=10, pages=20, deletes=5, large=2**27)
 RESULTS = Path(__file__).parent / "results"
 

@@ -19,6 +19,7 @@ from benchmarks.stage import MANY, ONE, PUSHED, Read, Stage
 
 PAGE = 100
 IDLE = 20.0  # seconds after which the hub's module reader has gone
+SETTLING = 4.0  # seconds that a server has at most to end what it does in the background
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ def measure_pushes(running: Sequence[Server], extent: Extent, load_core: int | N
 
     found: Measured = {server.name: Figures() for server in running}
     for _, server in itertools.product(range(extent.rounds), running):
+        _time_each(server, PUSHED, push, 2, load_core, Figures())  # wakes what sleeps, such as the hub's module reader
+        wait_until_quiet(server.pid, SETTLING)
         _time_each(server, PUSHED, push, extent.pushes, load_core, found[server.name])
     return found
 
