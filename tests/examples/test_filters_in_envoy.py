@@ -83,8 +83,13 @@ def addresses_of(envoy: subprocess.Popen[bytes], folder: Path, count: int) -> li
     deadline = time.monotonic() + SECONDS_TO_START
     while time.monotonic() < deadline and envoy.poll() is None:
         admin = folder / "admin"
-        if admin.exists() and httpx.get(f"http://{admin.read_text()}/ready").status_code == 200:
-            found = httpx.get(f"http://{admin.read_text()}/listeners", params={"format": "json"}).json()
+        if (
+            admin.exists()
+            and httpx.get(f"http://{admin.read_text()}/ready", timeout=SECONDS_TO_START).status_code == 200
+        ):
+            found = httpx.get(
+                f"http://{admin.read_text()}/listeners", params={"format": "json"}, timeout=SECONDS_TO_START
+            ).json()
             ports = {each["name"]: each["local_address"]["socket_address"] for each in found["listener_statuses"]}
             sockets = [ports[f"listener-{number}"] for number in range(count)]
             return [f"http://{each['address']}:{each['port_value']}" for each in sockets]
@@ -97,7 +102,9 @@ def test_filter_adds_its_header(name: str, cases: list[tuple[str | None, str]], 
     filters = [wasm_filter(name, configuration) for configuration, _ in cases]
 
     with running_envoy(tmp_path, filters) as envoy:
-        answers = [httpx.get(address) for address in addresses_of(envoy, tmp_path, len(filters))]
+        answers = [
+            httpx.get(address, timeout=SECONDS_TO_START) for address in addresses_of(envoy, tmp_path, len(filters))
+        ]
 
     assert [(each.status_code, each.text) for each in answers] == [(200, "hello")] * len(cases)
     assert [each.headers["x-filter"] for each in answers] == [value for _, value in cases]
