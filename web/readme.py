@@ -17,6 +17,10 @@ from storage.manifests import find_blob, find_content, newest_referrers
 ARTIFACT_TYPE = "application/vnd.wasmhub.readme.v1+markdown"
 ANNOTATION = "vnd.wasmhub.readme"
 LIMIT = 262_144  # bytes of Markdown
+# What is more than this is shown as it was written: making it into HTML could take many seconds at each visit.
+LONGEST_RENDERED = 65_536  # characters
+MOST_BRACKETS = 4000  # each may begin a link, for whose end the parser looks
+MOST_CELLS = 50_000  # of tables, whose rows are filled up to the width of their heads
 REFERRERS = 10  # looked at, from the newest on, for one whose README can be shown
 
 
@@ -33,10 +37,19 @@ def find_readme(session: Session, blobs: FileBlobs, repository_id: int, version:
 
 def render_markdown(text: str) -> Markup:
     """Markdown as HTML: no HTML of its own, no images (they would load from elsewhere), headings two levels down."""
+    if _is_costly(text):
+        return Markup("<pre>{}</pre>").format(text)
     parser = MarkdownIt("commonmark", {"html": False, "linkify": False, "maxNesting": 20}).enable("table")
     for name, rule in _RULES.items():
         parser.add_render_rule(name, rule)
     return Markup(parser.render(text))  # noqa: S704 (the parser escapes whatever the text holds)
+
+
+def _is_costly(text: str) -> bool:
+    if len(text) > LONGEST_RENDERED or text.count("[") > MOST_BRACKETS:
+        return True
+    lines = text.split("\n")
+    return len(lines) * max(line.count("|") + 1 for line in lines) > MOST_CELLS
 
 
 def _image(self: RendererHTML, tokens: list[Token], at: int, options: OptionsDict, env: EnvType) -> str:
