@@ -11,6 +11,7 @@ import pytest
 
 from tests.hub import ROOT, WASMHUB, HubProcess
 from tests.mounts import mounted, remount
+from tests.oci import Client
 
 
 def start(data: Path, **settings: str) -> str:
@@ -41,6 +42,15 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     """A hub that is there already."""
     with HubProcess(tmp_path_factory.mktemp("running") / "data") as hub:
         yield hub
+
+
+def test_nobody_else_reads_what_the_hub_keeps(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    with HubProcess(data) as hub:
+        Client(hub.url, "admin", hub.admin_password).push_image("admin/a", "v1", b"layer")
+        open_to_others = [path for path in data.rglob("*") if path.stat().st_mode & 0o077]
+    assert (data / "hub.db").exists() and not open_to_others
 
 
 def test_a_second_hub_on_the_same_data(running: HubProcess) -> None:

@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> int:
         description="Starts the hub. Settings are WASMHUB_* variables; docs/settings.md lists them.",
     )
     parser.parse_args(arguments)
+    os.umask(0o077)  # hashes and sealed keys are nobody else's, also in a data folder that was there before
     try:
         settings = load_settings()
         configure_logs(settings.log)
