@@ -62,6 +62,7 @@ def test_filters_are_added_moved_and_removed_under_load(fleet: Fleet, envoy: Env
     with Load(envoy.listening()) as load:
         fleet.deploy("b", "admin/order-b:1")
         envoy.shows("b", "a")
+        until(lambda: ("b", "a") in load.seen, "the load sees the second filter too")
         assert load.seen == {("a",), ("b", "a")}
         load.look_anew()
         assert fleet.put("a", order=3).status_code == 200

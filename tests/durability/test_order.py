@@ -84,9 +84,9 @@ def test_every_answer_comes_after_what_it_vouches_for(tmp_path: Path) -> None:
     assert happened == expected
 
 
-FINISH = "        await anyio.to_thread.run_sync(_finish, means, entry, upload, intake, rest, digest)\n"
+FINISH = "        await anyio.to_thread.run_sync(_finish_upload, means, caller, name, upload, intake, rest, digest)\n"
 LATER = """        import asyncio, time
-        def later(): time.sleep(0.2); _finish(means, entry, upload, intake, rest, digest)
+        def later(): time.sleep(0.2); _finish_upload(means, caller, name, upload, intake, rest, digest)
         asyncio.get_running_loop().run_in_executor(None, later)
 """
 
