@@ -48,7 +48,9 @@ def test_nobody_else_reads_what_the_hub_keeps(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir(mode=0o755)
     with HubProcess(data) as hub:
-        Client(hub.url, "admin", hub.admin_password).push_image("admin/a", "v1", b"layer")
+        client = Client(hub.url, "admin", hub.admin_password)
+        client.push_image("admin/a", "v1", b"layer")
+        client.close()
         open_to_others = [path for path in data.rglob("*") if path.stat().st_mode & 0o077]
     assert (data / "hub.db").exists() and not open_to_others
 
