@@ -1,6 +1,5 @@
 """Takes a request's body into the blob store: bounded memory, hashed and written in large steps off the event loop."""
 
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
@@ -13,26 +12,6 @@ from storage.blobs.files import FileBlobs
 from storage.database import StorageError
 
 STEP = 2**20
-PATIENCE = 60  # seconds without a byte, after which a client counts as gone: its upload is free for it to go on with
-
-
-async def body_of(request: Request) -> AsyncIterator[bytes]:
-    """The pieces of a request's body. Raises OCIError (408) when no more of it comes."""
-    pieces = request.stream()
-    while True:
-        try:
-            with anyio.fail_after(PATIENCE):
-                piece = await anext(pieces)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise OCIError(
-                "SIZE_INVALID",
-                f"no more of the body came for {PATIENCE} seconds",
-                status=408,
-                headers={"Connection": "close"},
-            ) from None
-        yield piece
 
 
 class Intake:
@@ -64,7 +43,7 @@ class Intake:
         self._check(self.offset + (int(length) if length.isdigit() else 0))
         rest: list[bytes] = []
         held = 0
-        async for chunk in body_of(request):
+        async for chunk in request.stream():
             rest.append(chunk)
             held += len(chunk)
             self._check(self.offset + held)

@@ -7,7 +7,6 @@ from starlette.responses import Response
 from registry.access import Caller, Entry, allow
 from registry.documents import MANIFEST_LIMIT, read_manifest
 from registry.errors import OCIError
-from registry.intake import body_of
 from registry.means import Means, means_of
 from registry.names import is_digest, is_tag
 from registry.repositories import enter_for_push, repository_for_push
@@ -106,7 +105,7 @@ async def _read(request: Request) -> bytes:
     """The whole body, bounded: a manifest is held in memory."""
     chunks: list[bytes] = []
     size = 0
-    async for chunk in body_of(request):
+    async for chunk in request.stream():
         chunks.append(chunk)
         size += len(chunk)
         if size > MANIFEST_LIMIT:
