@@ -49,8 +49,8 @@ def fill_hub(folder: Path, repository: str, planned: list[Tagged]) -> None:
                 (repository_id, item.digest, MANIFEST, item.content, moment),
             ).lastrowid
             database.execute(
-                "INSERT INTO links (manifest_id, digest, kind, size) VALUES (?, ?, 'blob', 2)",
-                (manifest_id, EMPTY["digest"]),
+                "INSERT INTO links (manifest_id, digest, repository_id, kind, size) VALUES (?, ?, ?, 'blob', 2)",
+                (manifest_id, EMPTY["digest"], repository_id),
             )
             database.execute(
                 "INSERT INTO inspections (manifest_id, state, reader_version) VALUES (?, 'no-module', 0)",

@@ -118,8 +118,8 @@ _UNTAGGED = text(
     _VERSION.format(
         where="m.repository_id = :repo AND m.subject IS NULL"
         " AND NOT EXISTS (SELECT 1 FROM tags t WHERE t.manifest_id = m.id)"
-        " AND NOT EXISTS (SELECT 1 FROM links l JOIN manifests p ON p.id = l.manifest_id WHERE l.digest = m.digest"
-        " AND l.kind = 'manifest' AND p.repository_id = m.repository_id)",
+        " AND NOT EXISTS (SELECT 1 FROM links l WHERE l.repository_id = m.repository_id AND l.digest = m.digest"
+        " AND l.kind = 'manifest')",
         **_BARE,
     )
     + " ORDER BY m.id DESC LIMIT :limit"

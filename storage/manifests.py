@@ -87,7 +87,9 @@ _ADD = Statement(
     " created_at) VALUES (:repo, :digest, :media_type, :artifact_type, :subject, :annotations, :content, :by, :now)"
     " RETURNING id"
 )
-_ADD_LINK = Statement("INSERT INTO links (manifest_id, digest, kind, size) VALUES (:id, :digest, :kind, :size)")
+_ADD_LINK = Statement(
+    "INSERT INTO links (manifest_id, digest, repository_id, kind, size) VALUES (:id, :digest, :repo, :kind, :size)"
+)
 _ADD_INSPECTION = Statement("INSERT INTO inspections (manifest_id, state, reader_version) VALUES (:id, :state, 0)")
 _DELETE = Statement("DELETE FROM manifests WHERE repository_id = :repo AND digest = :digest")
 _DELETE_TAG = Statement("DELETE FROM tags WHERE repository_id = :repo AND name = :tag")
@@ -244,8 +246,8 @@ def _insert(session: Session, repository_id: int, new: NewManifest, actor: Actor
     manifest_id: int = _ADD.value(session, row)
     links = {d: ("manifest", size) for d, size in new.manifests.items()}
     links |= {d: ("blob", size) for d, size in new.blobs.items()}
-    rows = [{"id": manifest_id, "digest": d, "kind": kind, "size": size} for d, (kind, size) in links.items()]
-    _ADD_LINK.run_each(session, rows)
+    ids = {"id": manifest_id, "repo": repository_id}
+    _ADD_LINK.run_each(session, [{**ids, "digest": d, "kind": kind, "size": size} for d, (kind, size) in links.items()])
     _ADD_INSPECTION.run(session, {"id": manifest_id, "state": "pending" if new.holds_module else "no-module"})
     return manifest_id
 

@@ -7,38 +7,29 @@ sha256. `generation` columns rise whenever something that a cached decision rest
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index, Integer, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-ID = BigInteger().with_variant(Integer, "sqlite")
-# Names sort and compare by bytes on every engine; SQLite does so by itself.
-BYTEWISE = Text().with_variant(Text(collation="C"), "postgresql")
-# Ids are never given twice, even after the newest row is deleted: events and caches keep them.
-NEVER_REUSED = {"sqlite_autoincrement": True}
+from storage.columns import BYTEWISE, ID, NEVER_REUSED, maybe_json, maybe_ref, maybe_time, number, ref, row_id, time
 
 
-def _id() -> Any:
-    return Field(default=None, primary_key=True, sa_type=ID)
+class Hub(SQLModel, table=True):
+    """The one row that says whose database this is, so that no other hub mistakes it for its own."""
+
+    __tablename__ = "hub"
+    id: int = Field(default=1, primary_key=True, sa_type=ID)
+    hub_id: str  # the same stands in the blob store
+    secret_check: str  # tells whether a secret key is the one that this hub's secrets are sealed with
+    created_at: int = time()
 
 
-def _ref(column: str, ondelete: Any = "RESTRICT", *, index: bool = False, key: bool = False) -> Any:
-    return Field(foreign_key=column, ondelete=ondelete, sa_type=ID, index=index, primary_key=key)
+class Lease(SQLModel, table=True):
+    """The right to do what only one process in the world may do at a time, such as collecting garbage."""
 
-
-def _maybe_ref(column: str, ondelete: Any = "RESTRICT", *, index: bool = False) -> Any:
-    return Field(default=None, foreign_key=column, ondelete=ondelete, sa_type=ID, index=index, nullable=True)
-
-
-def _time() -> Any:
-    return Field(sa_type=BigInteger)
-
-
-def _maybe_json() -> Any:
-    return Field(default=None, sa_type=JSON(none_as_null=True), nullable=True)
-
-
-def _maybe_time() -> Any:
-    return Field(default=None, sa_type=BigInteger, nullable=True)
+    __tablename__ = "leases"
+    name: str = Field(primary_key=True)
+    holder: str
+    until: int = time()
 
 
 class User(SQLModel, table=True):
@@ -46,12 +37,12 @@ class User(SQLModel, table=True):
 
     __tablename__ = "users"
     __table_args__ = NEVER_REUSED
-    id: int = _id()
+    id: int = row_id()
     password_hash: str | None = None  # argon2; None: no password sign-in
     role: str = "user"  # user | auditor | administrator
     active: bool = True
     generation: int = 0
-    created_at: int = _time()
+    created_at: int = time()
 
 
 class Team(SQLModel, table=True):
@@ -59,16 +50,16 @@ class Team(SQLModel, table=True):
 
     __tablename__ = "teams"
     __table_args__ = NEVER_REUSED
-    id: int = _id()
-    created_at: int = _time()
+    id: int = row_id()
+    created_at: int = time()
 
 
 class Membership(SQLModel, table=True):
     """A user's role in a team."""
 
     __tablename__ = "memberships"
-    team_id: int = _ref("teams.id", "CASCADE", key=True)
-    user_id: int = _ref("users.id", "CASCADE", key=True, index=True)
+    team_id: int = ref("teams.id", "CASCADE", key=True)
+    user_id: int = ref("users.id", "CASCADE", key=True, index=True)
     role: str  # owner | maintainer | writer | reader
 
 
@@ -77,12 +68,12 @@ class Namespace(SQLModel, table=True):
 
     __tablename__ = "namespaces"
     __table_args__ = NEVER_REUSED
-    id: int = _id()
+    id: int = row_id()
     name: str = Field(unique=True, sa_type=BYTEWISE)
     kind: str  # user | team | plain
-    user_id: int | None = _maybe_ref("users.id", index=True)  # the owner, or
-    team_id: int | None = _maybe_ref("teams.id", index=True)  # the owning team
-    created_at: int = _time()
+    user_id: int | None = maybe_ref("users.id", index=True)  # the owner, or
+    team_id: int | None = maybe_ref("teams.id", index=True)  # the owning team
+    created_at: int = time()
 
 
 class AccessToken(SQLModel, table=True):
@@ -90,14 +81,14 @@ class AccessToken(SQLModel, table=True):
 
     __tablename__ = "access_tokens"
     __table_args__ = NEVER_REUSED
-    id: int = _id()
-    user_id: int = _ref("users.id", "CASCADE", index=True)
+    id: int = row_id()
+    user_id: int = ref("users.id", "CASCADE", index=True)
     name: str
     hint: str  # the first characters, to tell tokens apart
     secret_sha256: str = Field(unique=True)
-    created_at: int = _time()
-    expires_at: int | None = _maybe_time()
-    used_at: int | None = _maybe_time()  # written at most once a minute
+    created_at: int = time()
+    expires_at: int | None = maybe_time()
+    used_at: int | None = maybe_time()  # written at most once a minute
 
 
 class RefreshToken(SQLModel, table=True):
@@ -105,15 +96,15 @@ class RefreshToken(SQLModel, table=True):
 
     __tablename__ = "refresh_tokens"
     __table_args__ = NEVER_REUSED
-    id: int = _id()
-    user_id: int = _ref("users.id", "CASCADE", index=True)
-    access_token_id: int | None = _maybe_ref(
+    id: int = row_id()
+    user_id: int = ref("users.id", "CASCADE", index=True)
+    access_token_id: int | None = maybe_ref(
         "access_tokens.id", "CASCADE", index=True
     )  # made with that token, ends with it
     client: str
     secret_sha256: str = Field(unique=True)
-    created_at: int = _time()
-    expires_at: int = _time()
+    created_at: int = time()
+    expires_at: int = time()
 
 
 class Session(SQLModel, table=True):
@@ -121,11 +112,11 @@ class Session(SQLModel, table=True):
 
     __tablename__ = "sessions"
     __table_args__ = NEVER_REUSED
-    id: int = _id()
-    user_id: int = _ref("users.id", "CASCADE", index=True)
+    id: int = row_id()
+    user_id: int = ref("users.id", "CASCADE", index=True)
     secret_sha256: str = Field(unique=True)
-    created_at: int = _time()
-    expires_at: int = _time()
+    created_at: int = time()
+    expires_at: int = time()
 
 
 class SigningKey(SQLModel, table=True):
@@ -135,8 +126,8 @@ class SigningKey(SQLModel, table=True):
     kid: str = Field(primary_key=True)
     public_jwk: Any = Field(sa_type=JSON)
     sealed_private: bytes = Field(sa_type=LargeBinary)
-    created_at: int = _time()
-    retired_at: int | None = _maybe_time()  # signs no more from then on, verifies until its last token expired
+    created_at: int = time()
+    retired_at: int | None = maybe_time()  # signs no more from then on, verifies until its last token expired
 
 
 class Repository(SQLModel, table=True):
@@ -148,14 +139,14 @@ class Repository(SQLModel, table=True):
         Index("ix_repositories_owned", "namespace_id", "name"),
         NEVER_REUSED,
     )
-    id: int = _id()
-    namespace_id: int = _ref("namespaces.id")
+    id: int = row_id()
+    namespace_id: int = ref("namespaces.id")
     name: str = Field(unique=True, sa_type=BYTEWISE)
     visibility: str = "private"  # private | internal | public
     description: str = ""
     generation: int = 0
-    created_at: int = _time()
-    pushed_at: int | None = _maybe_time()
+    created_at: int = time()
+    pushed_at: int | None = maybe_time()
 
 
 class Blob(SQLModel, table=True):
@@ -163,21 +154,23 @@ class Blob(SQLModel, table=True):
 
     __tablename__ = "blobs"
     __table_args__ = NEVER_REUSED
-    id: int = _id()
+    id: int = row_id()
     digest: str = Field(unique=True)
     key: str = Field(unique=True)
     size: int = Field(sa_type=BigInteger)
-    created_at: int = _time()
-    leased_until: int = _time()  # garbage collection leaves it alone until then
+    created_at: int = time()
+    leased_until: int = time()  # garbage collection leaves it alone until then
+    checked_at: int = number(index=True)  # when its bytes were last compared with its digest; 0: never since the push
+    damaged_at: int | None = maybe_time()  # since when its bytes are known to be wrong or gone; a push heals it
 
 
 class RepositoryBlob(SQLModel, table=True):
     """That a repository holds a blob."""
 
     __tablename__ = "repository_blobs"
-    repository_id: int = _ref("repositories.id", "CASCADE", key=True)
-    blob_id: int = _ref("blobs.id", key=True, index=True)
-    created_at: int = _time()
+    repository_id: int = ref("repositories.id", "CASCADE", key=True)
+    blob_id: int = ref("blobs.id", key=True, index=True)
+    created_at: int = time()
 
 
 class Upload(SQLModel, table=True):
@@ -185,12 +178,24 @@ class Upload(SQLModel, table=True):
 
     __tablename__ = "uploads"
     id: str = Field(primary_key=True)
-    repository_id: int = _ref("repositories.id", "CASCADE", index=True)
+    repository_id: int = ref("repositories.id", "CASCADE", index=True)
     key: str = Field(unique=True)
     offset: int = Field(default=0, sa_type=BigInteger)
     algorithm: str = "sha256"
-    created_at: int = _time()
+    state: Any = maybe_json()  # what the blob store needs to go on, such as the parts of a multipart upload
+    created_at: int = time()
     touched_at: int = Field(sa_type=BigInteger, index=True)
+
+
+class DoomedCopy(SQLModel, table=True):
+    """Bytes in the blob store that no row names any more, to be removed once nobody can still be reading them."""
+
+    __tablename__ = "doomed_copies"
+    __table_args__ = NEVER_REUSED
+    id: int = row_id()
+    key: str = Field(unique=True)
+    state: Any = maybe_json()  # of an upload that was never finished
+    doomed_at: int = Field(sa_type=BigInteger, index=True)
 
 
 class Manifest(SQLModel, table=True):
@@ -202,25 +207,26 @@ class Manifest(SQLModel, table=True):
         Index("ix_manifests_referrers", "repository_id", "subject", "id"),
         NEVER_REUSED,
     )
-    id: int = _id()
-    repository_id: int = _ref("repositories.id", "CASCADE")
+    id: int = row_id()
+    repository_id: int = ref("repositories.id", "CASCADE")
     digest: str
     media_type: str
     artifact_type: str | None = None  # as referrers show it: artifactType, else an image's config media type
     subject: str | None = None
-    annotations: Any = _maybe_json()
+    annotations: Any = maybe_json()
     content: bytes = Field(sa_type=LargeBinary)
-    pushed_by: int | None = _maybe_ref("users.id", "SET NULL")
-    created_at: int = _time()
+    pushed_by: int | None = maybe_ref("users.id", "SET NULL")
+    created_at: int = time()
 
 
 class Link(SQLModel, table=True):
     """What a manifest refers to: a blob (config, layer) or, in an index, another manifest of the repository."""
 
     __tablename__ = "links"
-    __table_args__ = (Index("ix_links_digest", "digest"),)
-    manifest_id: int = _ref("manifests.id", "CASCADE", key=True)
+    __table_args__ = (Index("ix_links_holding", "repository_id", "digest"),)
+    manifest_id: int = ref("manifests.id", "CASCADE", key=True)
     digest: str = Field(primary_key=True)
+    repository_id: int = number(ID)  # the manifest's
     kind: str  # blob | manifest
     size: int = Field(default=0, sa_type=BigInteger)  # as the manifest says
 
@@ -230,12 +236,12 @@ class Tag(SQLModel, table=True):
 
     __tablename__ = "tags"
     __table_args__ = (Index("ix_tags_newest", "repository_id", "rank", "updated_at", "name"),)
-    repository_id: int = _ref("repositories.id", "CASCADE", key=True)
+    repository_id: int = ref("repositories.id", "CASCADE", key=True)
     name: str = Field(primary_key=True, sa_type=BYTEWISE)
-    manifest_id: int = _ref("manifests.id", "CASCADE", index=True)
+    manifest_id: int = ref("manifests.id", "CASCADE", index=True)
     rank: str = Field(default="", sa_type=BYTEWISE, sa_column_kwargs={"server_default": ""})  # see storage.versions
-    updated_by: int | None = _maybe_ref("users.id", "SET NULL")
-    updated_at: int = _time()
+    updated_by: int | None = maybe_ref("users.id", "SET NULL")
+    updated_at: int = time()
 
 
 class SearchWord(SQLModel, table=True):
@@ -243,7 +249,7 @@ class SearchWord(SQLModel, table=True):
 
     __tablename__ = "search_words"
     word: str = Field(primary_key=True, sa_type=BYTEWISE)
-    repository_id: int = _ref("repositories.id", "CASCADE", key=True, index=True)
+    repository_id: int = ref("repositories.id", "CASCADE", key=True, index=True)
 
 
 class Module(SQLModel, table=True):
@@ -254,7 +260,7 @@ class Module(SQLModel, table=True):
     size: int = Field(sa_type=BigInteger)
     reader_version: int
     facts: Any = Field(sa_type=JSON)
-    read_at: int = _time()
+    read_at: int = time()
 
 
 class Inspection(SQLModel, table=True):
@@ -267,9 +273,10 @@ class Inspection(SQLModel, table=True):
     reader_version: int = 0
     format: str | None = None  # one of proxywasm's image formats
     module_sha256: str | None = Field(default=None, index=True)
-    blob_digest: str | None = None  # the layer that holds the module
+    blob_digest: str | None = Field(default=None, index=True)  # the layer that holds the module
     wrapping: str | None = None  # how to unwrap the module from that layer
     reason: str | None = None  # why it failed
+    claimed_until: int = number()  # a process reads it; the others leave it alone until then
 
 
 class Event(SQLModel, table=True):
@@ -277,7 +284,7 @@ class Event(SQLModel, table=True):
 
     __tablename__ = "events"
     __table_args__ = NEVER_REUSED
-    id: int = _id()
+    id: int = row_id()
     at: int = Field(sa_type=BigInteger, index=True)
     actor_kind: str  # user | robot | anonymous | system | node
     actor_id: int | None = Field(default=None, sa_type=ID, index=True)
@@ -286,7 +293,7 @@ class Event(SQLModel, table=True):
     action: str  # noun.verb, such as manifest.push
     subject: str  # name of the thing
     repository_id: int | None = Field(default=None, sa_type=ID, index=True)
-    detail: Any = _maybe_json()
+    detail: Any = maybe_json()
 
 
 class Target(SQLModel, table=True):
@@ -294,12 +301,12 @@ class Target(SQLModel, table=True):
 
     __tablename__ = "targets"
     __table_args__ = NEVER_REUSED
-    id: int = _id()
+    id: int = row_id()
     name: str = Field(unique=True, sa_type=BYTEWISE)
     kind: str  # envoy-fleet
-    namespace_id: int = _ref("namespaces.id", index=True)
+    namespace_id: int = ref("namespaces.id", index=True)
     settings: Any = Field(sa_type=JSON)
-    created_at: int = _time()
+    created_at: int = time()
 
 
 class TargetKey(SQLModel, table=True):
@@ -307,12 +314,12 @@ class TargetKey(SQLModel, table=True):
 
     __tablename__ = "target_keys"
     __table_args__ = NEVER_REUSED
-    id: int = _id()
-    target_id: int = _ref("targets.id", "CASCADE", index=True)
+    id: int = row_id()
+    target_id: int = ref("targets.id", "CASCADE", index=True)
     hint: str
     secret_sha256: str = Field(unique=True)
-    created_at: int = _time()
-    expires_at: int | None = _maybe_time()
+    created_at: int = time()
+    expires_at: int | None = maybe_time()
 
 
 class Deployment(SQLModel, table=True):
@@ -320,13 +327,13 @@ class Deployment(SQLModel, table=True):
 
     __tablename__ = "deployments"
     __table_args__ = (UniqueConstraint("target_id", "name"), NEVER_REUSED)
-    id: int = _id()
-    target_id: int = _ref("targets.id")
+    id: int = row_id()
+    target_id: int = ref("targets.id")
     name: str = Field(sa_type=BYTEWISE)
     slot: int | None = None
     grant: str = Field(unique=True)  # the unguessable path part under which proxies fetch the module
     revision_id: int | None = Field(default=None, sa_type=ID)  # the current one
-    created_at: int = _time()
+    created_at: int = time()
 
 
 class Revision(SQLModel, table=True):
@@ -334,19 +341,19 @@ class Revision(SQLModel, table=True):
 
     __tablename__ = "revisions"
     __table_args__ = (UniqueConstraint("deployment_id", "number"), NEVER_REUSED)
-    id: int = _id()
-    deployment_id: int = _ref("deployments.id", "CASCADE")
+    id: int = row_id()
+    deployment_id: int = ref("deployments.id", "CASCADE")
     number: int
-    repository_id: int = _ref("repositories.id", index=True)
+    repository_id: int = ref("repositories.id", index=True)
     reference: str  # as the deployer typed it
     manifest_digest: str = Field(index=True)
-    module_sha256: str
+    module_sha256: str = Field(index=True)
     config: str | None = None  # JSON text, or any text
     root_id: str = ""  # which of the module's registered roots; most have one under the empty name
     failure_policy: str = "FAIL_CLOSED"  # FAIL_CLOSED | FAIL_OPEN | FAIL_RELOAD
     order: int  # filters run in rising order
-    created_by: int | None = _maybe_ref("users.id", "SET NULL")
-    created_at: int = _time()
+    created_by: int | None = maybe_ref("users.id", "SET NULL")
+    created_at: int = time()
     action: str  # deploy | rollback
 
 
@@ -355,21 +362,21 @@ class Node(SQLModel, table=True):
 
     __tablename__ = "nodes"
     __table_args__ = (UniqueConstraint("target_id", "name"), NEVER_REUSED)
-    id: int = _id()
-    target_id: int = _ref("targets.id", "CASCADE")
+    id: int = row_id()
+    target_id: int = ref("targets.id", "CASCADE")
     name: str  # the node id it gave
     version: str = ""  # of the proxy
-    seen_at: int = _time()  # written coarsely
+    seen_at: int = time()  # written coarsely
 
 
 class NodeSlot(SQLModel, table=True):
     """What a node was served, runs and refused in one slot; written before it is served."""
 
     __tablename__ = "node_slots"
-    node_id: int = _ref("nodes.id", "CASCADE", key=True)
+    node_id: int = ref("nodes.id", "CASCADE", key=True)
     slot: int = Field(primary_key=True)
     served: str = ""  # the version last served
     delivered: bool = False  # that answer left in full
     running: str = ""  # the version last echoed
-    refused: Any = _maybe_json()  # contents refused, newest last, bounded
-    updated_at: int = _time()
+    refused: Any = maybe_json()  # contents refused, newest last, bounded
+    updated_at: int = time()
