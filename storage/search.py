@@ -54,15 +54,20 @@ def index_words(session: Session, repository_id: int) -> None:
     name, description = said
     newest, annotations = _NEWEST.first(session, asked) or (None, None)
     facts = _FACTS.value(session, {**asked, "id": newest})
-    wanted: set[str] = set()
-    for word in _all_words(name, description, _json(annotations), _json(facts)):
-        if len(wanted) == WORDS_KEPT:
-            break
-        wanted.add(word)
-
+    wanted = words_to_keep(name, description, _json(annotations), _json(facts))
     kept = {row[0] for row in _KEPT.all(session, asked)}
     _FORGET.run_each(session, [{**asked, "word": word} for word in kept - wanted])
     _KEEP.run_each(session, [{**asked, "word": word} for word in sorted(wanted - kept)])
+
+
+def words_to_keep(name: str, description: str, annotations: Any, facts: Any) -> set[str]:
+    """The words of a repository: of what it says itself, of its newest version's annotations and module's facts."""
+    wanted: set[str] = set()
+    for word in _all_words(name, description, annotations, facts):
+        if len(wanted) == WORDS_KEPT:
+            break
+        wanted.add(word)
+    return wanted
 
 
 def _all_words(name: str, description: str, annotations: Any, facts: Any) -> Iterator[str]:
