@@ -11,9 +11,11 @@ from auth.challenge import Origins
 from auth.identity import ANONYMOUS, Identity, identity_of
 from auth.passwords import LONGEST, Passwords
 from auth.secrets import PERSONAL, REFRESH, SecretKey, fingerprint, is_secret
-from auth.throttle import SignInThrottle
+from auth.throttle import ACCOUNT, ADDRESS, SignInThrottle
+from storage.attempts import SharedAttempts
 from storage.database import Database, StorageError, now
 from storage.namespaces import name_problem
+from storage.shared import Shared
 from storage.tokens import FoundToken, find_access_token, find_refresh_token, touch_access_token
 from storage.users import LoginRow, identity_row, login_row
 
@@ -40,12 +42,14 @@ class Proof:
 class Gate:
     """What doors need to know who comes. One for each process, so that throttling counts over all doors."""
 
-    def __init__(self, database: Database, secret_key: SecretKey, origins: Origins) -> None:
+    def __init__(
+        self, database: Database, secret_key: SecretKey, origins: Origins, shared: Shared | None = None
+    ) -> None:
         self.database = database
         self.secret_key = secret_key
         self.origins = origins
         self.passwords = Passwords()
-        self._throttle = SignInThrottle()
+        self._throttle = SignInThrottle(SharedAttempts(shared, ACCOUNT, ADDRESS) if shared is not None else None)
 
     async def authorize(self, header: str | None, address: str, *, refresh: bool = False) -> Proof:
         """Who an Authorization header stands for: nobody without one, or with empty Basic credentials.
@@ -77,7 +81,8 @@ class Gate:
         """Who a user name with a password stands for, throttled. Raises SignInRefused."""
         if name_problem(name) is not None or not password or len(password) > LONGEST:
             raise SignInRefused("wrong user name or password")
-        self._refuse_if_throttled(name, address)  # before anything else, so that no answer tells a right guess
+        # Before anything else, so that no answer tells a right guess.
+        _refuse_if(await self._throttle.wait(name, address))
         row = await anyio.to_thread.run_sync(self._login_row, name)
         if not self.passwords.remembers(row, password):
             await self._check(name, row, password, address)
@@ -93,16 +98,10 @@ class Gate:
         async with self.passwords.turns:
             if self.passwords.remembers(row, password):
                 return
-            self._refuse_if_throttled(name, address)
-            self._throttle.take(name, address)
+            _refuse_if(await self._throttle.take(name, address))
             if not await self.passwords.check(row, password):
                 raise SignInRefused("wrong user name or password")
-            self._throttle.succeeded(name, address)
-
-    def _refuse_if_throttled(self, name: str, address: str) -> None:
-        seconds = self._throttle.wait(name, address)
-        if seconds:
-            raise SignInRefused(f"too many wrong passwords; try again in {seconds} s", seconds)
+            await self._throttle.succeeded(name, address)
 
     async def _by_secret(self, secret: str, address: str, *, refresh: bool) -> Proof:
         proof = await anyio.to_thread.run_sync(self._find, secret, address, refresh)
@@ -136,6 +135,11 @@ class Gate:
         with self.database.read() as session:
             found = identity_row(session, row.user_id)
         return identity_of(found, address) if found is not None and found.generation == row.generation else None
+
+
+def _refuse_if(seconds: int) -> None:
+    if seconds:
+        raise SignInRefused(f"too many wrong passwords; try again in {seconds} s", seconds)
 
 
 def _basic(value: str) -> tuple[str, str]:

@@ -6,15 +6,19 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from storage.attempts import Pace, SharedAttempts
+
 KEYS = 10_000  # buckets that are kept; the one not used for longest goes first
+ACCOUNT = Pace(10, 15.0)
+ADDRESS = Pace(60, 3.0)
 
 
 class Throttle:
-    """Buckets by key: `burst` attempts at once, then one in `seconds`. Used by one thread."""
+    """Buckets by key, all of one pace. Used by one thread."""
 
-    def __init__(self, burst: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._burst = burst
-        self._seconds = seconds
+    def __init__(self, pace: Pace, clock: Callable[[], float] = time.monotonic) -> None:
+        self._burst = pace.burst
+        self._seconds = pace.seconds
         self._clock = clock
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()  # key -> attempts, and when that was so
 
@@ -43,36 +47,59 @@ class Throttle:
 
 
 class SignInThrottle:
-    """Both throttles of a sign-in.
+    """Both throttles of a sign-in, counted in this process, and over all replicas as far as Redis answers.
 
     Who has signed in to an account from an address before has a bucket of their own for the two, so that a stranger's
-    guesses do not lock the owner out.
+    guesses do not lock the owner out. Redis can only refuse more, and what it forgets is still known here.
     """
 
-    def __init__(self) -> None:
-        self._accounts = Throttle(10, 15.0)
-        self._addresses = Throttle(60, 3.0)
+    def __init__(self, shared: SharedAttempts | None = None) -> None:
+        self._shared = shared
+        self._accounts = Throttle(ACCOUNT)
+        self._addresses = Throttle(ADDRESS)
         self._known: OrderedDict[str, None] = OrderedDict()
 
-    def wait(self, account: str, address: str) -> int:
+    async def wait(self, account: str, address: str) -> int:
         """Whole seconds until this account may be tried from this address; 0 if it may be now."""
-        return max(self._accounts.wait(self._key(account, address)), self._addresses.wait(_network(address)))
+        return await self._wait(account, _network(address), count=False)
 
-    def take(self, account: str, address: str) -> None:
-        """Counts an attempt."""
-        self._accounts.take(self._key(account, address))
-        self._addresses.take(_network(address))
+    async def take(self, account: str, address: str) -> int:
+        """Counts an attempt, if it may be made now: 0; else the whole seconds until one may."""
+        network = _network(address)
+        seconds = await self._wait(account, network, count=True)
+        if not seconds:  # and nothing came between: two that ask at once do not both find the last place free
+            self._accounts.take(self._key(account, network))
+            self._addresses.take(network)
+        return seconds
 
-    def succeeded(self, account: str, address: str) -> None:
+    async def succeeded(self, account: str, address: str) -> None:
         """Forgets an attempt that succeeded, and remembers that this address knows the account."""
-        self._accounts.give_back(self._key(account, address))
-        self._addresses.give_back(_network(address))
-        self._known[f"{account} {_network(address)}"] = None
+        network = _network(address)
+        known = f"{account} {network}" in self._known
+        self._accounts.give_back(self._key(account, network))
+        self._addresses.give_back(network)
+        self._remember(account, network)
+        if self._shared is not None:
+            await self._shared.succeeded(account, network, known=known)
+
+    async def _wait(self, account: str, network: str, *, count: bool) -> int:
+        seconds = 0.0
+        if self._shared is not None:
+            known = f"{account} {network}" in self._known
+            found = await self._shared.attempt(account, network, known=known, count=count)
+            if found is not None:
+                seconds = found[0]
+                if found[1]:
+                    self._remember(account, network)
+        return max(math.ceil(seconds), self._accounts.wait(self._key(account, network)), self._addresses.wait(network))
+
+    def _remember(self, account: str, network: str) -> None:
+        self._known[f"{account} {network}"] = None
         while len(self._known) > KEYS:
             self._known.popitem(last=False)
 
-    def _key(self, account: str, address: str) -> str:
-        pair = f"{account} {_network(address)}"
+    def _key(self, account: str, network: str) -> str:
+        pair = f"{account} {network}"
         return pair if pair in self._known else account
 
 

@@ -23,6 +23,7 @@ from registry.means import Means
 from registry.reader import Reader
 from storage.blobs.files import FileBlobs
 from storage.database import Database, now
+from storage.shared import Shared
 from storage.uploads import forget_uploads, live_keys, stored_keys
 from wasmhub.health import HealthDoor
 from wasmhub.settings import Settings
@@ -45,7 +46,8 @@ class Hub:
         self.first_password = ensure_administrator(self.database, settings.admin_password)
         tokens = BearerTokens(self.database, secret_key)
         origins = Origins(settings.public_url, settings.trusted_proxies)
-        gate = Gate(self.database, secret_key, origins)  # one, so that throttling counts over all doors
+        self._shared = Shared(settings.redis_url, secret_key.derive("shared")) if settings.redis_url else None
+        gate = Gate(self.database, secret_key, origins, self._shared)  # one: throttling counts over all doors
         self._inspector = Inspector()
         self._reader = Reader(self.database, self.blobs, self._inspector)
         self._health = HealthDoor(self.database)
@@ -56,7 +58,7 @@ class Hub:
                 Calls(tokens, origins),
                 settings.blob_limit,
                 settings.create_namespace_on_push,
-                self._reader.wake,
+                self._pushed,
             )
         )
         self._token = create_token_door(gate, tokens, settings.create_namespace_on_push)
@@ -87,6 +89,12 @@ class Hub:
         with contextlib.suppress(ClientDisconnect):
             await door(scope, receive, counted)
 
+    def _pushed(self) -> None:
+        """Has what was pushed read, by this replica or by one that has nothing else to do."""
+        self._reader.wake()
+        if self._shared is not None:
+            self._shared.tell()
+
     def _door(self, path: str) -> tuple[str, ASGIApp]:
         """The door that a path leads to, and its name in the metrics."""
         if path.startswith("/v2/") or path == "/v2":
@@ -111,14 +119,18 @@ class Hub:
 
     @contextlib.asynccontextmanager
     async def _background(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._reader.run())
+        tasks = [asyncio.create_task(self._reader.run())]
+        if self._shared is not None:
+            tasks.append(asyncio.create_task(self._shared.run(self._reader.wake)))
         try:
             yield
         finally:
             self._inspector.close()  # ends an inspection at once; its row waits for the next start
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if self._shared is not None:
+                await self._shared.close()
 
     def _sweep(self) -> None:
         """Removes what interrupted uploads left behind; only this hub uses the data folder."""

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from storage.shared import RedisAddress, read_redis_url
+
 PREFIX = "WASMHUB_"
 # Read elsewhere, by the command line, by Envoy and by the tests: known, but not settings of the server.
 ELSEWHERE = {"WASMHUB_CONFIG", "WASMHUB_URL", "WASMHUB_TOKEN", "WASMHUB_FLEET_KEY", "WASMHUB_PEERS"}
+MAY_HOLD_SECRETS = ("SECRET", "PASSWORD", "DATABASE_URL", "REDIS_URL")  # in names of settings: values are not shown
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -57,10 +60,6 @@ def _blobs(value: str) -> Path:
     if value.startswith("s3://"):
         raise ValueError("names an S3 bucket, which this version cannot use yet; name a folder")
     return _path(value)
-
-
-def _redis(value: str) -> None:
-    raise ValueError("names a Redis, which this version cannot use yet; leave it out")
 
 
 def _public_url(value: str) -> str:
@@ -117,7 +116,7 @@ class Settings:
     data: Path = _setting(_path, Path("data"))  # everything that the hub keeps, unless said otherwise
     database_url: Path | None = _setting(_database, None)  # metadata; hub.db in the data folder
     blobs: Path | None = _setting(_blobs, None)  # bytes; the folder `blobs` in the data folder
-    redis_url: None = _setting(_redis, None)  # wake-ups between replicas; not usable yet
+    redis_url: RedisAddress | None = _setting(read_redis_url, None)  # counters and wake-ups that replicas share
     public_url: str | None = _setting(_public_url, None)  # how clients reach the hub; else each request's Host
     secret_key: str | None = _setting(_secret, None)  # seals what must be secret at rest; else made at first start
     tls_cert: Path | None = _setting(_path, None)  # the certificate chain, PEM; with tls_key the hub speaks HTTPS
@@ -157,7 +156,7 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         try:
             values[known[name].name] = known[name].metadata["read"](value)
         except ValueError as error:
-            shown = "its value" if "SECRET" in name or "PASSWORD" in name else repr(value)
+            shown = "its value" if any(word in name for word in MAY_HOLD_SECRETS) else repr(value)
             raise SettingsError(f"{name} in {source}: {shown} {_sentence(error)}") from None
     settings = Settings(**values)
     if (settings.tls_cert is None) != (settings.tls_key is None):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from storage.shared import RedisAddress
 from wasmhub.settings import Address, Settings, SettingsError, load_settings
 
 
@@ -26,6 +27,14 @@ def test_all_are_optional() -> None:
         ("DATA", "/srv/hub", "data", Path("/srv/hub")),
         ("DATABASE_URL", "sqlite:////srv/x.db", "database", Path("/srv/x.db")),
         ("BLOBS", "/srv/blobs", "blob_folder", Path("/srv/blobs")),
+        ("REDIS_URL", "redis://localhost", "redis_url", RedisAddress("localhost")),
+        ("REDIS_URL", "redis://:a%40b@10.0.0.1:7000/3", "redis_url", RedisAddress("10.0.0.1", 7000, 3, password="a@b")),
+        (
+            "REDIS_URL",
+            "rediss://hub:word@[::1]",
+            "redis_url",
+            RedisAddress("::1", tls=True, user="hub", password="word"),
+        ),
         ("PUBLIC_URL", "https://hub.example.com:8443/", "public_url", "https://hub.example.com:8443"),
         ("TRUSTED_PROXIES", "10.0.0.0/8, ::1", "trusted_proxies", (ip_network("10.0.0.0/8"), ip_network("::1"))),
         ("CREATE_NAMESPACE_ON_PUSH", "everyone", "create_namespace_on_push", "everyone"),
@@ -55,7 +64,21 @@ CANNOT_BE_TAKEN = [
     ("DATABASE_URL", "/srv/hub.db"),
     ("BLOBS", "s3://bucket/prefix"),
     ("BLOBS", ""),
-    ("REDIS_URL", "redis://localhost"),
+    ("REDIS_URL", "localhost:6379"),
+    ("REDIS_URL", "redis:/localhost"),
+    ("REDIS_URL", "reddis://localhost"),
+    ("REDIS_URL", "redis://"),
+    ("REDIS_URL", "redis://:secret-word@"),
+    ("REDIS_URL", "redis://:secret-word@localhost:port"),
+    ("REDIS_URL", "redis://:secret-word@localhost:0"),
+    ("REDIS_URL", "redis://:secret-word@localhost:70000"),
+    ("REDIS_URL", "redis://:secret-word@local host"),
+    ("REDIS_URL", "redis://:secret-word@localhost/one"),
+    ("REDIS_URL", "redis://:secret-word@localhost/0/1"),
+    ("REDIS_URL", "redis://:secret-word@localhost?db=1"),
+    ("REDIS_URL", "redis://:secret-word@[::1"),
+    ("REDIS_URL", "redis://:secret-word#@localhost"),
+    ("REDIS_URL", "redis://user@localhost"),
     ("PUBLIC_URL", "hub.example.com"),
     ("PUBLIC_URL", "ftp://hub.example.com"),
     ("PUBLIC_URL", "https://hub.example.com/path"),
@@ -89,6 +112,7 @@ def test_what_cannot_be_taken_is_named(name: str, value: str) -> None:
     assert "\n" not in sentence
     if "SECRET" in name or "PASSWORD" in name:
         assert value not in sentence
+    assert "secret-word" not in sentence
 
 
 def test_a_file_says_the_same(tmp_path: Path) -> None:
