@@ -1,10 +1,26 @@
-"""What all tests share: one running hub, for those that do not break it."""
+"""What all tests share: the engines that hubs run on, and one running hub, for those that do not break it."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from tests.engines import chosen, engines
 from tests.hub import HubProcess
+
+EMBEDDED_ONLY = "it looks into the data folder, which is the embedded engines' alone"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _engines() -> None:
+    """Starts the engines in the thread that ends last, since they end with the thread that started them."""
+    engines(chosen())
+
+
+@pytest.fixture(scope="session")
+def embedded() -> None:
+    """For tests of what lies in a data folder: there is nothing for them to see on the other sets of engines."""
+    if chosen() != "embedded":
+        pytest.skip(EMBEDDED_ONLY)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from storage.database import Database
+from tests.engines import settings_of
+from wasmhub.settings import load_settings
+
 ROOT = Path(__file__).parent.parent
 WASMHUB = Path(sys.executable).parent / "wasmhub"
 ADMIN_PASSWORD = "correct-horse-battery"
@@ -17,7 +21,10 @@ LISTENS = re.compile(r"the hub listens on (https?)://([^\s\"]+)")
 
 
 class HubProcess:
-    """`wasmhub serve` on a free port with a data folder of its own. `start` waits until it answers."""
+    """`wasmhub serve` on a free port with a data folder of its own, on the engines of this session.
+
+    `start` waits until it answers. Settings that are given win, so that a replica can be told what another hub has.
+    """
 
     def __init__(self, data: Path, **settings: str) -> None:
         self.data = data
@@ -31,13 +38,8 @@ class HubProcess:
     def start(self, *, wrapper: tuple[str, ...] = ()) -> "HubProcess":
         """Starts it; after a stop it comes back on the same port. `wrapper` is a command to run it under."""
         self.data.mkdir(parents=True, exist_ok=True)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("WASMHUB_")}
-        environment |= {
-            "WASMHUB_DATA": str(self.data),
-            "WASMHUB_LISTEN": self._listen,
-            "WASMHUB_ADMIN_PASSWORD": self.admin_password,
-            **self.settings,
-        }
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("WASMHUB_", "AWS_"))}
+        environment |= self.told()
         self._log = Path(tempfile.mkstemp(prefix="hub-", suffix=".log", dir=self.data.parent)[1])
         with self._log.open("wb") as out:
             self.process = subprocess.Popen(
@@ -49,6 +51,20 @@ class HubProcess:
         self._listen = self.host
         self._wait_until_it_answers()
         return self
+
+    def told(self) -> dict[str, str]:
+        """The settings that it is started with."""
+        own = {
+            "WASMHUB_DATA": str(self.data),
+            "WASMHUB_LISTEN": self._listen,
+            "WASMHUB_ADMIN_PASSWORD": self.admin_password,
+        }
+        return {**own, **settings_of(self.data), **self.settings}
+
+    def open_database(self) -> Database:
+        """A way into its database, from beside it; whoever asks closes it."""
+        told = {name: value for name, value in self.told().items() if name.startswith("WASMHUB_")}
+        return Database(load_settings(told).database)
 
     def log(self) -> str:
         """What it has written since its last start."""

@@ -11,7 +11,7 @@ import wasmtime
 
 ROOT = Path(__file__).resolve().parent.parent
 FILTERS = ROOT / "examples" / "filters"
-BUILT = {"crane", "regctl", "wkg", "orasgo", "registry"}
+BUILT = {"crane", "regctl", "wkg", "orasgo", "minio", "registry"}
 
 
 def peer(name: str) -> Path:
@@ -21,6 +21,12 @@ def peer(name: str) -> Path:
         extra = " bench" if name == "registry" else ""
         pytest.skip(f"{name} is not here: `.ci/peers{extra}` builds or installs it")
     return path
+
+
+def postgresql_program(name: str) -> Path:
+    """One of PostgreSQL's own programs, which Debian keeps off the PATH: the newest version's."""
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
+    return found[-1] if found else peer(name)
 
 
 def built_filter(name: str) -> Path:

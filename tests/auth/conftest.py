@@ -7,7 +7,6 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from storage.database import Database
 from tests.auth.people import PASSWORD, ClientOf, People
 from tests.hub import HubProcess
 from tests.oci import Client
@@ -16,7 +15,7 @@ from tests.oci import Client
 @pytest.fixture(scope="session")
 def people(hub: HubProcess) -> Iterator[People]:
     """People in the shared hub."""
-    database = Database(hub.data / "hub.db")
+    database = hub.open_database()
     yield People(database)
     database.close()
 

@@ -24,7 +24,7 @@ from tests.hub import HubProcess
 @pytest.fixture
 def beside(hub: HubProcess, people: People) -> BearerTokens:
     """A second process of the hub, as far as keys go."""
-    return BearerTokens(people.database, load_secret_key(None, hub.data))
+    return BearerTokens(people.database, load_secret_key(hub.told().get("WASMHUB_SECRET_KEY"), hub.data))
 
 
 def base(http: httpx.Client, token: str) -> int:
@@ -144,7 +144,7 @@ def test_rotation(http: httpx.Client, people: People, beside: BearerTokens, hub:
 
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[Database]:
-    database = Database(tmp_path / "hub.db")
+    database = HubProcess(tmp_path).open_database()
     database.migrate()
     yield database
     database.close()

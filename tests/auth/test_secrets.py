@@ -14,7 +14,7 @@ from storage.database import StorageError
 from tests.hub import HubProcess
 
 
-def test_the_key_is_made_once_and_for_the_owner_alone(hub: HubProcess, tmp_path: Path) -> None:
+def test_the_key_is_made_once_and_for_the_owner_alone(embedded: None, hub: HubProcess, tmp_path: Path) -> None:
     assert stat.S_IMODE((hub.data / "secret.key").stat().st_mode) == 0o600
     sealed = load_secret_key(None, tmp_path).seal(b"word")
     assert load_secret_key(None, tmp_path).unseal(sealed) == b"word"

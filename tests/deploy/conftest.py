@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from storage.database import Database
 from tests.auth.people import People
 from tests.deploy.fleet import Fleet
 from tests.hub import HubProcess
@@ -21,6 +20,6 @@ def fleet(hub: HubProcess) -> Iterator[Fleet]:
 @pytest.fixture(scope="session")
 def people(hub: HubProcess) -> Iterator[People]:
     """People in the shared hub."""
-    database = Database(hub.data / "hub.db")
+    database = hub.open_database()
     yield People(database)
     database.close()

@@ -11,6 +11,7 @@ from tests.hub import HubProcess
 from tests.mounts import mounted, remount
 from tests.oci import EMPTY, OCI_MANIFEST, Client, digest_of, image
 
+pytestmark = pytest.mark.usefixtures("embedded")  # the disks are the data folder's
 NAME = "disks/filter"
 SCOPE = f"repository:{NAME}:pull,push,delete"
 UPLOADS = f"/v2/{NAME}/blobs/uploads/"

@@ -14,6 +14,7 @@ from tests.durability.traces import STRACE, requests_of
 from tests.hub import HubProcess
 from tests.oci import EMPTY, OCI_MANIFEST, Client, digest_of, image
 
+pytestmark = pytest.mark.usefixtures("embedded")  # the order is that of a file system's calls
 NAME = "order/pushes"
 SCOPE = f"repository:{NAME}:pull,push,delete"
 DATA = ["data write", "data fsync"]
@@ -84,11 +85,19 @@ def test_every_answer_comes_after_what_it_vouches_for(tmp_path: Path) -> None:
     assert happened == expected
 
 
-FINISH = "        await anyio.to_thread.run_sync(_finish_upload, means, caller, name, upload, intake, rest, digest)\n"
-LATER = """        import asyncio, time
-        def later(): time.sleep(0.2); _finish_upload(means, caller, name, upload, intake, rest, digest)
-        asyncio.get_running_loop().run_in_executor(None, later)
-"""
+FINISH = """            await anyio.to_thread.run_sync(_finish, means, caller, name, upload, intake, rest, digest)
+    return _created(name, digest)
+
+
+async def get_upload"""
+LATER = """            import asyncio, contextlib, time
+            kept = contextlib.ExitStack(); kept.push(writer.__exit__); writer.__class__.__exit__ = lambda *_: None
+            def later(): time.sleep(0.2); _finish(means, caller, name, upload, intake, rest, digest); kept.close()
+            asyncio.get_running_loop().run_in_executor(None, later)
+    return _created(name, digest)
+
+
+async def get_upload"""
 
 
 @pytest.mark.parametrize(
@@ -96,15 +105,15 @@ LATER = """        import asyncio, time
     [
         (
             "storage/blobs/files.py",
-            "                    os.fsync(file)\n",
-            "                    pass\n",
+            "            os.fsync(self._opened())\n",
+            "            self._opened()\n",
             "",
             "data fsync",
         ),
         (
             "storage/blobs/files.py",
-            "            os.rename(self._uploads / key, target)\n",
-            "            target.write_bytes((self._uploads / key).read_bytes())\n",
+            "                os.rename(self._upload, target)\n",
+            "                target.write_bytes(self._upload.read_bytes())\n",
             "single POST",
             "rename",
         ),

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from storage.database import Database
 from storage.manifests import list_referrers, newest_referrers
 from storage.namespaces import find_holding
 from tests.hub import HubProcess
@@ -245,7 +244,7 @@ def test_referrers_do_not_fill_memory(admin: Client, hub: HubProcess, name: str)
     admin.push_blob(name, EMPTY)
     for number in range(7):
         admin.push_manifest(name, f"r{number}", image(subject=subject, annotations={str(number): "x" * 2**20}))
-    database = Database(hub.data / "hub.db")
+    database = hub.open_database()
     with database.read() as session:
         holding = find_holding(session, name)
         assert holding is not None and holding.repository_id is not None

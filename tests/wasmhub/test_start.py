@@ -44,7 +44,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
         yield hub
 
 
-def test_nobody_else_reads_what_the_hub_keeps(tmp_path: Path) -> None:
+def test_nobody_else_reads_what_the_hub_keeps(embedded: None, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir(mode=0o755)
     with HubProcess(data) as hub:
@@ -100,7 +100,7 @@ def test_a_database_that_is_none(tmp_path: Path) -> None:
     assert "is no database" in start(tmp_path)
 
 
-def test_a_database_of_a_newer_version(tmp_path: Path) -> None:
+def test_a_database_of_a_newer_version(embedded: None, tmp_path: Path) -> None:
     with HubProcess(tmp_path / "data"):
         pass
     with sqlite3.connect(tmp_path / "data" / "hub.db") as database:
@@ -127,7 +127,7 @@ def test_a_database_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", ["64k", "256k"])
-def test_a_full_disk_leaves_nothing_half_made(tmp_path: Path, size: str) -> None:
+def test_a_full_disk_leaves_nothing_half_made(embedded: None, tmp_path: Path, size: str) -> None:
     with mounted(tmp_path / "data", f"size={size}"):
         assert "full" in start(tmp_path / "data")
         remount(tmp_path / "data", "size=64m")

@@ -261,7 +261,7 @@ def test_a_public_url_is_what_lines_show(tmp_path: Path) -> None:
         assert known == {"preferredProtocol": "oci", "oci": {"registry": "hub.example.com", "namespacePrefix": ""}}
 
 
-def test_what_a_broken_store_says(full: HubProcess, ann: httpx.Client) -> None:
+def test_what_a_broken_store_says(embedded: None, full: HubProcess, ann: httpx.Client) -> None:
     """A README whose bytes are lost gives one sentence, facts that make no sense a page without a traceback."""
     module = built_filter("add-header").read_bytes() + b"\0\x03\x01br"
     with pushing(full) as client:
