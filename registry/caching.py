@@ -66,10 +66,10 @@ class Answers:
 
     def __init__(self, limit: int = ANSWERS_LIMIT) -> None:
         self._limit = limit
-        self._version = -1
+        self._version: object = None
         self._held: dict[tuple[bytes, str], Answer] = {}
 
-    def get(self, version: int, key: tuple[bytes, str], moment: float) -> Answer | None:
+    def get(self, version: object, key: tuple[bytes, str], moment: float) -> Answer | None:
         """The answer that was found at this version of the database."""
         if version != self._version:
             self._held.clear()
@@ -78,7 +78,7 @@ class Answers:
         found = self._held.get(key)
         return found if found is not None and found.expires_at > moment else None
 
-    def put(self, version: int, key: tuple[bytes, str], answer: Answer) -> None:
+    def put(self, version: object, key: tuple[bytes, str], answer: Answer) -> None:
         """Holds an answer whose finding began at that version; in vain if the database has moved on."""
         if version != self._version:
             return

@@ -44,9 +44,9 @@ class Reading:
         path: str = scope["path"]
         headers = dict(scope["headers"])
         key = headers.get(b"authorization", b""), path
-        version = self._watch.version()
-        answer = self._answers.get(version, key, time.time())
         try:
+            version = await self._watch.version()
+            answer = self._answers.get(version, key, time.time())
             if answer is None:
                 wanted = _split(path)
                 if wanted is None:

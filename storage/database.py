@@ -1,9 +1,7 @@
-"""The database: opening it, migrating it, reading from it and writing to it."""
+"""The database: opening it, migrating it, reading from it and writing to it, on SQLite or on PostgreSQL."""
 
-import sqlite3
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,24 +9,16 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, text
 from sqlalchemy.orm import Session as OrmSession
-from sqlalchemy.pool import QueuePool
 
-from storage.statements import Statement
+from storage.errors import Conflict as Conflict
+from storage.errors import StorageError as StorageError
+from storage.postgresql import PostgreSQL, PostgreSQLWatch
+from storage.sqlite import SQLite, SQLiteWatch
 
-READERS = 16
-BUSY_SECONDS = 30
-_BEGIN = Statement("BEGIN IMMEDIATE")
-
-
-class StorageError(Exception):
-    """The store cannot do what was asked; the text is fit for a user (disk full, read-only, busy)."""
-
-
-class Conflict(StorageError):
-    """The command contradicts what is stored; the text names the thing."""
+CONNECTIONS = 16
+Watch = SQLiteWatch | PostgreSQLWatch
 
 
 def now() -> int:
@@ -37,148 +27,123 @@ def now() -> int:
 
 
 class Database:
-    """One database. Every `write()` is one transaction, durable when the block ends; `read()` sees one moment.
+    """One database: a SQLite file (a path) or PostgreSQL (a URL, with at most that many connections in its pool).
 
-    Writers take turns within the process (SQLite has one writer), so that none polls for the file's lock.
+    Every `write()` is one transaction, durable when the block ends; `read()` sees one moment.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._turn = threading.Lock()
-        self._engine = _engine(path)
-        self._idle: list[sqlite3.Connection] = []  # for statements of readers; as many as threads ever read at once
+    def __init__(self, where: Path | str, connections: int = CONNECTIONS) -> None:
+        self._kind = SQLite(where) if isinstance(where, Path) else PostgreSQL(where, connections)
 
     def migrate(self) -> None:
         """Brings the tables to the newest migration, wholly or not at all. Safe to call at each start."""
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with _translated(), self._engine.begin() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            config.attributes["connection"] = connection
-            try:
-                command.upgrade(config, "head")
-            except CommandError:
-                raise StorageError(
-                    f"{self.path} was written by a newer version of the hub; start that one, or put a backup back"
-                ) from None
+        with self._connection(self._kind.begin_migration) as lent:
+            connection = Connection(self._kind.engine, connection=lent)
+            with connection.begin():
+                config.attributes["connection"] = connection
+                try:
+                    command.upgrade(config, "head")
+                except CommandError:
+                    raise StorageError(
+                        f"{self._kind.name} was written by a newer version of the hub;"
+                        " start that one, or put a backup back"
+                    ) from None
 
     @contextmanager
     def read(self) -> Iterator[OrmSession]:
-        """A session for looking things up; nothing that it changes is kept.
-
-        What it asks by `Statement` goes over a connection of our own, so that a look-up costs little more than itself.
-        """
-        with _translated(), self._reader() as driver:
-            options: Any = {"autoflush": False, "expire_on_commit": False, "info": {"driver": driver}}
-            with OrmSession(self._engine, **options) as session:
-                yield session
+        """A session for looking things up, all at one moment; nothing that it changes is kept."""
+        with self._connection(self._kind.begin_read) as lent, _Session(self._kind.engine, lent) as session:
+            session.autoflush = False
+            yield session
 
     @contextmanager
-    def write(self) -> Iterator[OrmSession]:
-        """A session for one command: committed at the end of the block, rolled back if it raises."""
-        with self._turn, _translated(), OrmSession(self._engine, expire_on_commit=False) as session:
-            _BEGIN.run(session, {})
+    def write(self, *, beside: bool = False) -> Iterator[OrmSession]:
+        """A session for one command: committed at the end of the block, rolled back if it raises.
+
+        The command is alone in the world: no other changes anything meanwhile. One that says `beside` may run while
+        others that say so do, on an engine that can: it must be right whatever they commit between its statements.
+        """
+
+        def begin(driver: Any) -> None:
+            self._kind.begin_write(driver, beside)
+
+        with self._kind.turn(), self._connection(begin) as lent, _Session(self._kind.engine, lent) as session:
             yield session
-            session.commit()
+            session.flush()
+            session.info["driver"].execute("COMMIT")
 
     def ping(self) -> None:
         """Asks the database something. Raises StorageError if it cannot answer."""
         with self.read() as session:
             session.execute(text("SELECT 1 FROM users LIMIT 1"))
 
-    def watch(self) -> "Watch":
+    def watch(self) -> Watch:
         """A connection of its own that tells whether anything was committed since; for one thread."""
-        return Watch(self.path)
+        return self._kind.watch()
 
     def close(self) -> None:
         """Closes the pooled connections."""
-        self._engine.dispose()
-        while self._idle:
-            self._idle.pop().close()
+        self._kind.engine.dispose()
 
     @contextmanager
-    def _reader(self) -> Iterator[sqlite3.Connection]:
-        """A connection in a transaction of its own, which ends with the block."""
+    def _connection(self, begin: Callable[[Any], None]) -> Iterator[PoolProxiedConnection]:
+        """A connection of the pool on which a transaction has begun; what is not committed is rolled back."""
+        lent = None
         try:
-            driver = self._idle.pop()
-        except IndexError:
-            driver = _connect(self.path)
-        driver.execute("BEGIN")
-        try:
-            yield driver
+            lent = self._begun(begin)
+            yield lent
+        except Exception as error:
+            if self._kind.is_lost(error):
+                self._kind.renew()
+                if lent is not None:
+                    lent.invalidate(error)
+            sentence = self._kind.explain(error)
+            if sentence is None:
+                raise
+            raise StorageError(sentence) from error
         finally:
-            driver.execute("ROLLBACK")
-            self._idle.append(driver)
+            if lent is not None:
+                lent.close()
+
+    def _begun(self, begin: Callable[[Any], None]) -> PoolProxiedConnection:
+        """A connection on which a transaction has begun; one that was lost while it was idle is replaced."""
+        lent = self._kind.engine.raw_connection()
+        try:
+            begin(lent.driver_connection)
+        except Exception as error:
+            if not self._kind.is_lost(error):
+                lent.close()
+                raise
+            self._kind.renew()
+            lent.invalidate(error)
+            lent.close()
+        else:
+            return lent
+        lent = self._kind.engine.raw_connection()
+        try:
+            begin(lent.driver_connection)
+        except Exception:
+            lent.close()
+            raise
+        return lent
 
 
-class Watch:
-    """Tells in about a microsecond whether any connection of any process committed since the last look."""
+class _Session(OrmSession):
+    """A session over one connection, whose transaction has begun.
 
-    def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA busy_timeout = 1000")
-        self._look = self._connection.cursor().execute
+    Statements go to that connection's driver. The mapper's own way to it is made only for those who use the mapper.
+    """
 
-    def version(self) -> int:
-        """A number that changes with each commit made on another connection."""
-        row: tuple[int] = self._look("PRAGMA data_version").fetchone()
-        return row[0]
+    def __init__(self, engine: Engine, lent: PoolProxiedConnection) -> None:
+        super().__init__(expire_on_commit=False, info={"driver": lent.driver_connection})
+        self._engine = engine
+        self._lent = lent
+        self._bound: Connection | None = None
 
-    def close(self) -> None:
-        """Closes the connection."""
-        self._connection.close()
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
-    _prepare(connection, None)
-    connection.execute("PRAGMA query_only = ON")
-    return connection
-
-
-def _engine(path: Path) -> Engine:
-    engine = create_engine(
-        f"sqlite:///{path}",
-        poolclass=QueuePool,
-        pool_size=READERS,
-        max_overflow=READERS,
-        hide_parameters=True,  # hashes of secrets are among them, and errors are logged
-        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},
-    )
-    event.listen(engine, "connect", _prepare)
-    return engine
-
-
-def _prepare(connection: Any, record: Any) -> None:
-    for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",  # a commit is on disk before it is answered
-        "foreign_keys = ON",
-        "cache_size = -1000",  # KiB of each connection; the system's own cache holds the rest
-        "journal_size_limit = 67108864",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turns the engine's own words for full, read-only and busy into sentences."""
-    try:
-        yield
-    except (DBAPIError, sqlite3.Error) as error:
-        words = str(error.orig if isinstance(error, DBAPIError) else error)
-        for sign, sentence in _TROUBLE.items():
-            if sign in words:
-                raise StorageError(sentence) from error
-        raise
-
-
-_TROUBLE = {
-    "disk is full": "the disk that holds the database is full; free some space and try again",
-    "readonly database": "the database cannot be written; make the data folder writable",
-    "disk I/O error": "the disk that holds the database failed; see the hub's log",
-    "database is locked": "the database is busy; try again in a moment",
-    "not a database": "the file that the database should be in is no database; put the right one in its place",
-    "malformed": "the database is damaged; put a backup back",
-    "unable to open database": "the database cannot be opened; check the data folder and its permissions",
-}
+    def get_bind(self, *args: Any, **options: Any) -> Connection:
+        """The session's connection, for the mapper."""
+        if self._bound is None:
+            self._bound = Connection(self._engine, connection=self._lent)
+        return self._bound

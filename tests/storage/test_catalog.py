@@ -274,8 +274,8 @@ def test_no_page_walks_over_all_rows(database: Database) -> None:
     add_user(database, "ann")
     repository = add_repository(database, "ann/a", "public")
     push(database, repository, "1.0.0")
-    event.listen(database._engine, "before_cursor_execute", lambda c, cur, q, p, x, m: queries.append((q, p)))
     with database.read() as session:
+        event.listen(session.connection(), "before_cursor_execute", lambda c, cur, q, p, x, m: queries.append((q, p)))
         for viewer in (EVERYTHING, Viewer(), Viewer(1, (1, 2))):
             for words in ((), ("ann", "a")):
                 catalog.list_repositories(session, viewer, words=words, last="a", limit=5)

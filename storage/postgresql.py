@@ -1,0 +1,236 @@
+"""PostgreSQL: how connections are made, how transactions begin, and what its errors mean to people."""
+
+import asyncio
+import time
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool
+
+from storage.errors import StorageError
+
+POOL_SECONDS = 10.0  # that a thread waits for one of the connections
+LOOK_SECONDS = 10.0  # that a look at the version may take, connecting and all
+# What the server is told at the start of each connection; the URL may say otherwise. A lost network is noticed within
+# 25 seconds.
+_DEFAULTS = {
+    "application_name": "wasmhub",
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+    "client_encoding": "UTF8",
+}
+_OPTIONS = {
+    "synchronous_commit": "on",  # a commit is on disk before it is answered
+    "statement_timeout": "30s",
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "60s",
+    "timezone": "UTC",
+}
+# Transactions of commands hold this lock: hot ones share it, all others have it alone. (The bytes of "wasmhub".)
+_LOCK = int.from_bytes(b"wasmhub", "big")
+_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_ALONE = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock({_LOCK})"
+_BESIDE = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock_shared({_LOCK})"
+# Whoever starts while another replica migrates waits for it, however long that takes.
+_MIGRATE = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0;"
+    f" SELECT pg_advisory_xact_lock({_LOCK})"
+)
+# Equal snapshots see the same transactions: if two looks say the same, nothing was committed between them.
+_LOOK = "SELECT CAST(pg_current_snapshot() AS text)"
+
+
+class PostgreSQL:
+    """A database on a server, for any number of processes on any number of machines."""
+
+    def __init__(self, url: str, connections: int) -> None:
+        self.name = "the database that WASMHUB_DATABASE_URL names"
+        self._parameters = _parameters(url)
+        self._renewed = 0.0
+        self.engine: Engine = create_engine(
+            "postgresql+psycopg://",
+            creator=self._connect,
+            poolclass=QueuePool,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=POOL_SECONDS,
+            isolation_level="AUTOCOMMIT",  # transactions begin and end by our own words
+            hide_parameters=True,  # hashes of secrets are among them, and errors are logged
+        )
+        event.listen(self.engine, "connect", _note_birth)
+        event.listen(self.engine, "checkout", self._refuse_old)
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Nothing to wait for in the process: the server lets writers take turns."""
+        return nullcontext()
+
+    def begin_read(self, driver: Any) -> None:
+        """Begins a transaction that sees one moment and cannot write."""
+        driver.execute(_READ)
+
+    def begin_write(self, driver: Any, beside: bool) -> None:
+        """Begins a transaction that is alone in the world, or beside others that say so; each statement sees anew."""
+        driver.execute(_BESIDE if beside else _ALONE)
+
+    def begin_migration(self, driver: Any) -> None:
+        """Begins a transaction that is alone in the world and may take its time."""
+        driver.execute(_MIGRATE)
+
+    def watch(self) -> "PostgreSQLWatch":
+        """A connection of its own that tells whether anything was committed since; for one event loop."""
+        return PostgreSQLWatch(self._parameters)
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Whether the connection that failed so is of no use any more."""
+        found = error.orig if isinstance(error, DBAPIError) else error
+        if not isinstance(found, psycopg.OperationalError):
+            return False
+        return found.sqlstate is None or found.sqlstate in _LOST or found.sqlstate.startswith("08")
+
+    def renew(self) -> None:
+        """Has all connections made anew: where one was lost, the others of its age are lost too."""
+        self._renewed = time.monotonic()
+
+    def explain(self, error: BaseException) -> str | None:
+        """An error that a user can act on as a sentence; None for one that is the hub's own fault."""
+        return explain(error)
+
+    def _connect(self) -> Any:
+        return psycopg.connect(**self._parameters, autocommit=True, prepare_threshold=2)
+
+    def _refuse_old(self, driver: Any, record: Any, proxy: Any) -> None:
+        if record.info["born"] <= self._renewed:
+            raise DisconnectionError
+
+
+class PostgreSQLWatch:
+    """Tells by one query whether anything at all was committed since the last look.
+
+    Those who ask while a query is under way share the next one, never the one under way: it may have looked before
+    they asked.
+    """
+
+    def __init__(self, parameters: dict[str, Any]) -> None:
+        self._parameters = parameters
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._connected = 0  # how often; after a failover another server may give the same answer for other contents
+        self._waiting: list[asyncio.Future[object]] = []
+        self._looking: asyncio.Task[None] | None = None
+
+    async def version(self) -> object:
+        """Something that is equal only if nothing was committed between. Raises StorageError if it cannot be had."""
+        mine: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._waiting.append(mine)
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+        return await mine
+
+    def close(self) -> None:
+        """Closes the connection."""
+        if self._looking is not None:
+            self._looking.cancel()
+        self._disconnect()
+
+    async def _look(self) -> None:
+        try:
+            while self._waiting:
+                asked, self._waiting = self._waiting, []
+                answer, trouble = await self._ask()
+                for one in asked:
+                    if one.done():  # whoever asked has gone away
+                        continue
+                    if trouble is not None:
+                        one.set_exception(StorageError(trouble))
+                    else:
+                        one.set_result(answer)
+        finally:
+            self._looking = None
+
+    async def _ask(self) -> tuple[object, str | None]:
+        """The version, or why it cannot be had; a lost connection is made anew once."""
+        again = self._connection is not None
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    return await self._query(), None
+            except (psycopg.Error, OSError, TimeoutError) as error:
+                self._disconnect()
+                if not again or isinstance(error, TimeoutError):
+                    return None, explain(error) or UNREACHABLE
+                again = False
+
+    async def _query(self) -> object:
+        if self._connection is None:
+            self._connection = await psycopg.AsyncConnection.connect(
+                **self._parameters, autocommit=True, prepare_threshold=0
+            )
+            self._connected += 1
+        row = await (await self._connection.execute(_LOOK)).fetchone()
+        return self._connected, row[0] if row else None
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.pgconn.finish()
+            self._connection = None
+
+
+def explain(error: BaseException) -> str | None:
+    """What an error of the driver, of the server or of the pool means to a user; None if it is the hub's own fault."""
+    if isinstance(error, PoolTimeout | TimeoutError):
+        return "the database is busy: all connections to it are in use; try again in a moment"
+    found = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(found, psycopg.Error):
+        return None
+    state = found.sqlstate
+    if state is None:
+        return UNREACHABLE if isinstance(found, psycopg.OperationalError) else None
+    return _TROUBLE.get(state) or _TROUBLE.get(state[:2])
+
+
+def _parameters(url: str) -> dict[str, Any]:
+    """What the driver is told. Raises StorageError if the URL is malformed; its text never holds the password."""
+    try:
+        given = conninfo_to_dict(url)
+    except psycopg.Error:
+        raise StorageError(
+            "WASMHUB_DATABASE_URL cannot be read; it must be such as postgresql://user:password@host:5432/database"
+        ) from None
+    options = " ".join(f"-c {name}={value}" for name, value in _OPTIONS.items())
+    return {**_DEFAULTS, **given, "options": f"{options} {given.get('options', '')}".strip()}
+
+
+def _note_birth(driver: Any, record: Any) -> None:
+    record.info["born"] = time.monotonic()
+
+
+UNREACHABLE = "the database cannot be reached; try again in a moment"
+_DAMAGED = "the database is damaged; put a backup back"
+_LOST = {"57P01", "57P02", "57P03", "57P05", "25P03"}
+_BUSY = "the database is busy; try again in a moment"
+# By SQLSTATE, or by its class (PostgreSQL's manual, appendix A).
+_TROUBLE = {
+    "08": UNREACHABLE,
+    "25006": "the database cannot be written: the server is a standby or read-only",
+    "25P03": _BUSY,
+    "28": "the database refuses the user name or the password",
+    "3D000": "there is no database of that name",
+    "40": _BUSY,
+    "42501": "the database does not let the hub's user do that; make it the owner of the database",
+    "53100": "the disk that holds the database is full; free some space and try again",
+    "53200": "the database has no memory left; try again in a moment",
+    "53300": "the database takes no more connections; try again in a moment, or lower WASMHUB_DATABASE_CONNECTIONS",
+    "55P03": _BUSY,
+    "57014": "the database took too long to answer; try again in a moment",
+    "57": UNREACHABLE,
+    "58": "the disk that holds the database failed; see the database's log",
+    "XX001": _DAMAGED,
+    "XX002": _DAMAGED,
+}
