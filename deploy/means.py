@@ -12,7 +12,7 @@ from auth.identity import Identity
 from auth.permissions import Resource, may
 from deploy.modules import Modules
 from deploy.polls import Left
-from storage.blobs.files import FileBlobs
+from storage.blobs.store import BlobStore
 from storage.database import Database
 from storage.targets import TargetRow, find_target
 
@@ -25,7 +25,7 @@ class Means:
     """What the handlers of this door work with."""
 
     database: Database
-    blobs: FileBlobs
+    blobs: BlobStore
     gate: Gate
     modules: Modules
     left: Left = field(default_factory=set)

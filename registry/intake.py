@@ -1,6 +1,5 @@
 """Takes a request's body into the blob store: bounded memory, hashed and written in large steps off the event loop."""
 
-from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -8,7 +7,7 @@ import anyio.to_thread
 from starlette.requests import Request
 
 from registry.errors import OCIError
-from storage.blobs.files import FileBlobs
+from storage.blobs.store import State, Writer
 from storage.database import StorageError
 
 STEP = 2**20
@@ -17,16 +16,14 @@ STEP = 2**20
 class Intake:
     """One body on its way to an upload's bytes. `offset` counts what was taken, `running` hashes it if it can."""
 
-    def __init__(self, blobs: FileBlobs, key: str, offset: int, running: Any | None, limit: int) -> None:
+    def __init__(self, writer: Writer, offset: int, running: Any | None, limit: int) -> None:
+        self.writer = writer
         self.offset = offset
         self.running = running
-        self._start = offset
-        self._blobs = blobs
-        self.key = key
         self._limit = limit
 
     async def take(self, request: Request) -> list[bytes]:
-        """Reads the body, writes all but its last step, and returns that rest for the caller to write and sync.
+        """Reads the body, writes all but its last step, and returns that rest for the caller to write.
 
         Raises OCIError SIZE_INVALID (413) when the blob would be larger than the limit. If the body cannot be taken
         whole, nothing of it is left.
@@ -35,7 +32,7 @@ class Intake:
             return await self._take(request)
         except BaseException:
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self._undo)
+                await anyio.to_thread.run_sync(self.writer.undo)
             raise
 
     async def _take(self, request: Request) -> list[bytes]:
@@ -52,22 +49,25 @@ class Intake:
                 rest, held = [], 0
         return rest
 
-    def write(self, chunks: list[bytes], sync: bool = False) -> None:
-        """Hashes and writes chunks after those before; blocks on the disk. With `sync`, all of it is durable."""
+    def write(self, chunks: list[bytes]) -> None:
+        """Hashes and writes chunks after those before; blocks on the blob store."""
         try:
-            self._blobs.append(self.key, self.offset, chunks, sync=sync)
+            self.writer.write(chunks)
         except StorageError:
-            self._undo()
+            self.writer.undo()
             raise
         for chunk in chunks:
             self.offset += len(chunk)
             if self.running is not None:
                 self.running.update(chunk)
 
-    def _undo(self) -> None:
-        """Cuts off what was written of this body, to give a full disk its room back."""
-        with suppress(StorageError):
-            self._blobs.append(self.key, self._start, [], sync=False)
+    def sync(self) -> State:
+        """Makes all of it durable; what the upload's row must keep."""
+        try:
+            return self.writer.sync()
+        except StorageError:
+            self.writer.undo()
+            raise
 
     def _check(self, size: int) -> None:
         if size > self._limit:

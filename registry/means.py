@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from registry.calls import Calls
 from registry.hashing import Hashes
-from storage.blobs.files import FileBlobs
+from storage.blobs.store import BlobStore
 from storage.database import Database
 
 
@@ -16,7 +16,7 @@ class Means:
     """What the handlers of this door work with."""
 
     database: Database
-    blobs: FileBlobs
+    blobs: BlobStore
     calls: Calls
     blob_limit: int  # bytes
     namespace_rule: str  # who may make a namespace by pushing: admins, everyone, nobody

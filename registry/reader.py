@@ -9,7 +9,7 @@ from proxywasm import READER_VERSION
 from proxywasm.images import ModuleLayer, choose_child, find_layer, is_index
 from proxywasm.inspector import Inspector, InspectorClosed
 from registry.documents import IMAGES
-from storage.blobs.files import FileBlobs
+from storage.blobs.store import BlobStore, Missing
 from storage.database import Database
 from storage.manifests import find_blob, find_manifest
 from storage.modules import Facts, Reading, Waiting, find_reading, save_reading, waiting_inspections
@@ -23,7 +23,7 @@ NOT_A_FILTER = Reading("no-module")
 class Reader:
     """Works off what waits to be read. What waits is a row written with its manifest, so a crash loses none."""
 
-    def __init__(self, database: Database, blobs: FileBlobs, inspector: Inspector) -> None:
+    def __init__(self, database: Database, blobs: BlobStore, inspector: Inspector) -> None:
         self._database = database
         self._blobs = blobs
         self._inspector = inspector
@@ -54,7 +54,7 @@ class Reader:
                 reading, facts = self._inspect(one)
             except InspectorClosed:
                 return 0  # the hub stops; the row waits for its next start
-            except OSError as error:
+            except (Missing, OSError) as error:
                 log.error("the module of manifest %d cannot be read: %s", one.manifest_id, error)
                 reading, facts = Reading("failed", reason="its bytes are missing from the blob store"), None
             save_reading(self._database, one.manifest_id, reading, READER_VERSION, facts)
@@ -83,7 +83,8 @@ class Reader:
             found = find_blob(session, repository_id, layer.digest)
         if found is None:
             return NOT_A_FILTER, None
-        result = self._inspector.inspect(self._blobs.path(found[1]), layer.wrapping)
+        with self._blobs.local(found[1]) as path:
+            result = self._inspector.inspect(path, layer.wrapping)
         if result.facts is None:
             return NOT_A_FILTER, None
         problem = next((problem["sentence"] for problem in result.facts.get("problems", ())), None)

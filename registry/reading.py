@@ -4,8 +4,11 @@ A repeated read takes one look at the database's version, one dictionary and the
 read, a read after any commit) asks the database in a thread.
 """
 
-import os
+import asyncio
+import functools
+import logging
 import time
+from collections.abc import Generator
 from typing import Any
 
 import anyio.to_thread
@@ -17,12 +20,14 @@ from registry.calls import Calls
 from registry.errors import OCIError, from_storage
 from registry.names import is_digest, is_tag
 from registry.ranges import Unsatisfiable, parse_range
-from storage.blobs.files import FileBlobs
+from storage.blob_leases import fades, is_damaged, renew_lease
+from storage.blobs.store import BlobStore
 from storage.database import Database, StorageError
 from storage.manifests import find_blob, find_content, find_manifest
 from storage.modules import find_warning
 
-CHUNK = 2**20
+log = logging.getLogger("wasmhub.registry")
+REDIRECTED = 2**20  # bytes; larger blobs are the blob store's to send where clients can reach it
 IMMUTABLE = (b"cache-control", b"private, max-age=31536000, immutable")
 REVALIDATE = (b"cache-control", b"private, no-cache")
 _START: dict[str, Any] = {"type": "http.response.start"}
@@ -31,13 +36,14 @@ _START: dict[str, Any] = {"type": "http.response.start"}
 class Reading:
     """Answers reads. One per process; runs on the event loop."""
 
-    def __init__(self, database: Database, blobs: FileBlobs, calls: Calls) -> None:
+    def __init__(self, database: Database, blobs: BlobStore, calls: Calls) -> None:
         self._database = database
         self._blobs = blobs
         self._calls = calls
         self._watch = database.watch()
         self._answers = Answers()
         self._bytes = Bytes()
+        self._loading: dict[str, asyncio.Future[bytes]] = {}  # by digest
 
     async def read(self, scope: Scope, send: Send) -> int | None:
         """Answers a GET or HEAD of a manifest or blob, and says its status; None: it is none, nothing was done."""
@@ -95,7 +101,12 @@ class Reading:
             if entry.repository_id is None:
                 raise OCIError("NAME_UNKNOWN", detail={"name": name})
             found = find_blob(session, entry.repository_id, digest)
-        if found is None:
+            # Whoever may push and is told that a blob is there goes on without pushing it.
+            pushes = found is not None and entry.covers(name, "push")
+            renews = found is not None and pushes and fades(session, found[0])
+            if found is not None and pushes and is_damaged(session, found[0]):
+                found = None
+        if found is None or (renews and not renew_lease(self._database, entry.repository_id, found[0])):
             raise OCIError("BLOB_UNKNOWN", f"{name} holds no blob {digest}")
         _, key, size = found
         headers = [*_headers(digest, size, "application/octet-stream", IMMUTABLE), (b"accept-ranges", b"bytes")]
@@ -108,6 +119,9 @@ class Reading:
         if method == "HEAD":
             return await _send(send, 200, answer.headers, b"")
         ranges = headers.get(b"range")
+        if self._blobs.redirects and isinstance(answer.key, str) and answer.size > REDIRECTED:
+            url = await anyio.to_thread.run_sync(self._blobs.url, answer.key)
+            return await _send(send, 307, _elsewhere(url, answer.digest), b"")
         if ranges and isinstance(answer.key, str) and headers.get(b"if-range", answer.etag) == answer.etag:
             return await self._part(answer, answer.key, ranges, send)
         return await self._whole(answer, send)
@@ -117,9 +131,24 @@ class Reading:
         if content is None and isinstance(answer.key, str) and answer.size > ADMITTED:
             return await self._stream(answer.key, 200, answer.headers, 0, answer.size, send)
         if content is None:
-            content = await anyio.to_thread.run_sync(self._load, answer)
-            self._bytes.put(answer.digest, content)
+            content = await self._loaded(answer)
         return await _send(send, 200, answer.headers, content)
+
+    async def _loaded(self, answer: Answer) -> bytes:
+        """Bytes that memory does not hold, loaded once for all who ask meanwhile."""
+        loading = self._loading.get(answer.digest)
+        if loading is None:
+            loading = asyncio.ensure_future(anyio.to_thread.run_sync(self._load, answer))
+            self._loading[answer.digest] = loading
+            loading.add_done_callback(functools.partial(self._forget, answer.digest))
+        content = await asyncio.shield(loading)  # Who asked first may go away; the others still wait.
+        self._bytes.put(answer.digest, content)
+        return content
+
+    def _forget(self, digest: str, loading: asyncio.Future[bytes]) -> None:
+        self._loading.pop(digest, None)
+        if not loading.cancelled():
+            loading.exception()  # Looked at here too, for when nobody waits for it any more.
 
     async def _part(self, answer: Answer, key: str, ranges: bytes, send: Send) -> int:
         try:
@@ -148,18 +177,25 @@ class Reading:
 
     async def _stream(self, key: str, status: int, headers: Headers, start: int, stop: int, send: Send) -> int:
         """Sends bytes of a copy in large chunks; the next is read only when the socket has taken the last."""
-        file = await anyio.to_thread.run_sync(self._blobs.open, key)
+        pieces = self._blobs.stream(key, start, stop)
         try:
+            piece = await anyio.to_thread.run_sync(next, pieces, b"")
             await send({**_START, "status": status, "headers": headers})
-            while start < stop:
-                chunk = await anyio.to_thread.run_sync(os.pread, file, min(CHUNK, stop - start), start)
-                if not chunk:
-                    raise EOFError(f"copy {key} is shorter than its row says")
-                start += len(chunk)
-                await send({"type": "http.response.body", "body": chunk, "more_body": start < stop})
+            while piece:
+                start += len(piece)
+                await send({"type": "http.response.body", "body": piece, "more_body": start < stop})
+                piece = await self._next(pieces, key)
         finally:
-            os.close(file)
+            pieces.close()
         return status
+
+    async def _next(self, pieces: Generator[bytes, None, None], key: str) -> bytes:
+        """The next piece. Without it the answer stays unfinished, and the server breaks the connection off."""
+        try:
+            return await anyio.to_thread.run_sync(next, pieces, b"")
+        except StorageError as error:
+            log.error("the copy %s could not be read to its end: %s", key, error)
+            return b""
 
 
 def _split(path: str) -> tuple[str, str, str] | None:
@@ -169,6 +205,16 @@ def _split(path: str) -> tuple[str, str, str] | None:
         if found and before.startswith("/v2/") and "/" not in reference and reference:
             return before[4:], kind, reference
     return None
+
+
+def _elsewhere(url: str, digest: str) -> Headers:
+    """The headers of an answer that sends a client to the blob store, with a URL that soon ends."""
+    return [
+        (b"content-length", b"0"),
+        (b"location", url.encode()),
+        (b"docker-content-digest", digest.encode()),
+        (b"cache-control", b"no-store"),
+    ]
 
 
 def _warning(sentence: str) -> bytes:

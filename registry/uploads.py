@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import anyio.to_thread
 from starlette.datastructures import QueryParams
@@ -17,7 +18,7 @@ from registry.means import Means, means_of
 from registry.names import ALGORITHMS, is_digest, is_name
 from registry.ranges import parse_content_range
 from registry.repositories import enter_for_push, repository_for_push
-from storage.database import StorageError
+from storage.database import Conflict, StorageError
 from storage.repositories import can_read_blob
 from storage.uploads import (
     UploadRow,
@@ -27,8 +28,8 @@ from storage.uploads import (
     find_upload,
     holds_blob,
     link_stored_blob,
+    names_copy,
     save_blob,
-    stored_keys,
 )
 
 
@@ -58,14 +59,10 @@ async def patch_upload(request: Request) -> Response:
         _, upload = await anyio.to_thread.run_sync(_find, means, caller, name, upload_id)
         _check_range(request, name, upload)
         running = means.hashes.take(upload.id, upload.offset, upload.algorithm)
-        intake = Intake(means.blobs, upload.key, upload.offset, running, means.blob_limit)
-        rest = await intake.take(request)
-
-        def save() -> None:
-            intake.write(rest, sync=True)
-            advance_upload(means.database, upload, intake.offset)
-
-        await anyio.to_thread.run_sync(save)
+        with means.blobs.resume(upload.key, upload.offset, upload.state) as writer:
+            intake = Intake(writer, upload.offset, running, means.blob_limit)
+            rest = await intake.take(request)
+            await anyio.to_thread.run_sync(_advance, means, upload, intake, rest)
         if running is not None:
             means.hashes.keep(upload.id, intake.offset, upload.algorithm, running)
     return _progress(name, upload.id, intake.offset, 202)
@@ -80,9 +77,10 @@ async def put_upload(request: Request) -> Response:
         digest = _digest(request.query_params)
         _check_range(request, name, upload)
         running = means.hashes.take(upload.id, upload.offset, digest.partition(":")[0])
-        intake = Intake(means.blobs, upload.key, upload.offset, running, means.blob_limit)
-        rest = await intake.take(request)
-        await anyio.to_thread.run_sync(_finish_upload, means, caller, name, upload, intake, rest, digest)
+        with means.blobs.resume(upload.key, upload.offset, upload.state) as writer:
+            intake = Intake(writer, upload.offset, running, means.blob_limit)
+            rest = await intake.take(request)
+            await anyio.to_thread.run_sync(_finish, means, caller, name, upload, intake, rest, digest)
     return _created(name, digest)
 
 
@@ -107,29 +105,24 @@ async def delete_upload(request: Request) -> Response:
 
 async def _take_whole(request: Request, means: Means, caller: Caller, name: str, digest: str) -> Response:
     """A blob in one request: no row until its bytes are verified."""
-    algorithm = digest.partition(":")[0]
-    key = means.blobs.new_key()
-    intake = Intake(means.blobs, key, 0, means.hashes.take("", 0, algorithm), means.blob_limit)
-    try:
+    upload = UploadRow("", 0, means.blobs.new_key(), 0, digest.partition(":")[0])
+    with means.blobs.resume(upload.key, 0, None) as writer:
+        intake = Intake(writer, 0, means.hashes.take("", 0, upload.algorithm), means.blob_limit)
         rest = await intake.take(request)
-        await anyio.to_thread.run_sync(_finish_whole, means, caller, name, intake, rest, digest)
-    except BaseException:
-        means.blobs.abandon(key)
-        raise
+        await anyio.to_thread.run_sync(_finish, means, caller, name, upload, intake, rest, digest)
     return _created(name, digest)
 
 
-def _finish_whole(means: Means, caller: Caller, name: str, intake: Intake, rest: list[bytes], digest: str) -> None:
-    entry = enter_for_push(means, caller, name)
-    upload = UploadRow("", repository_for_push(means, entry, name), intake.key, 0, digest.partition(":")[0])
-    _finish(means, entry, upload, intake, rest, digest)
-
-
-def _finish_upload(
-    means: Means, caller: Caller, name: str, upload: UploadRow, intake: Intake, rest: list[bytes], digest: str
-) -> None:
-    entry = enter_for_push(means, caller, name)
-    _finish(means, entry, upload, intake, rest, digest)
+def _advance(means: Means, upload: UploadRow, intake: Intake, rest: list[bytes]) -> None:
+    """Commits a chunk: durable bytes first, then the row that vouches for them."""
+    intake.write(rest)
+    state = intake.sync()
+    try:
+        advance_upload(means.database, upload, intake.offset, state)
+    except Conflict:
+        intake.writer.undo()
+        raise
+    intake.writer.done()
 
 
 def _enter(means: Means, caller: Caller, name: str, query: QueryParams) -> Entry:
@@ -183,52 +176,103 @@ def _find(means: Means, caller: Caller, name: str, upload_id: str) -> tuple[Entr
     return entry, upload
 
 
-def _finish(means: Means, entry: Entry, upload: UploadRow, intake: Intake, rest: list[bytes], digest: str) -> None:
+def _finish(
+    means: Means, caller: Caller, name: str, upload: UploadRow, intake: Intake, rest: list[bytes], digest: str
+) -> None:
     """Verifies the bytes and commits them: durable bytes first, then the row that names them."""
-    algorithm, _, wanted = digest.partition(":")
-    intake.write(rest, sync=True)
-    running = intake.running
-    if running is None:
-        running = hash_of(means.blobs.read_upload(upload.key, intake.offset), algorithm)
-    if running.hexdigest() != wanted:
-        _cancel(means, upload)
-        actual = f"{algorithm}:{running.hexdigest()}"
-        raise OCIError("DIGEST_INVALID", f"the {intake.offset} bytes received have the digest {actual}, not {digest}")
-
-    actor, upload_id = entry.identity.actor(), upload.id or None
-    with means.database.read() as session:
-        stored = holds_blob(session, digest)
-    if stored and link_stored_blob(
-        means.database, upload.repository_id, digest, upload_id=upload_id, actor=actor, action="blob.push"
-    ):
-        means.blobs.discard(upload.key)
-        return
-    means.blobs.finish(upload.key)
-    copy = (upload.key, intake.offset)
+    intake.write(rest)
     try:
-        ours = save_blob(means.database, upload.repository_id, digest, copy, upload_id=upload_id, actor=actor)
+        entry = enter_for_push(means, caller, name)
+        if not upload.id:
+            upload = replace(upload, repository_id=repository_for_push(means, entry, name))
+        key = _verified_copy(means, entry, upload, intake, digest)
+    except BaseException:
+        intake.writer.undo()
+        raise
+    if key is None:
+        return
+
+    copy, actor = (key, intake.offset), entry.identity.actor()
+    try:
+        ours = save_blob(means.database, upload.repository_id, digest, copy, upload_id=upload.id or None, actor=actor)
     except StorageError:
-        _take_back(means, upload.key)
+        _take_back(means, intake, key)
         raise
     if ours:
-        means.blobs.settle(upload.key)
+        intake.writer.done()
     else:
-        means.blobs.discard(upload.key)
+        _drop(means, upload, intake)
 
 
-def _take_back(means: Means, key: str) -> None:
-    """Lets an upload go on whose row could not be committed. If even that cannot be found out, the next start does."""
+def _verified_copy(means: Means, entry: Entry, upload: UploadRow, intake: Intake, digest: str) -> str | None:
+    """The key of a copy that has this digest. None: such bytes were stored before, and are linked by now."""
+    key = None
+    if intake.running is None:  # Bytes whose hash did not run along are read back as the copy that they become.
+        key = intake.writer.finish()
+        _hash_copy(means, intake, key, digest)
+    _verify(means, upload, intake, digest)
+    if _link_stored(means, entry, upload, intake, digest):
+        return None
+    if key is None:
+        key = intake.writer.finish()
+        if not intake.writer.sure:
+            _hash_copy(means, intake, key, digest)
+            _verify(means, upload, intake, digest)
+    return key
+
+
+def _hash_copy(means: Means, intake: Intake, key: str, digest: str) -> None:
+    intake.running = hash_of(means.blobs.stream(key, 0, intake.offset), digest.partition(":")[0])
+
+
+def _verify(means: Means, upload: UploadRow, intake: Intake, digest: str) -> None:
+    """Bytes that have another digest than they should end the upload."""
+    algorithm = digest.partition(":")[0]
+    actual = f"{algorithm}:{intake.running.hexdigest()}" if intake.running is not None else ""
+    if actual == digest:
+        return
+    if upload.id:
+        cancel_upload(means.database, upload)
+    _drop(means, upload, intake)
+    raise OCIError("DIGEST_INVALID", f"the {intake.offset} bytes received have the digest {actual}, not {digest}")
+
+
+def _link_stored(means: Means, entry: Entry, upload: UploadRow, intake: Intake, digest: str) -> bool:
+    """Links bytes that are stored already; those that came are not stored again."""
+    with means.database.read() as session:
+        if not holds_blob(session, digest):
+            return False
+    linked = link_stored_blob(
+        means.database,
+        upload.repository_id,
+        digest,
+        upload_id=upload.id or None,
+        actor=entry.identity.actor(),
+        action="blob.push",
+    )
+    if linked:
+        _drop(means, upload, intake)
+    return linked
+
+
+def _take_back(means: Means, intake: Intake, key: str) -> None:
+    """Lets an upload go on whose row could not be committed. If even that cannot be found out, its copy is left."""
     with suppress(StorageError):
-        with means.database.read() as session:
-            named = stored_keys(session, {key})
-        if not named:
-            means.blobs.reopen(key)
+        if not names_copy(means.database, key):
+            intake.writer.undo()
+
+
+def _drop(means: Means, upload: UploadRow, intake: Intake) -> None:
+    """Removes the bytes of an upload that has no row any more; what cannot be removed now is tidied up later."""
+    intake.writer.undo()
+    if upload.offset:
+        with suppress(StorageError):
+            means.blobs.discard(upload.key, upload.state)
 
 
 def _cancel(means: Means, upload: UploadRow) -> None:
-    if upload.id:
-        cancel_upload(means.database, upload)
-    means.blobs.discard(upload.key)
+    cancel_upload(means.database, upload)
+    means.blobs.discard(upload.key, upload.state)
 
 
 @contextmanager

@@ -1,45 +1,49 @@
 """Uploads as rows, so that any process can go on with one, and the blobs that they become."""
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
-from sqlmodel import col, select
 
+from storage.clock import LEASED_UNTIL, READING
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
 from storage.statements import Statement
-from storage.tables import Blob
-
-# A blob that nothing refers to yet stays at least this long after it was pushed, mounted or asked for by a pusher.
-LEASE = 3_600_000
 
 
 @dataclass(frozen=True)
 class UploadRow:
-    """An upload: `offset` bytes of it are durable under `key`."""
+    """An upload: `offset` bytes of it are durable. Where, the blob store knows from `key` and `state`."""
 
     id: str
     repository_id: int
     key: str
     offset: int
     algorithm: str
+    state: dict[str, Any] | None = None
 
 
 _FIND = Statement(
-    'SELECT id, repository_id, key, "offset", algorithm FROM uploads WHERE id = :id AND repository_id = :repo'
+    'SELECT id, repository_id, key, "offset", algorithm, state FROM uploads WHERE id = :id AND repository_id = :repo'
 )
 _BEGIN = Statement(
     'INSERT INTO uploads (id, repository_id, key, "offset", algorithm, created_at, touched_at)'
-    " VALUES (:id, :repo, :key, 0, :algorithm, :now, :now)"
+    f" VALUES (:id, :repo, :key, 0, :algorithm, :now, {READING})"
 )
-_ADVANCE = Statement('UPDATE uploads SET "offset" = :new, touched_at = :now WHERE id = :id AND "offset" = :old')
+_ADVANCE = Statement(
+    f'UPDATE uploads SET "offset" = :new, state = :state, touched_at = {READING} WHERE id = :id AND "offset" = :old'
+)
 _DELETE = Statement("DELETE FROM uploads WHERE id = :id")
-_LEASE = Statement("UPDATE blobs SET leased_until = :until WHERE id = :id")
-_FIND_BLOB = Statement("SELECT id FROM blobs WHERE digest = :digest")
+_LEASE = Statement(f"UPDATE blobs SET leased_until = {LEASED_UNTIL} WHERE id = :id AND leased_until < {LEASED_UNTIL}")
+_NAMES = Statement("SELECT 1 FROM blobs WHERE key = :key")
+_FIND_BLOB = Statement("SELECT id FROM blobs WHERE digest = :digest AND damaged_at IS NULL")
+_FIND_DAMAGED = Statement("SELECT id, key FROM blobs WHERE digest = :digest AND damaged_at IS NOT NULL")
+_HEAL = Statement("UPDATE blobs SET key = :key, size = :size, damaged_at = NULL, checked_at = 0 WHERE id = :id")
+_DOOM = Statement(f"INSERT INTO doomed_copies (key, doomed_at) VALUES (:key, {READING}) ON CONFLICT (key) DO NOTHING")
 _ADD_BLOB = Statement(
-    "INSERT INTO blobs (digest, key, size, created_at, leased_until) VALUES (:digest, :key, :size, :now, :until)"
-    " RETURNING id"
+    "INSERT INTO blobs (digest, key, size, created_at, leased_until)"
+    f" VALUES (:digest, :key, :size, :now, {LEASED_UNTIL}) RETURNING id"
 )
 _LINK = Statement(
     "INSERT INTO repository_blobs (repository_id, blob_id, created_at) VALUES (:repo, :id, :now)"
@@ -57,25 +61,33 @@ def begin_upload(database: Database, upload: UploadRow) -> None:
 def find_upload(session: Session, repository_id: int, upload_id: str) -> UploadRow | None:
     """The upload of that id in that repository."""
     found = _FIND.first(session, {"id": upload_id, "repo": repository_id})
-    return UploadRow(*found) if found else None
+    if found is None:
+        return None
+    *row, state = found
+    return UploadRow(*row, json.loads(state) if isinstance(state, str) else state)
 
 
-def advance_upload(database: Database, upload: UploadRow, offset: int) -> None:
-    """Says that the bytes up to `offset` are durable. Raises Conflict if another request moved the upload meanwhile."""
+def advance_upload(database: Database, upload: UploadRow, offset: int, state: dict[str, Any] | None) -> None:
+    """Says that the bytes up to `offset` are durable, and what the blob store needs to go on with them.
+
+    Raises Conflict if another request moved the upload meanwhile.
+    """
+    kept = None if state is None else json.dumps(state)
     with database.write() as session:
-        asked = {"id": upload.id, "old": upload.offset, "new": offset, "now": now()}
+        asked = {"id": upload.id, "old": upload.offset, "new": offset, "state": kept}
         if _ADVANCE.run(session, asked) != 1:
             raise Conflict(f"upload {upload.id} was changed by another request")
 
 
 def cancel_upload(database: Database, upload: UploadRow) -> None:
-    """Removes the upload's row; its bytes are the caller's to discard."""
+    """Removes the upload's row; its bytes are the caller's to discard. Raises Conflict if it has become a blob."""
     with database.write() as session:
-        _DELETE.run(session, {"id": upload.id})
+        if _DELETE.run(session, {"id": upload.id}) != 1:
+            raise Conflict(f"upload {upload.id} was ended by another request")
 
 
 def holds_blob(session: Session, digest: str) -> bool:
-    """Whether some copy of these bytes is stored."""
+    """Whether some sound copy of these bytes is stored."""
     return _FIND_BLOB.first(session, {"digest": digest}) is not None
 
 
@@ -94,9 +106,9 @@ def save_blob(
         blob_id = _FIND_BLOB.value(session, {"digest": digest})
         ours = blob_id is None
         if blob_id is None:
-            moment = now()
-            new = {"digest": digest, "key": key, "size": size, "now": moment, "until": moment + LEASE}
-            blob_id = _ADD_BLOB.value(session, new)
+            blob_id = _heal(session, digest, copy)
+        if blob_id is None:
+            blob_id = _ADD_BLOB.value(session, {"digest": digest, "key": key, "size": size, "now": now()})
         _link(session, repository_id, blob_id)
         record(session, actor, "blob.push", digest, repository_id=repository_id, detail={"size": size})
     return ours
@@ -121,25 +133,24 @@ def link_stored_blob(
     return True
 
 
-def live_keys(session: Session, *, older_than: int) -> set[str]:
-    """Keys of the uploads touched since `older_than`; the files of others may go."""
-    found = session.execute(text("SELECT key FROM uploads WHERE touched_at >= :moment"), {"moment": older_than})
-    return {row[0] for row in found}
-
-
-def stored_keys(session: Session, keys: set[str]) -> set[str]:
-    """Those of the keys that a blob's row names."""
-    asked = select(col(Blob.key)).where(col(Blob.key).in_(sorted(keys)))
-    return set(session.execute(asked).scalars())
-
-
-def forget_uploads(database: Database, *, older_than: int) -> None:
-    """Removes the rows of uploads not touched since then."""
+def names_copy(database: Database, key: str) -> bool:
+    """Whether a blob's row names the copy. Asked alone in the world: no commit in doubt is under way meanwhile."""
     with database.write() as session:
-        session.execute(text("DELETE FROM uploads WHERE touched_at < :moment"), {"moment": older_than})
+        return _NAMES.first(session, {"key": key}) is not None
+
+
+def _heal(session: Session, digest: str, copy: tuple[str, int]) -> int | None:
+    """Puts a sound copy in the place of one that is known to be damaged; the blob's row, if there is such a one."""
+    found = _FIND_DAMAGED.first(session, {"digest": digest})
+    if found is None:
+        return None
+    _HEAL.run(session, {"id": found[0], "key": copy[0], "size": copy[1]})
+    _DOOM.run(session, {"key": found[1]})
+    blob_id: int = found[0]
+    return blob_id
 
 
 def _link(session: Session, repository_id: int, blob_id: int) -> None:
-    moment = now()
-    _LEASE.run(session, {"id": blob_id, "until": moment + LEASE})
-    _LINK.run(session, {"repo": repository_id, "id": blob_id, "now": moment})
+    """Links a blob and gives it a whole lease."""
+    _LEASE.run(session, {"id": blob_id})
+    _LINK.run(session, {"repo": repository_id, "id": blob_id, "now": now()})

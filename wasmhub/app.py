@@ -21,17 +21,15 @@ from registry.calls import Calls
 from registry.door import RegistryDoor
 from registry.means import Means
 from registry.reader import Reader
-from storage.blobs.files import FileBlobs
-from storage.database import Database, now
+from storage.blobs.opening import open_blobs
+from storage.database import Database
 from storage.shared import Shared
-from storage.uploads import forget_uploads, live_keys, stored_keys
 from wasmhub.health import HealthDoor
 from wasmhub.settings import Settings
 from web.door import WebDoor
 
 log = logging.getLogger("wasmhub")
 HEALTH_PATHS = ("/healthz", "/readyz", "/metrics")
-UPLOAD_LIFE = 7 * 86_400_000  # milliseconds that an untouched upload is kept
 
 
 class Hub:
@@ -40,8 +38,7 @@ class Hub:
     def __init__(self, settings: Settings) -> None:
         self.database = Database(settings.database)
         self.database.migrate()
-        self.blobs = FileBlobs(settings.blob_folder)
-        self._sweep()
+        self.blobs = open_blobs(settings.blob_place)
         secret_key = load_secret_key(settings.secret_key, settings.data)
         self.first_password = ensure_administrator(self.database, settings.admin_password)
         tokens = BearerTokens(self.database, secret_key)
@@ -131,14 +128,3 @@ class Hub:
             await asyncio.gather(*tasks, return_exceptions=True)
             if self._shared is not None:
                 await self._shared.close()
-
-    def _sweep(self) -> None:
-        """Removes what interrupted uploads left behind; only this hub uses the data folder."""
-        oldest = now() - UPLOAD_LIFE
-        forget_uploads(self.database, older_than=oldest)
-        with self.database.read() as session:
-            live = live_keys(session, older_than=oldest)
-            stored = stored_keys(session, self.blobs.unsettled())
-        swept = self.blobs.sweep(live=live, stored=stored)
-        if swept:
-            log.info("removed what %d interrupted uploads had left", swept)

@@ -5,11 +5,12 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from storage.blobs.store import Bucket
 from storage.shared import RedisAddress, read_redis_url
 
 PREFIX = "WASMHUB_"
@@ -56,10 +57,20 @@ def _database(value: str) -> Path:
     return _path(value.removeprefix("sqlite:///"))
 
 
-def _blobs(value: str) -> Path:
-    if value.startswith("s3://"):
-        raise ValueError("names an S3 bucket, which this version cannot use yet; name a folder")
-    return _path(value)
+def _blobs(value: str) -> Path | Bucket:
+    if "://" not in value:
+        return _path(value)
+    match = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([A-Za-z0-9._/-]{0,200}))?", value)
+    if match is None:
+        raise ValueError("must be a folder or s3://bucket/prefix")
+    prefix = (match[2] or "").strip("/")
+    return Bucket(match[1], prefix and f"{prefix}/")
+
+
+def _encryption(value: str) -> str:
+    if value not in ("AES256", "aws:kms") and not re.fullmatch(r"aws:kms:\S+", value):
+        raise ValueError("must be AES256, aws:kms or aws:kms: with the name of a key")
+    return value
 
 
 def _public_url(value: str) -> str:
@@ -115,7 +126,13 @@ class Settings:
     listen: Address = _setting(_address, Address("127.0.0.1", 8080))  # where the hub answers
     data: Path = _setting(_path, Path("data"))  # everything that the hub keeps, unless said otherwise
     database_url: Path | None = _setting(_database, None)  # metadata; hub.db in the data folder
-    blobs: Path | None = _setting(_blobs, None)  # bytes; the folder `blobs` in the data folder
+    blobs: Path | Bucket | None = _setting(_blobs, None)  # bytes; the folder `blobs` in the data folder
+    s3_endpoint: str | None = _setting(_public_url, None)  # of the service that has the bucket; else AWS
+    s3_region: str | None = _setting(str, None)  # of the bucket; else as boto3 finds it
+    s3_addressing: str = _setting(_one_of("auto", "path", "virtual"), "auto")  # where the bucket's name goes
+    s3_ca_bundle: Path | None = _setting(_path, None)  # certificates that the endpoint's is checked against, PEM
+    s3_encryption: str | None = _setting(_encryption, None)  # asked for with each object; else the bucket's own
+    s3_public_endpoint: str | None = _setting(_public_url, None)  # where clients fetch large blobs; else the hub
     redis_url: RedisAddress | None = _setting(read_redis_url, None)  # counters and wake-ups that replicas share
     public_url: str | None = _setting(_public_url, None)  # how clients reach the hub; else each request's Host
     secret_key: str | None = _setting(_secret, None)  # seals what must be secret at rest; else made at first start
@@ -133,9 +150,19 @@ class Settings:
         return self.database_url or self.data / "hub.db"
 
     @property
-    def blob_folder(self) -> Path:
-        """The folder of the blob store."""
-        return self.blobs or self.data / "blobs"
+    def blob_place(self) -> Path | Bucket:
+        """The folder or bucket of the blob store."""
+        if not isinstance(self.blobs, Bucket):
+            return self.blobs or self.data / "blobs"
+        return replace(
+            self.blobs,
+            endpoint=self.s3_endpoint,
+            region=self.s3_region,
+            addressing=self.s3_addressing,
+            ca_bundle=self.s3_ca_bundle,
+            encryption=self.s3_encryption,
+            public_endpoint=self.s3_public_endpoint,
+        )
 
 
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -5,7 +5,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from auth.door import HANDLERS as API_HANDLERS
 from auth.gate import Gate
-from storage.blobs.files import FileBlobs
+from storage.blobs.store import BlobStore
 from storage.database import Database
 from web.api.documents import load_openapi
 from web.api.modules import Unpacking
@@ -23,7 +23,7 @@ FOR_PROGRAMS = ("/api/", "/modules/", "/.well-known/")
 class WebDoor:
     """The ASGI application for everything that people and their programs see, beside the registry."""
 
-    def __init__(self, database: Database, blobs: FileBlobs, gate: Gate) -> None:
+    def __init__(self, database: Database, blobs: BlobStore, gate: Gate) -> None:
         assets = load_assets()
         means = Means(database, blobs, gate, create_environment(assets))
         pages = Starlette(routes=PAGE_ROUTES, exception_handlers=PAGE_HANDLERS)

@@ -6,7 +6,7 @@ from jinja2 import Environment
 from starlette.requests import Request
 
 from auth.gate import Gate
-from storage.blobs.files import FileBlobs
+from storage.blobs.store import BlobStore
 from storage.database import Database
 
 
@@ -15,7 +15,7 @@ class Means:
     """What the handlers of this door work with."""
 
     database: Database
-    blobs: FileBlobs
+    blobs: BlobStore
     gate: Gate
     templates: Environment
 

@@ -10,7 +10,7 @@ from markdown_it.utils import EnvType, OptionsDict
 from markupsafe import Markup, escape
 from sqlalchemy.orm import Session
 
-from storage.blobs.files import FileBlobs
+from storage.blobs.store import BlobStore
 from storage.catalog import Version
 from storage.manifests import find_blob, find_content, newest_referrers
 
@@ -24,7 +24,7 @@ MOST_CELLS = 50_000  # of tables, whose rows are filled up to the width of their
 REFERRERS = 10  # looked at, from the newest on, for one whose README can be shown
 
 
-def find_readme(session: Session, blobs: FileBlobs, repository_id: int, version: Version) -> str | None:
+def find_readme(session: Session, blobs: BlobStore, repository_id: int, version: Version) -> str | None:
     """The Markdown of a version's newest README: the first layer of such a referrer, else an annotation."""
     for referrer in newest_referrers(session, repository_id, version.digest, ARTIFACT_TYPE, limit=REFERRERS):
         layer = _first_layer(find_content(session, referrer))

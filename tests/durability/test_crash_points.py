@@ -12,16 +12,17 @@ from tests.durability.folders import check_folders
 from tests.hub import HubProcess
 from tests.oci import EMPTY, Client, digest_of
 
+pytestmark = pytest.mark.usefixtures("embedded")  # the steps are those of a push to files
 NAME = "crash/points"
 SCOPE = f"repository:{NAME}:pull,push"
 # Where the hub dies: the line before which that is, and whether the blob is there after the restart.
 POINTS = {
-    "bytes written": ("storage/blobs/files.py", "                    os.fsync(file)\n", False),
-    "bytes synced": ("storage/blobs/files.py", "            os.rename(self._uploads / key, target)\n", False),
+    "bytes written": ("storage/blobs/files.py", "            os.fsync(self._opened())\n", False),
+    "bytes synced": ("storage/blobs/files.py", "                os.rename(self._upload, target)\n", False),
     "renamed": ("storage/blobs/files.py", "            _sync_folder(target.parent)\n", False),
     "folder synced": ("registry/uploads.py", "        ours = save_blob(", False),
-    "row written": ("storage/database.py", "            session.commit()\n", False),
-    "row committed": ("registry/uploads.py", "        means.blobs.settle(upload.key)\n", True),
+    "row written": ("storage/database.py", '            session.info["driver"].execute("COMMIT")\n', False),
+    "row committed": ("registry/uploads.py", "        intake.writer.done()\n", True),
 }
 # The file named by DIE names the point at which the hub dies.
 DIE = '(lambda o: o.path.exists(o.environ["DIE"]) and open(o.environ["DIE"]).read() == "{}" and o.kill(o.getpid(), 9))'
@@ -74,7 +75,7 @@ def test_dying_in_a_push_by_chunks(deadly_hub: HubProcess, client: Client, die: 
     deadly_hub.kill()
     die.unlink()
     deadly_hub.start()
-    check_folders(deadly_hub.data)
+    before = check_folders(deadly_hub.data)
     read = client.ask("GET", f"/v2/{NAME}/blobs/{digest}", scope=SCOPE)
     status = client.ask("GET", location, scope=SCOPE)
     if POINTS[point][2]:
@@ -83,6 +84,9 @@ def test_dying_in_a_push_by_chunks(deadly_hub: HubProcess, client: Client, die: 
         assert (read.status_code, status.status_code, status.headers["range"]) == (404, 204, "0-39999")
         put = client.ask("PUT", f"{location}?digest={digest}", content=body[40_000:], scope=SCOPE)
         assert put.status_code == 201
+    # A copy that the dead hub had finished and not committed is left, for garbage collection to find.
+    left = check_folders(deadly_hub.data) - before
+    assert len(left) == (point in ("renamed", "folder synced", "row written"))
     assert client.ask("GET", f"/v2/{NAME}/blobs/{digest}", scope=SCOPE).content == body
 
 
@@ -95,8 +99,9 @@ def test_dying_in_a_push_at_once(deadly_hub: HubProcess, client: Client, die: Pa
         client.ask("POST", f"/v2/{NAME}/blobs/uploads/?digest={digest_of(whole)}", content=whole, scope=SCOPE)
     deadly_hub.kill()
     die.unlink()
+    before = check_folders(deadly_hub.data)
     deadly_hub.start()
-    check_folders(deadly_hub.data)
+    assert check_folders(deadly_hub.data) == before
     assert not list((deadly_hub.data / "blobs" / "uploads").iterdir())
     head = client.ask("HEAD", f"/v2/{NAME}/blobs/{digest_of(whole)}", scope=SCOPE)
     assert head.status_code == (200 if POINTS[point][2] else 404)

@@ -118,7 +118,7 @@ async def get_upload"""
             "rename",
         ),
         ("storage/blobs/files.py", "            _sync_folder(target.parent)\n", "", "single POST", "folder fsync"),
-        ("storage/database.py", '"synchronous = FULL"', '"synchronous = NORMAL"', "manifest", "database fsync"),
+        ("storage/sqlite.py", '"synchronous = FULL"', '"synchronous = NORMAL"', "manifest", "database fsync"),
         ("registry/uploads.py", FINISH, LATER, "POST, then PUT: end", "rename"),
     ],
     ids=["data fsync", "rename", "folder fsync", "database fsync", "answer last"],

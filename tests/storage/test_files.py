@@ -1,6 +1,5 @@
-"""Blobs as files: what is written is read, what was interrupted is tidied up, what fails says so."""
+"""Blobs as files: what a crash leaves goes on, two processes never write to one upload, what fails says so."""
 
-import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from storage.blobs.files import FileBlobs
 from storage.database import Conflict, StorageError
 from tests.mounts import mounted, remount
+from tests.storage.stores import whole
 
 
 @pytest.fixture
@@ -25,104 +25,102 @@ def tiny(tmp_path: Path) -> Iterator[tuple[FileBlobs, Path]]:
         yield FileBlobs(folder / "blobs"), folder
 
 
-def files(folder: Path) -> set[str]:
-    """Names of everything in the store."""
-    return {path.name for path in folder.rglob("*") if path.is_file()}
-
-
-def whole(blobs: FileBlobs, content: bytes) -> str:
-    """A finished copy that no row names yet."""
-    key = blobs.new_key()
-    blobs.append(key, 0, [content], sync=True)
-    blobs.finish(key)
-    return key
-
-
-def test_what_is_written_is_read(blobs: FileBlobs, tmp_path: Path) -> None:
-    key = blobs.new_key()
-    blobs.append(key, 0, [b"one ", b"two "], sync=False)
-    blobs.append(key, 8, [b"three"], sync=True)
-    assert b"".join(blobs.read_upload(key, 13)) == b"one two three"
-    assert b"".join(blobs.read_upload(key, 4)) == b"one "
-    blobs.finish(key)
-    blobs.settle(key)
-
-    assert blobs.read(key) == b"one two three"
-    assert blobs.path(key).read_bytes() == b"one two three"
-    assert files(tmp_path) == {key}
-
-
-def test_nothing_is_read_before_it_is_whole(blobs: FileBlobs) -> None:
-    key = blobs.new_key()
-    blobs.append(key, 0, [b"half"], sync=True)
-    with pytest.raises(StorageError):
-        blobs.read(key)
-    with pytest.raises(StorageError):
-        blobs.open(key)
+def sizes(folder: Path) -> dict[str, int]:
+    """Everything in the store, and how large it is."""
+    return {path.name: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
 
 
 def test_what_an_interrupted_write_left_is_cut_off(blobs: FileBlobs) -> None:
     key = blobs.new_key()
-    blobs.append(key, 0, [b"acknowledged", b"and lost"], sync=True)
-    blobs.append(key, 12, [b"!"], sync=True)
-    assert b"".join(blobs.read_upload(key, 100)) == b"acknowledged!"
+    with blobs.resume(key, 0, None) as writer:
+        writer.write([b"acknowledged", b"and lost"])
+        writer.sync()
+    with blobs.resume(key, 12, None) as writer:
+        writer.write([b"!"])
+        assert blobs.read(writer.finish()) == b"acknowledged!"
 
 
-def test_an_upload_without_its_bytes_does_not_go_on(blobs: FileBlobs) -> None:
-    with pytest.raises(Conflict, match="lost"):
-        blobs.append(blobs.new_key(), 5, [b"more"], sync=True)
+def test_two_processes_never_write_to_one_upload(blobs: FileBlobs, tmp_path: Path) -> None:
+    key = blobs.new_key()
+    other = FileBlobs(tmp_path / "blobs")
+    with blobs.resume(key, 0, None) as writer, other.resume(key, 0, None) as second:
+        writer.write([b"one"])
+        with pytest.raises(Conflict, match="another request is writing"):
+            second.write([b"two"])
+        writer.sync()
+    with other.resume(key, 3, None) as second:
+        second.write([b" two"])
+        assert blobs.read(second.finish()) == b"one two"
 
 
-def test_keys_are_never_given_twice(blobs: FileBlobs) -> None:
-    assert len({blobs.new_key() for _ in range(1000)}) == 1000
+def test_a_copy_that_no_row_came_to_name_lends_its_bytes_and_stays_as_it_is(blobs: FileBlobs, tmp_path: Path) -> None:
+    key = blobs.new_key()
+    with blobs.resume(key, 0, None) as writer:
+        writer.write([b"acknowledged", b" and finished, but not committed"])
+        left = writer.finish()
+    with FileBlobs(tmp_path / "blobs").resume(key, 12, None) as writer:
+        writer.write([b" anew"])
+        again = writer.finish()
+    assert again != left
+    assert blobs.read(again) == b"acknowledged anew"
+    assert blobs.read(left) == b"acknowledged and finished, but not committed"
+    assert {again.partition(".")[0], left} == {key}
+    assert set(sizes(tmp_path)) == {again, left}
+
+
+def test_what_is_undone_leaves_no_more_than_was_acknowledged(blobs: FileBlobs, tmp_path: Path) -> None:
+    whole_one, begun = blobs.new_key(), blobs.new_key()
+    with blobs.resume(whole_one, 0, None) as writer:
+        writer.write([b"some"])
+        writer.finish()
+        writer.undo()
+    with blobs.resume(begun, 0, None) as writer:
+        writer.write([b"acknowledged"])
+        writer.sync()
+    for finish in (True, False):
+        with blobs.resume(begun, 12, None) as writer:
+            writer.write([b" and more"])
+            if finish:
+                writer.finish()
+            writer.undo()
+        assert sizes(tmp_path) == {begun: 12}
 
 
 def test_readers_keep_what_is_deleted(blobs: FileBlobs) -> None:
-    key = whole(blobs, b"content")
-    file = blobs.open(key)
-    blobs.discard(key)
-    assert os.pread(file, 100, 0) == b"content"
-    os.close(file)
-    blobs.discard(key)
-
-
-def test_a_start_tidies_up(blobs: FileBlobs, tmp_path: Path) -> None:
-    going_on, left, stored, named = blobs.new_key(), blobs.new_key(), whole(blobs, b"stored"), whole(blobs, b"named")
-    taken_back, orphan = whole(blobs, b"taken back"), whole(blobs, b"orphan")
-    for key in (going_on, left):
-        blobs.append(key, 0, [b"begun"], sync=True)
-    blobs.settle(named)
-    again = FileBlobs(tmp_path / "blobs")
-
-    assert again.unsettled() == {stored, taken_back, orphan}
-    assert again.sweep(live={going_on, taken_back}, stored={stored}) == 2
-    assert files(tmp_path) == {going_on, stored, named, taken_back}
-    assert again.read(stored) == b"stored"
-    again.append(taken_back, 10, [b" and on"], sync=True)
-    assert b"".join(again.read_upload(taken_back, 100)) == b"taken back and on"
-    assert again.unsettled() == set()
+    key = whole(blobs, b"x" * 2**20 + b"content")
+    pieces = blobs.stream(key, 0, 2**20 + 7)
+    assert len(next(pieces)) == 2**20
+    with blobs.file(key) as file:
+        blobs.discard(key)
+        assert next(pieces) == b"content"
+        file.seek(2**20)
+        assert file.read() == b"content"
 
 
 def test_a_full_disk(tiny: tuple[FileBlobs, Path]) -> None:
-    blobs, _ = tiny
+    blobs, folder = tiny
     key = blobs.new_key()
-    blobs.append(key, 0, [b"x" * 1000], sync=True)
-    with pytest.raises(StorageError, match="the disk that holds the blobs is full"):
-        blobs.append(key, 1000, [b"x" * 2**20] * 3, sync=True)
-    blobs.append(key, 1000, [], sync=False)
-    assert b"".join(blobs.read_upload(key, 2**22)) == b"x" * 1000
+    with blobs.resume(key, 0, None) as writer:
+        writer.write([b"x" * 1000])
+        writer.sync()
+    with blobs.resume(key, 1000, None) as writer:
+        with pytest.raises(StorageError, match="the disk that holds the blobs is full"):
+            writer.write([b"x" * 2**20] * 3)
+        writer.undo()
+    assert sizes(folder) == {key: 1000}
 
 
 def test_a_disk_that_cannot_be_written(tiny: tuple[FileBlobs, Path]) -> None:
     blobs, folder = tiny
     key = whole(blobs, b"content")
-    blobs.settle(key)
     remount(folder, "ro")
     with pytest.raises(StorageError, match="the blobs cannot be written; make the data folder writable"):
-        blobs.append(blobs.new_key(), 0, [b"x"], sync=True)
+        whole(blobs, b"x")
     assert blobs.read(key) == b"content"
 
 
-def test_other_failures_name_their_reason(blobs: FileBlobs) -> None:
-    with pytest.raises(StorageError, match=os.strerror(errno.ENOENT)):
-        blobs.read(blobs.new_key())
+def test_a_folder_of_another_hub(blobs: FileBlobs, tmp_path: Path) -> None:
+    blobs.claim("ours")
+    with pytest.raises(StorageError, match=r"WASMHUB_BLOBS is the folder .* of another hub's database"):
+        FileBlobs(tmp_path / "blobs").claim("theirs")
+    assert os.listdir(tmp_path / "blobs" / "uploads") == []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from storage.blobs.store import Bucket
 from storage.shared import RedisAddress
 from wasmhub.settings import Address, Settings, SettingsError, load_settings
 
@@ -16,7 +17,7 @@ def test_all_are_optional() -> None:
     assert settings.listen == Address("127.0.0.1", 8080)
     assert (settings.data, settings.create_namespace_on_push) == (Path("data"), "admins")
     assert settings.database == Path("data/hub.db")
-    assert settings.blob_folder == Path("data/blobs")
+    assert settings.blob_place == Path("data/blobs")
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,11 @@ def test_all_are_optional() -> None:
         ("LISTEN", "[::1]:80", "listen", Address("::1", 80)),
         ("DATA", "/srv/hub", "data", Path("/srv/hub")),
         ("DATABASE_URL", "sqlite:////srv/x.db", "database", Path("/srv/x.db")),
-        ("BLOBS", "/srv/blobs", "blob_folder", Path("/srv/blobs")),
+        ("BLOBS", "/srv/blobs", "blob_place", Path("/srv/blobs")),
+        ("BLOBS", "s3://bucket", "blob_place", Bucket("bucket")),
+        ("BLOBS", "s3://my.bucket/hubs/one", "blob_place", Bucket("my.bucket", "hubs/one/")),
+        ("S3_ENDPOINT", "http://minio:9000", "s3_endpoint", "http://minio:9000"),
+        ("S3_ENCRYPTION", "aws:kms:alias/hub", "s3_encryption", "aws:kms:alias/hub"),
         ("REDIS_URL", "redis://localhost", "redis_url", RedisAddress("localhost")),
         ("REDIS_URL", "redis://:a%40b@10.0.0.1:7000/3", "redis_url", RedisAddress("10.0.0.1", 7000, 3, password="a@b")),
         (
@@ -62,7 +67,16 @@ CANNOT_BE_TAKEN = [
     ("DATABASE_URL", "mysql://localhost/hub"),
     ("DATABASE_URL", "sqlite:///"),
     ("DATABASE_URL", "/srv/hub.db"),
-    ("BLOBS", "s3://bucket/prefix"),
+    ("BLOBS", "s3://"),
+    ("BLOBS", "s3://Bucket"),
+    ("BLOBS", "s3://bucket?x=1"),
+    ("BLOBS", "s3://key:secret@bucket"),
+    ("BLOBS", "https://s3.example.com/bucket"),
+    ("S3_ENDPOINT", "minio:9000"),
+    ("S3_ENDPOINT", "https://key:secret@minio:9000"),
+    ("S3_ADDRESSING", "dns"),
+    ("S3_ENCRYPTION", "aes"),
+    ("S3_PUBLIC_ENDPOINT", "s3.example.com"),
     ("BLOBS", ""),
     ("REDIS_URL", "localhost:6379"),
     ("REDIS_URL", "redis:/localhost"),

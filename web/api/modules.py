@@ -1,9 +1,7 @@
 """Modules by the sha256 of their bytes: what they say, and the bytes, for those who may read a repository with them."""
 
-import io
-import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from typing import Any
 
 import anyio
@@ -21,7 +19,6 @@ from storage.holders import Copy, find_copy, list_holders
 from storage.modules import find_facts
 from web.means import Means, means_of
 
-CHUNK = 2**20
 NAMED = 100  # repositories that are listed as holders
 IMMUTABLE = "private, max-age=31536000, immutable"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -106,7 +103,7 @@ def _find_copy(means: Means, identity: Identity, sha256: str) -> Copy:
 
 
 def _extract(means: Means, copy: Copy) -> bytes:
-    with io.FileIO(means.blobs.open(copy.key)) as file:
+    with means.blobs.file(copy.key) as file:
         try:
             module = extract_module(file, copy.wrapping or RAW)
         except ModuleError as error:
@@ -123,20 +120,18 @@ async def _send_file(request: Request, means: Means, copy: Copy, headers: dict[s
     headers["Content-Length"] = str(stop - start)
     if request.method == "HEAD":
         return Response(None, _status(headers), headers, "application/wasm")
-    return StreamingResponse(_read(means, copy.key, start, stop), _status(headers), headers, "application/wasm")
+    pieces = means.blobs.stream(copy.key, start, stop)
+    first = await anyio.to_thread.run_sync(next, pieces, b"")  # what cannot be read is refused, not broken off
+    return StreamingResponse(_send(first, pieces), _status(headers), headers, "application/wasm")
 
 
-async def _read(means: Means, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
-    file = await anyio.to_thread.run_sync(means.blobs.open, key)
+async def _send(piece: bytes, more: Generator[bytes, None, None]) -> AsyncIterator[bytes]:
     try:
-        while start < stop:
-            chunk = await anyio.to_thread.run_sync(os.pread, file, min(CHUNK, stop - start), start)
-            if not chunk:
-                raise EOFError("a copy is shorter than its row says")
-            start += len(chunk)
-            yield chunk
+        while piece:
+            yield piece
+            piece = await anyio.to_thread.run_sync(next, more, b"")
     finally:
-        os.close(file)
+        more.close()
 
 
 def _part(request: Request, size: int, headers: dict[str, str]) -> tuple[int, int]:
