@@ -13,12 +13,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from storage.bulk_rows import Rows, find_ids
+from storage.clock import lease_end
 from storage.database import Database
 from storage.events import Actor
 from storage.manifests import NewManifest
 from storage.modules import Facts, Reading
 from storage.search import index_words, words_to_keep
-from storage.uploads import LEASE
 from storage.versions import rank
 
 AT_ONCE = 5000  # parts in one transaction
@@ -70,6 +70,7 @@ class _Filling:
         self._session = session
         self._actor = actor
         self._at = at
+        self._leased_until = lease_end(session)
         self._rows = Rows(session)
         self._repositories = find_ids(session, "repositories", "name", {part.repository for part in parts})
         self._blobs = find_ids(session, "blobs", "digest", {digest for part in parts for digest in part.blobs})
@@ -94,7 +95,7 @@ class _Filling:
     def write(self) -> None:
         """Writes them, and changes the rows that were there before as the commands would have."""
         self._rows.write()
-        until = {"until": self._at + LEASE}
+        until = {"until": self._leased_until}
         for blob in self._asked:
             self._session.execute(text("UPDATE blobs SET leased_until = :until WHERE id = :id"), {**until, "id": blob})
         for repository in self._changed:
@@ -125,7 +126,7 @@ class _Filling:
         blob, detail = self._blobs.get(digest), None
         if blob is None:
             blob = self._blobs[digest] = self._rows.new_id("blobs")
-            self._rows.add("blobs", blob, digest, key, size, self._at, self._at + LEASE)
+            self._rows.add("blobs", blob, digest, key, size, self._at, self._leased_until)
             detail = {"size": size}
         else:
             self._asked.add(blob)

@@ -49,6 +49,12 @@ def read_clock(session: Session) -> int:
     return reading
 
 
+def lease_end(session: Session) -> int:
+    """By the hub's clock, when a lease that is given now ends."""
+    reading, lease, _ = _READ.first(session, {})
+    return int(reading + lease)
+
+
 def set_periods(database: Database, periods: Periods) -> None:
     """Writes down what the hub's statements count with. The step is on top of a lease: it may be over at once."""
     asked = {"lease": periods.lease + periods.step, "step": periods.step}
@@ -74,12 +80,12 @@ class Ticker:
         moment = self._monotonic()
         if self._seen is None or self._seen[0] != reading:
             self._seen = reading, moment
-            return reading
+            return int(reading)
         passed = min(step, int((moment - self._seen[1]) * 1000))
         if passed < step // 2:
-            return reading
+            return int(reading)
         with self._database.write() as session:
             _MOVE.run(session, {"reading": reading + passed})
         # What the commit took is not counted: the reading may have been asked for meanwhile.
         self._seen = reading + passed, self._monotonic()
-        return reading + passed
+        return int(reading + passed)
