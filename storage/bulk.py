@@ -49,15 +49,16 @@ class Part:
     pushed: Sequence[Pushed] = ()
 
 
-def fill(database: Database, parts: Iterable[Part], *, actor: Actor, at: int) -> None:
+def fill(database: Database, parts: Iterable[Part], *, actor: Actor, at: int, leased_until: int | None = None) -> None:
     """Writes what the actor's pushes at that moment would have left, in transactions that each hold whole parts.
 
+    `leased_until` is when the blobs' leases end by the hub's own clock; None begins them now.
     The caller vouches for what the commands check: that names are valid and that no manifest names a missing blob.
     """
     left = iter(parts)
     while some := list(islice(left, AT_ONCE)):
         with database.write() as session:
-            filling = _Filling(session, actor, at, some)
+            filling = _Filling(session, actor, at, leased_until, some)
             for part in some:
                 filling.add(part)
             filling.write()
@@ -66,11 +67,13 @@ def fill(database: Database, parts: Iterable[Part], *, actor: Actor, at: int) ->
 class _Filling:
     """One transaction."""
 
-    def __init__(self, session: Session, actor: Actor, at: int, parts: Sequence[Part]) -> None:
+    def __init__(
+        self, session: Session, actor: Actor, at: int, leased_until: int | None, parts: Sequence[Part]
+    ) -> None:
         self._session = session
         self._actor = actor
         self._at = at
-        self._leased_until = lease_end(session)
+        self._leased_until = lease_end(session) if leased_until is None else leased_until
         self._rows = Rows(session)
         self._repositories = find_ids(session, "repositories", "name", {part.repository for part in parts})
         self._blobs = find_ids(session, "blobs", "digest", {digest for part in parts for digest in part.blobs})
@@ -97,7 +100,10 @@ class _Filling:
         self._rows.write()
         until = {"until": self._leased_until}
         for blob in self._asked:
-            self._session.execute(text("UPDATE blobs SET leased_until = :until WHERE id = :id"), {**until, "id": blob})
+            self._session.execute(
+                text("UPDATE blobs SET leased_until = :until WHERE id = :id AND leased_until < :until"),
+                {**until, "id": blob},
+            )
         for repository in self._changed:
             moved = {"at": self._at, "id": repository}
             self._session.execute(text("UPDATE repositories SET pushed_at = :at WHERE id = :id"), moved)

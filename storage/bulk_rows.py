@@ -1,5 +1,6 @@
 """Rows that wait to be written all at once, and the ids that the database would have given them."""
 
+import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -30,7 +31,8 @@ class Rows:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._postgres = session.get_bind().dialect.name == "postgresql"
+        self._driver: Any = session.info["driver"]
+        self._postgres = not isinstance(self._driver, sqlite3.Connection)
         self._waiting: dict[str, list[Sequence[Any]]] = defaultdict(list)
         self._last: dict[str, int] = {}  # the highest id that was given, by table
 
@@ -47,7 +49,7 @@ class Rows:
 
     def write(self) -> None:
         """Writes all rows."""
-        driver: Any = self._session.connection().connection.driver_connection
+        driver = self._driver
         if not self._postgres:
             driver.execute(f"PRAGMA cache_size = -{CACHE}")
         for table, columns in COLUMNS.items():
