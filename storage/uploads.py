@@ -63,8 +63,8 @@ def find_upload(session: Session, repository_id: int, upload_id: str) -> UploadR
     found = _FIND.first(session, {"id": upload_id, "repo": repository_id})
     if found is None:
         return None
-    *row, state = found
-    return UploadRow(*row, json.loads(state) if isinstance(state, str) else state)
+    state = found[5]
+    return UploadRow(*found[:5], state=json.loads(state) if isinstance(state, str) else state)
 
 
 def advance_upload(database: Database, upload: UploadRow, offset: int, state: dict[str, Any] | None) -> None:

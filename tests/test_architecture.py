@@ -20,7 +20,9 @@ BELOW = {
 }
 # library -> where it may be imported: rooms, folders or files
 HOMES = {
-    **dict.fromkeys(("sqlmodel", "sqlalchemy", "alembic", "psycopg", "sqlite3", "boto3", "redis"), ("storage/",)),
+    **dict.fromkeys(
+        ("sqlmodel", "sqlalchemy", "alembic", "psycopg", "sqlite3", "boto3", "botocore", "redis"), ("storage/",)
+    ),
     **dict.fromkeys(("authlib", "joserfc", "argon2", "cryptography"), ("auth/",)),
     **dict.fromkeys(("jinja2", "markupsafe", "markdown_it"), ("web/",)),
     **dict.fromkeys(("jsonschema", "referencing"), ("deploy/",)),
