@@ -21,6 +21,7 @@ class Means:
     blob_limit: int  # bytes
     namespace_rule: str  # who may make a namespace by pushing: admins, everyone, nobody
     pushed: Callable[[], None]  # told after each manifest that was pushed
+    whole_limit: float  # seconds that a push in one request may take: its bytes are named by no row meanwhile
     hashes: Hashes = field(default_factory=Hashes)
     busy: set[str] = field(default_factory=set)  # ids of uploads that a request is writing to
 

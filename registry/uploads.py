@@ -1,6 +1,7 @@
 """Uploads: begin, append, status, cancel, finish, mount (distribution-spec, "Pushing blobs")."""
 
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -106,9 +107,13 @@ async def delete_upload(request: Request) -> Response:
 async def _take_whole(request: Request, means: Means, caller: Caller, name: str, digest: str) -> Response:
     """A blob in one request: no row until its bytes are verified."""
     upload = UploadRow("", 0, means.blobs.new_key(), 0, digest.partition(":")[0])
+    began = time.monotonic()
     with means.blobs.resume(upload.key, 0, None) as writer:
         intake = Intake(writer, 0, means.hashes.take("", 0, upload.algorithm), means.blob_limit)
         rest = await intake.take(request)
+        if time.monotonic() - began > means.whole_limit:  # Garbage collection may take its bytes for left behind.
+            await anyio.to_thread.run_sync(writer.undo)
+            raise OCIError("BLOB_UPLOAD_INVALID", "this took too long; push in chunks instead", status=408)
         await anyio.to_thread.run_sync(_finish, means, caller, name, upload, intake, rest, digest)
     return _created(name, digest)
 

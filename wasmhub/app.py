@@ -19,9 +19,11 @@ from deploy.routes import is_deploy_path
 from proxywasm.inspector import Inspector
 from registry.calls import Calls
 from registry.door import RegistryDoor
+from registry.garbage import Collector
 from registry.means import Means
 from registry.reader import Reader
 from storage.blobs.opening import open_blobs
+from storage.clock import Periods
 from storage.database import Database
 from storage.shared import Shared
 from wasmhub.health import HealthDoor
@@ -47,7 +49,8 @@ class Hub:
         gate = Gate(self.database, secret_key, origins, self._shared)  # one: throttling counts over all doors
         self._inspector = Inspector()
         self._reader = Reader(self.database, self.blobs, self._inspector)
-        self._health = HealthDoor(self.database)
+        self._collector = Collector(self.database, self.blobs, _periods(settings), settings.gc_interval)
+        self._health = HealthDoor(self.database, self._collector)
         self._registry = RegistryDoor(
             Means(
                 self.database,
@@ -56,6 +59,7 @@ class Hub:
                 settings.blob_limit,
                 settings.create_namespace_on_push,
                 self._pushed,
+                settings.gc_orphans / 2,
             )
         )
         self._token = create_token_door(gate, tokens, settings.create_namespace_on_push)
@@ -116,15 +120,20 @@ class Hub:
 
     @contextlib.asynccontextmanager
     async def _background(self) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(self._reader.run())]
+        tasks = [asyncio.create_task(self._reader.run()), asyncio.create_task(self._collector.run())]
         if self._shared is not None:
             tasks.append(asyncio.create_task(self._shared.run(self._reader.wake)))
         try:
             yield
         finally:
             self._inspector.close()  # ends an inspection at once; its row waits for the next start
+            self._collector.close()  # so does the row of a garbage collection
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             if self._shared is not None:
                 await self._shared.close()
+
+
+def _periods(settings: Settings) -> Periods:
+    return Periods(settings.gc_lease * 1000, settings.gc_grace * 1000, settings.gc_orphans * 1000)

@@ -5,6 +5,7 @@ import time
 import anyio.to_thread
 from starlette.types import Receive, Scope, Send
 
+from registry.garbage import Collector
 from storage.database import Database, StorageError
 
 PLAIN = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
@@ -13,8 +14,9 @@ PLAIN = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 class HealthDoor:
     """Answers what machines ask about the hub, and counts the requests of all doors."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, collector: Collector) -> None:
         self._database = database
+        self._collector = collector
         self._started = time.time()
         self.counts: dict[tuple[str, int], int] = {}  # door and status -> requests answered
 
@@ -43,9 +45,33 @@ class HealthDoor:
         lines = ["# HELP wasmhub_requests_total Requests answered.", "# TYPE wasmhub_requests_total counter"]
         for (door, status), count in sorted(self.counts.items()):
             lines.append(f'wasmhub_requests_total{{door="{door}",status="{status}"}} {count}')
+        lines += _collected(self._collector)
         lines += [
             "# HELP process_start_time_seconds When the hub started, in seconds since 1970.",
             "# TYPE process_start_time_seconds gauge",
             f"process_start_time_seconds {self._started:.0f}",
         ]
         return "\n".join(lines) + "\n"
+
+
+def _collected(collector: Collector) -> list[str]:
+    """What this process has done about garbage since its start."""
+    totals = collector.totals
+    lines = [
+        "# HELP wasmhub_gc_running Whether this process is collecting garbage now.",
+        "# TYPE wasmhub_gc_running gauge",
+        f"wasmhub_gc_running {int(collector.running)}",
+        "# HELP wasmhub_gc_runs_total Garbage collections that ended in this process.",
+        "# TYPE wasmhub_gc_runs_total counter",
+        *(f'wasmhub_gc_runs_total{{result="{result}"}} {totals[result]}' for result in ("finished", "failed")),
+        "# HELP wasmhub_gc_removed_total What garbage collection removed, or noted as left behind (orphans).",
+        "# TYPE wasmhub_gc_removed_total counter",
+    ]
+    removed = ("uploads", "links", "blobs", "copies", "orphans", "expired")
+    lines += [f'wasmhub_gc_removed_total{{kind="{kind}"}} {totals[kind]}' for kind in removed]
+    return [
+        *lines,
+        "# HELP wasmhub_gc_freed_bytes_total Bytes of blobs that garbage collection deleted.",
+        "# TYPE wasmhub_gc_freed_bytes_total counter",
+        f"wasmhub_gc_freed_bytes_total {totals['bytes']}",
+    ]

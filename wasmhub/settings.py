@@ -103,6 +103,18 @@ def _size(value: str) -> int:
     return int(match[1]) * {None: 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[match[2]]
 
 
+def _seconds(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", value):
+        raise ValueError("must be a whole number of seconds")
+    return int(value)
+
+
+def _some_seconds(value: str) -> int:
+    if _seconds(value) == 0:
+        raise ValueError("must be a whole number of seconds, 1 or more")
+    return int(value)
+
+
 def _secret(value: str) -> str:
     if len(value) < 16:
         raise ValueError("must have at least 16 characters")
@@ -142,6 +154,10 @@ class Settings:
     admin_password: str | None = _setting(_password, None)  # for `admin` at the first start; else made up and shown
     create_namespace_on_push: str = _setting(_one_of("admins", "everyone", "nobody"), "admins")  # who may
     blob_limit: int = _setting(_size, 2**30)  # the largest blob that is taken, such as 1GiB
+    gc_interval: int = _setting(_seconds, 3600)  # seconds between two garbage collections; 0: only when asked for
+    gc_lease: int = _setting(_some_seconds, 86_400)  # seconds that a pushed blob waits for its manifest
+    gc_grace: int = _setting(_seconds, 3600)  # seconds that bytes which nothing names any more are still kept
+    gc_orphans: int = _setting(_some_seconds, 86_400)  # seconds that bytes which were never named are kept
     log: str = _setting(_one_of("text", "json"), "text")  # how log lines look
 
     @property

@@ -127,6 +127,9 @@ def test_administrators_answers_look_as_described(full: HubProcess) -> None:
             ("post", "/api/v1/users", {"name": "described"}, 201),
             ("get", "/api/v1/namespaces", None, 200),
             ("post", "/api/v1/namespaces", {"name": "described-too", "owner": "described"}, 201),
+            ("post", "/api/v1/garbage-collections", {"dry_run": True}, 202),
+            ("post", "/api/v1/garbage-collections", {"dry_run": 1}, 400),
+            ("get", "/api/v1/garbage-collections", None, 200),
         ):
             answer = client.request(method, path, json=body)
             assert answer.status_code == status, answer.text

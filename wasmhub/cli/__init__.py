@@ -14,6 +14,7 @@ VERBS = {
     "deploy": "put a filter to work on a target",
     "undeploy": "take a filter off a target",
     "deployments": "list deployments, see how they do, go back to an earlier revision",
+    "gc": "remove bytes that nothing refers to any more",
 }
 INTERRUPTED = 130  # the exit code of a command that Ctrl-C ended
 
