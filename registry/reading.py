@@ -18,10 +18,12 @@ from registry.access import Caller, allow
 from registry.caching import ADMITTED, Answer, Answers, Bytes, Headers
 from registry.calls import Calls
 from registry.errors import OCIError, from_storage
+from registry.hashing import hash_of
 from registry.names import is_digest, is_tag
 from registry.ranges import Unsatisfiable, parse_range
-from storage.blob_leases import fades, is_damaged, renew_lease
+from storage.blob_leases import fades, renew_lease
 from storage.blobs.store import BlobStore
+from storage.checking import mark_damaged
 from storage.database import Database, StorageError
 from storage.manifests import find_blob, find_content, find_manifest
 from storage.modules import find_warning
@@ -104,8 +106,6 @@ class Reading:
             # Whoever may push and is told that a blob is there goes on without pushing it.
             pushes = found is not None and entry.covers(name, "push")
             renews = found is not None and pushes and fades(session, found[0])
-            if found is not None and pushes and is_damaged(session, found[0]):
-                found = None
         if found is None or (renews and not renew_lease(self._database, entry.repository_id, found[0])):
             raise OCIError("BLOB_UNKNOWN", f"{name} holds no blob {digest}")
         _, key, size = found
@@ -168,11 +168,29 @@ class Reading:
     def _load(self, answer: Answer) -> bytes:
         """Bytes that memory does not hold, or not any more."""
         if isinstance(answer.key, str):
-            return self._blobs.read(answer.key)
+            content = self._blobs.read(answer.key)
+            algorithm, _, wanted = answer.digest.partition(":")
+            if hash_of([content], algorithm).hexdigest() != wanted:
+                mark_damaged(self._database, answer.digest, answer.key)
+                log.error(
+                    "the stored bytes of %s are damaged; pulls of it fail until it is pushed again", answer.digest
+                )
+                raise OCIError("BLOB_UNKNOWN", f"the stored bytes of {answer.digest} are damaged; push it again")
+            return content
         with self._database.read() as session:
             content = find_content(session, answer.key)
         if content is None:
             raise OCIError("MANIFEST_UNKNOWN")
+        return content
+
+    def _load_blob(self, digest: str, key: str) -> bytes:
+        """A small blob. What memory is to hold is compared with its digest first: it would be given out for long."""
+        content = self._blobs.read(key)
+        algorithm, _, wanted = digest.partition(":")
+        if hash_of([content], algorithm).hexdigest() != wanted:
+            mark_damaged(self._database, digest, key)
+            log.error("the stored bytes of %s are damaged; pulls of it fail until it is pushed again", digest)
+            raise OCIError("BLOB_UNKNOWN", f"the stored bytes of {digest} are damaged; push it again")
         return content
 
     async def _stream(self, key: str, status: int, headers: Headers, start: int, stop: int, send: Send) -> int:

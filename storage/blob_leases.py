@@ -10,7 +10,6 @@ from storage.statements import Statement
 _FADES = Statement(
     f"SELECT leased_until < {READING} + (SELECT lease * 3 / 4 FROM hub_clock WHERE id = 1) FROM blobs WHERE id = :id"
 )
-_DAMAGED = Statement("SELECT 1 FROM blobs WHERE id = :id AND damaged_at IS NOT NULL")
 _RENEW_HELD = Statement(
     f"UPDATE blobs SET leased_until = {LEASED_UNTIL} WHERE id = :id AND leased_until < {LEASED_UNTIL}"
     " AND EXISTS (SELECT 1 FROM repository_blobs rb WHERE rb.repository_id = :repo AND rb.blob_id = :id)"
@@ -20,11 +19,6 @@ _RENEW_HELD = Statement(
 def fades(session: Session, blob_id: int) -> bool:
     """Whether too little of a blob's lease is left for a pusher to count on."""
     return bool(_FADES.value(session, {"id": blob_id}))
-
-
-def is_damaged(session: Session, blob_id: int) -> bool:
-    """Whether the bytes of a blob are known to be wrong or gone, so that they must be pushed again."""
-    return _DAMAGED.first(session, {"id": blob_id}) is not None
 
 
 def renew_lease(database: Database, repository_id: int, blob_id: int) -> bool:

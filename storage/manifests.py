@@ -80,7 +80,7 @@ _CONTENT = Statement("SELECT content FROM manifests WHERE id = :id")
 _FIND_ID = Statement("SELECT id FROM manifests WHERE repository_id = :repo AND digest = :digest")
 _HELD = Statement(
     "SELECT 1 FROM blobs b JOIN repository_blobs rb ON rb.blob_id = b.id WHERE rb.repository_id = :repo"
-    " AND b.digest = :digest"
+    " AND b.digest = :digest AND b.damaged_at IS NULL"
 )
 _ADD = Statement(
     "INSERT INTO manifests (repository_id, digest, media_type, artifact_type, subject, annotations, content, pushed_by,"
@@ -100,11 +100,14 @@ _SET_TAG = Statement(
     " ON CONFLICT (repository_id, name) DO UPDATE SET manifest_id = :id, updated_by = :by, updated_at = :now"
 )
 _TAGS = Statement("SELECT name FROM tags WHERE repository_id = :repo AND name > :last ORDER BY name LIMIT :limit")
-_REFERRERS = text(
-    "SELECT LENGTH(CAST(annotations AS TEXT)), id, digest, media_type, LENGTH(content), artifact_type, annotations"
-    " FROM manifests WHERE repository_id = :repo AND subject = :subject AND id > :last"
-    " AND (:any OR artifact_type = :type) ORDER BY id LIMIT :limit"
-).columns(annotations=JSON)
+_REFERRERS, _REFERRERS_OF_TYPE = (
+    text(
+        "SELECT LENGTH(CAST(annotations AS TEXT)), id, digest, media_type, LENGTH(content), artifact_type, annotations"
+        f" FROM manifests WHERE repository_id = :repo AND subject = :subject{of_type} AND id > :last"
+        " ORDER BY id LIMIT :limit"
+    ).columns(annotations=JSON)
+    for of_type in ("", " AND artifact_type = :type")
+)
 REFERRERS_BYTES = 4 * 2**20  # characters of annotations after which a list of referrers ends
 _NEWEST_REFERRERS = Statement(
     "SELECT id FROM manifests WHERE repository_id = :repo AND subject = :subject AND artifact_type = :type"
@@ -113,6 +116,10 @@ _NEWEST_REFERRERS = Statement(
 _UNLINK = Statement("DELETE FROM repository_blobs WHERE repository_id = :repo AND blob_id = :blob")
 _BLOB = Statement(
     "SELECT b.id, b.key, b.size FROM blobs b JOIN repository_blobs rb ON rb.blob_id = b.id"
+    " WHERE rb.repository_id = :repo AND b.digest = :digest AND b.damaged_at IS NULL"
+)
+_LINKED = Statement(
+    "SELECT b.id FROM blobs b JOIN repository_blobs rb ON rb.blob_id = b.id"
     " WHERE rb.repository_id = :repo AND b.digest = :digest"
 )
 
@@ -125,7 +132,7 @@ def find_manifest(session: Session, repository_id: int, reference: str) -> Store
 
 
 def find_blob(session: Session, repository_id: int, digest: str) -> tuple[int, str, int] | None:
-    """Row id, key and size of a blob that the repository holds."""
+    """Row id, key and size of a blob that the repository holds; of one that is known to be damaged nothing."""
     found = _BLOB.first(session, {"repo": repository_id, "digest": digest})
     return (found[0], found[1], found[2]) if found else None
 
@@ -178,10 +185,10 @@ def delete_manifest(database: Database, repository_id: int, digest: str, *, acto
 def unlink_blob(database: Database, repository_id: int, digest: str, *, actor: Actor, name: str) -> bool:
     """Takes a blob out of a repository. Returns whether it was there; its bytes stay for garbage collection."""
     with database.write() as session:
-        found = find_blob(session, repository_id, digest)
+        found = _LINKED.value(session, {"repo": repository_id, "digest": digest})
         if found is None:
             return False
-        _UNLINK.run(session, {"repo": repository_id, "blob": found[0]})
+        _UNLINK.run(session, {"repo": repository_id, "blob": found})
         record(session, actor, "blob.delete", f"{name}@{digest}", repository_id=repository_id)
         return True
 
@@ -199,17 +206,13 @@ def list_referrers(
 
     Fewer where their annotations are more than REFERRERS_BYTES, which the last of them goes beyond.
     """
-    asked = {
-        "repo": repository_id,
-        "subject": subject,
-        "last": last,
-        "any": artifact_type is None,
-        "type": artifact_type or "",
-        "limit": limit,
-    }
+    asked: dict[str, Any] = {"repo": repository_id, "subject": subject, "last": last, "limit": limit}
+    query = _REFERRERS
+    if artifact_type is not None:
+        asked["type"], query = artifact_type, _REFERRERS_OF_TYPE
     found: list[Referrer] = []
     size = 0
-    with session.execute(_REFERRERS, asked) as rows:
+    with session.execute(query, asked) as rows:
         for length, *row in rows:
             found.append(Referrer(*row))
             size += length or 0
