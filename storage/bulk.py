@@ -21,7 +21,7 @@ from storage.modules import Facts, Reading
 from storage.search import index_words, words_to_keep
 from storage.versions import rank
 
-AT_ONCE = 5000  # parts in one transaction
+AT_ONCE = 20_000  # parts in one transaction
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import bindparam, text
@@ -33,7 +33,7 @@ class Rows:
         self._session = session
         self._driver: Any = session.info["driver"]
         self._postgres = not isinstance(self._driver, sqlite3.Connection)
-        self._waiting: dict[str, list[Sequence[Any]]] = defaultdict(list)
+        self._waiting: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
         self._last: dict[str, int] = {}  # the highest id that was given, by table
 
     def add(self, table: str, *values: Any) -> None:
@@ -43,7 +43,7 @@ class Rows:
     def new_id(self, table: str) -> int:
         """The id of the table's next row: never one that was given before."""
         if table not in self._last:
-            self._last[table] = self._highest(table)
+            self._last[table] = highest_id(self._session, table)
         self._last[table] += 1
         return self._last[table]
 
@@ -54,6 +54,8 @@ class Rows:
             driver.execute(f"PRAGMA cache_size = -{CACHE}")
         for table, columns in COLUMNS.items():
             rows = self._waiting.pop(table, [])
+            if table == "search_words":
+                rows.sort()  # neighbours land on the same pages of the index
             if self._postgres:
                 with driver.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
                     for row in rows:
@@ -67,13 +69,15 @@ class Rows:
                     text(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), :last)"), {"last": last}
                 )
 
-    def _highest(self, table: str) -> int:
-        if self._postgres:
-            name = self._session.execute(text(f"SELECT pg_get_serial_sequence('{table}', 'id')")).scalar_one()
-            asked = text(f"SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {name}")
-        else:
-            asked = text(f"SELECT seq FROM sqlite_sequence WHERE name = '{table}'")
-        return int(self._session.execute(asked).scalar() or 0)
+
+def highest_id(session: Session, table: str) -> int:
+    """The highest id that a row of the table was ever given."""
+    if isinstance(session.info["driver"], sqlite3.Connection):
+        asked = text(f"SELECT seq FROM sqlite_sequence WHERE name = '{table}'")
+    else:
+        name = session.execute(text(f"SELECT pg_get_serial_sequence('{table}', 'id')")).scalar_one()
+        asked = text(f"SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {name}")
+    return int(session.execute(asked).scalar() or 0)
 
 
 def find_ids(

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BindParameter, Row, TextClause, bindparam, text
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from storage.repositories import VISIBLE, Viewer
+from storage.finding import Finder
+from storage.repositories import Viewer, VisiblePages
 from storage.versions import rank
 
 COUNTED = 1000  # versions are counted up to here
@@ -65,26 +66,10 @@ class Entry:
     newest: Version | None
 
 
-_ENTRY = "r.id, r.name, r.visibility, r.description, r.created_at, r.pushed_at"
-_TEAMS: BindParameter[int] = bindparam("teams", expanding=True)
+_ENTRY = "r.name, r.id, r.visibility, r.description, r.created_at, r.pushed_at"
+_PAGES = VisiblePages(_ENTRY)
+_FOUND = Finder(_ENTRY)
 
-
-def _branch(condition: str) -> str:
-    return (
-        f"SELECT * FROM (SELECT {_ENTRY} FROM repositories r"
-        f" WHERE {condition} AND r.name > :last ORDER BY r.name LIMIT :limit)"
-    )
-
-
-# One branch for each reason to see a repository, each along its own index. Together they say what VISIBLE says, but
-# cost what they find: one condition with OR would walk over all that the viewer may not see.
-_OWNED = "r.namespace_id IN (SELECT id FROM namespaces WHERE user_id = :viewer OR team_id IN :teams)"
-_BRANCHES = {
-    "all": (_branch("1 = 1"),),
-    "anonymous": (_branch("r.visibility = 'public'"),),
-    "signed-in": (_branch("r.visibility = 'public'"), _branch("r.visibility = 'internal'"), _branch(_OWNED)),
-}
-_WORD = "r.id IN (SELECT repository_id FROM search_words WHERE word >= :word{0} AND word < :end{0})"
 _VERSION = f"""SELECT {{tag}} AS tag, {{time}} AS pushed_at, m.id, m.digest, m.media_type,
     CASE WHEN LENGTH(CAST(m.annotations AS TEXT)) <= {ANNOTATIONS_SHOWN} THEN m.annotations END AS annotations,
     LENGTH(m.content) + COALESCE((SELECT SUM(l.size) FROM links l WHERE l.manifest_id = m.id AND l.kind = 'blob'), 0)
@@ -143,16 +128,13 @@ def list_repositories(
 ) -> list[Entry]:
     """Repositories that the viewer may pull and that hold all the words, bytewise by name after `last`.
 
-    Without words the cost is that of the page. With words it is that of what the words find.
+    The cost is that of the page; storage.finding says what more some words cost.
     """
-    asked: dict[str, Any] = {"last": last, "limit": limit, **viewer.parameters()}
     if words:
-        query = _search(len(words))
-        for number, word in enumerate(words):
-            asked |= {f"word{number}": word, f"end{number}": word + "\U0010ffff"}
+        rows = _FOUND.read(session, viewer, words, last=last, limit=limit)
     else:
-        query = _page(viewer)
-    return [_entry(session, row) for row in session.execute(query, asked)]
+        rows = _PAGES.read(session, viewer, last=last, limit=limit)
+    return [_entry(session, row) for row in rows]
 
 
 def find_entry(session: Session, name: str) -> Entry | None:
@@ -201,23 +183,10 @@ def tags_of(session: Session, manifest_id: int, *, limit: int) -> list[str]:
     return list(session.execute(_TAGS_OF, {"id": manifest_id, "limit": limit}).scalars())
 
 
-def _page(viewer: Viewer) -> TextClause:
-    kind = "all" if viewer.sees_all else "anonymous" if viewer.user_id is None else "signed-in"
-    query = text(" UNION ".join(_BRANCHES[kind]) + " ORDER BY name LIMIT :limit")
-    return query.bindparams(_TEAMS) if kind == "signed-in" else query
-
-
-def _search(count: int) -> TextClause:
-    found = " AND ".join(_WORD.format(number) for number in range(count))
-    return text(
-        f"SELECT {_ENTRY} FROM repositories r JOIN namespaces n ON n.id = r.namespace_id"
-        f" WHERE {found} AND r.name > :last AND {VISIBLE} ORDER BY r.name LIMIT :limit"
-    ).bindparams(_TEAMS)
-
-
-def _entry(session: Session, row: Row[Any]) -> Entry:
-    newest = _newest(session, row.id)
-    return Entry(row.id, row.name, row.visibility, row.description, row.created_at, row.pushed_at, newest)
+def _entry(session: Session, row: Sequence[Any]) -> Entry:
+    name, repository_id, visibility, description, created_at, pushed_at = row
+    newest = _newest(session, repository_id)
+    return Entry(repository_id, name, visibility, description, created_at, pushed_at, newest)
 
 
 def _newest(session: Session, repository_id: int) -> Version | None:

@@ -7,10 +7,12 @@ sha256. `generation` columns rise whenever something that a cached decision rest
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Index, LargeBinary, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from storage.columns import BYTEWISE, ID, NEVER_REUSED, maybe_json, maybe_ref, maybe_time, number, ref, row_id, time
+
+_REFERRING: dict[str, Any] = dict.fromkeys(("sqlite_where", "postgresql_where"), text("subject IS NOT NULL"))
 
 
 class Hub(SQLModel, table=True):
@@ -205,6 +207,7 @@ class Manifest(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("repository_id", "digest"),
         Index("ix_manifests_referrers", "repository_id", "subject", "id"),
+        Index("ix_manifests_kinds", "repository_id", "subject", "artifact_type", "id", **_REFERRING),
         NEVER_REUSED,
     )
     id: int = row_id()
@@ -248,8 +251,9 @@ class SearchWord(SQLModel, table=True):
     """A word by which a repository is found: kept by storage.search, whenever something that it says changes."""
 
     __tablename__ = "search_words"
+    __table_args__ = (Index("ix_search_words_of", "repository_id", "word"),)
     word: str = Field(primary_key=True, sa_type=BYTEWISE)
-    repository_id: int = ref("repositories.id", "CASCADE", key=True, index=True)
+    repository_id: int = ref("repositories.id", "CASCADE", key=True)
 
 
 class Module(SQLModel, table=True):

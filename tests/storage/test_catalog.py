@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from auth.identity import Identity
 from auth.permissions import Resource, may
@@ -14,9 +14,9 @@ from storage import catalog
 from storage.database import Database
 from storage.events import SYSTEM
 from storage.holders import find_copy, list_holders
-from storage.manifests import NewManifest, delete_tag, save_manifest
+from storage.manifests import NewManifest, delete_tag, list_referrers, save_manifest
 from storage.modules import Facts, Reading, save_reading
-from storage.repositories import Viewer, configure_repository, make_repository
+from storage.repositories import Viewer, can_read_blob, configure_repository, list_names, make_repository
 from storage.search import find_words
 from storage.tables import Blob, Membership, Namespace, RepositoryBlob, Team, User
 
@@ -270,23 +270,28 @@ def test_what_a_version_says(database: Database) -> None:
 
 def test_no_page_walks_over_all_rows(database: Database) -> None:
     """The plans of all queries of the catalog: each table is searched along an index, never scanned."""
-    queries: list[tuple[str, Any]] = []
+    queries: list[str] = []
     add_user(database, "ann")
     repository = add_repository(database, "ann/a", "public")
     push(database, repository, "1.0.0")
     with database.read() as session:
-        event.listen(session.connection(), "before_cursor_execute", lambda c, cur, q, p, x, m: queries.append((q, p)))
+        driver = session.info["driver"]
+        driver.set_trace_callback(queries.append)
         for viewer in (EVERYTHING, Viewer(), Viewer(1, (1, 2))):
             for words in ((), ("ann", "a")):
                 catalog.list_repositories(session, viewer, words=words, last="a", limit=5)
+            list_names(session, viewer, last="a", limit=5)
+            can_read_blob(session, viewer, "sha256:b", None)
         catalog.list_versions(session, repository, after="1.v1", limit=5)
         catalog.find_version(session, repository, "1.0.0")
         catalog.count_versions(session, repository)
         catalog.tags_of(session, 1, limit=5)
+        list_referrers(session, repository, "sha256:b", artifact_type="a/b", last=0, limit=5)
         find_copy(session, Viewer(), SHA)
+        driver.set_trace_callback(None)
 
-        for query, values in list(queries):
-            plan = session.connection().exec_driver_sql("EXPLAIN QUERY PLAN " + query, values).all()
-            for line in plan:
-                walks = line.detail.startswith("SCAN") and line.detail.split()[1] not in ("counted", "CONSTANT")
-                assert not walks or "(subquery" in line.detail or "LIST" in line.detail, (query, line.detail)
+        assert len(queries) > 30
+        for query in queries:
+            for *_, line in driver.execute("EXPLAIN QUERY PLAN " + query):
+                walks = line.startswith("SCAN") and line.split()[1] not in ("counted", "some", "f", "h", "CONSTANT")
+                assert not walks or "(subquery" in line or "LIST" in line, (query, line)
