@@ -76,6 +76,8 @@ class SharedAttempts:
         await self._shared.ask(lambda client: client.eval(_SUCCESS, 4, *values), int)
 
     def _read(self, answer: Any) -> tuple[float, bool]:
+        if not isinstance(answer, list):
+            raise ValueError("these are no counters")
         wait, known = (int(value) for value in answer)
         if not 0 <= wait <= max(self._account.step, self._network.step) or known not in (0, 1):
             raise ValueError("these are no counters")

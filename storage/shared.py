@@ -89,12 +89,15 @@ class Shared:
         except Exception as error:  # whatever speaks there, the library may raise anything about it
             await self._fail(error)
             return None
-        self._note(None)
+        if self.trouble is not None:
+            self.trouble = None
+            log.info("Redis at %s answers again", self.address)
         return answer
 
     async def ping(self) -> str | None:
         """What is wrong with Redis, as the rest of a sentence, or None."""
-        await self.ask(_ping, _read_pong)
+        # A Redis that is full or read-only still answers to PING.
+        await self.ask(lambda client: client.set(self.name("ping"), "", px=1000), _read_set)
         return self.trouble
 
     def tell(self) -> None:
@@ -145,18 +148,14 @@ class Shared:
 
     async def _fail(self, error: Exception) -> None:
         """Notes the failure and forgets all connections: what comes on them now may answer an older question."""
-        self._note(_sentence(error))
+        if self.trouble is None:
+            log.warning(
+                "Redis at %s %s; the hub goes on without it (%r)", self.address, _sentence(error), str(error)[:200]
+            )
+        self.trouble = _sentence(error)
         self._ask_again = time.monotonic() + LEFT_ALONE
         failed, self._client = self._client, self._connect(CONNECTIONS)
         await _close(failed)
-
-    def _note(self, trouble: str | None) -> None:
-        if (trouble is None) != (self.trouble is None):
-            if trouble is None:
-                log.info("Redis at %s answers again", self.address)
-            else:
-                log.warning("Redis at %s %s; the hub goes on without it", self.address, trouble)
-        self.trouble = trouble
 
     def _connect(self, connections: int) -> "Redis":
         """A client that connects when it is asked something, and never tries twice."""
@@ -182,13 +181,9 @@ class Shared:
         )
 
 
-async def _ping(client: "Redis") -> Any:
-    return await client.ping()
-
-
-def _read_pong(answer: Any) -> None:
+def _read_set(answer: Any) -> None:
     if answer is not True:
-        raise ValueError("no answer to PING")
+        raise ValueError("no answer to SET")
 
 
 async def _close(client: "Redis") -> None:
@@ -200,9 +195,8 @@ async def _close(client: "Redis") -> None:
 def _sentence(error: Exception) -> str:
     if isinstance(error, TimeoutError | exceptions.TimeoutError):
         return f"did not answer within {PATIENCE} s"
-    words = repr(str(error)[:200])  # a stranger's, perhaps
     if isinstance(error, exceptions.AuthenticationError | exceptions.ResponseError):
-        return f"refused: {words}"
+        return "refused the question"
     if isinstance(error, OSError | exceptions.ConnectionError):
-        return f"cannot be reached: {words}"
-    return f"answered something that Redis does not: {words}"
+        return "cannot be reached"
+    return "answered something that Redis does not"

@@ -27,6 +27,7 @@ from storage.clock import Periods
 from storage.database import Database
 from storage.shared import Shared
 from wasmhub.health import HealthDoor
+from wasmhub.readiness import Part, Readiness, blocking
 from wasmhub.settings import Settings
 from web.door import WebDoor
 
@@ -50,7 +51,7 @@ class Hub:
         self._inspector = Inspector()
         self._reader = Reader(self.database, self.blobs, self._inspector)
         self._collector = Collector(self.database, self.blobs, _periods(settings), settings.gc_interval)
-        self._health = HealthDoor(self.database, self._collector)
+        self._health = HealthDoor(Readiness(self._parts()), self._collector)
         self._registry = RegistryDoor(
             Means(
                 self.database,
@@ -89,6 +90,13 @@ class Hub:
         # A client that goes away in the middle of its request is no fault of the hub's.
         with contextlib.suppress(ClientDisconnect):
             await door(scope, receive, counted)
+
+    def _parts(self) -> list[Part]:
+        """What the hub stands on, for /readyz."""
+        parts = [Part("database", blocking(self.database.ping)), Part("blobs", blocking(self.blobs.ping))]
+        if self._shared is not None:
+            parts.append(Part("redis", self._shared.ping, needed=False))
+        return parts
 
     def _pushed(self) -> None:
         """Has what was pushed read, by this replica or by one that has nothing else to do."""

@@ -1,45 +1,40 @@
-"""What machines ask about the hub: /healthz (it runs), /readyz (it can serve), /metrics."""
+"""What machines ask about the hub: /healthz (it runs), /readyz (it can serve, or what is missing), /metrics."""
 
+import json
 import time
 
-import anyio.to_thread
 from starlette.types import Receive, Scope, Send
 
 from registry.garbage import Collector
-from storage.database import Database, StorageError
+from wasmhub.readiness import Readiness
 
 PLAIN = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+JSON = (b"content-type", b"application/json")
 
 
 class HealthDoor:
     """Answers what machines ask about the hub, and counts the requests of all doors."""
 
-    def __init__(self, database: Database, collector: Collector) -> None:
-        self._database = database
+    def __init__(self, readiness: Readiness, collector: Collector) -> None:
+        self.readiness = readiness
         self._collector = collector
         self._started = time.time()
         self.counts: dict[tuple[str, int], int] = {}  # door and status -> requests answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        status, text = 404, "there is no such page\n"
+        status, text, kind = 404, "there is no such page\n", PLAIN
         if scope["path"] == "/healthz":
             status, text = 200, "ok\n"
         elif scope["path"] == "/readyz":
-            status, text = await anyio.to_thread.run_sync(self._ready)
+            ready, found = await self.readiness.look()
+            status, text, kind = 200 if ready else 503, json.dumps(found) + "\n", JSON
         elif scope["path"] == "/metrics":
             status, text = 200, self._metrics()
         body = text.encode()
-        headers = [PLAIN, (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
+        headers = [kind, (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
-
-    def _ready(self) -> tuple[int, str]:
-        try:
-            self._database.ping()
-        except StorageError as error:
-            return 503, f"{error}\n"
-        return 200, "ok\n"
 
     def _metrics(self) -> str:
         lines = ["# HELP wasmhub_requests_total Requests answered.", "# TYPE wasmhub_requests_total counter"]

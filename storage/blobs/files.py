@@ -115,7 +115,8 @@ class FileBlobs:
     def ping(self) -> None:
         """Looks at the folder."""
         with _translated():
-            os.stat(self._copies)
+            if not self._copies.is_dir():
+                raise StorageError("the folder of the blob store is not there; put it back")
 
     def _copy(self, key: str) -> Path:
         return self._copies / key[:2] / key
