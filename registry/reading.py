@@ -168,15 +168,7 @@ class Reading:
     def _load(self, answer: Answer) -> bytes:
         """Bytes that memory does not hold, or not any more."""
         if isinstance(answer.key, str):
-            content = self._blobs.read(answer.key)
-            algorithm, _, wanted = answer.digest.partition(":")
-            if hash_of([content], algorithm).hexdigest() != wanted:
-                mark_damaged(self._database, answer.digest, answer.key)
-                log.error(
-                    "the stored bytes of %s are damaged; pulls of it fail until it is pushed again", answer.digest
-                )
-                raise OCIError("BLOB_UNKNOWN", f"the stored bytes of {answer.digest} are damaged; push it again")
-            return content
+            return self._load_blob(answer.digest, answer.key)
         with self._database.read() as session:
             content = find_content(session, answer.key)
         if content is None:
