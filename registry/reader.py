@@ -11,8 +11,8 @@ from proxywasm.inspector import Inspector, InspectorClosed
 from registry.documents import IMAGES
 from storage.blobs.store import BlobStore, Missing
 from storage.database import Database
-from storage.manifests import find_blob, find_manifest
-from storage.modules import Facts, Reading, Waiting, find_reading, save_reading, waiting_inspections
+from storage.manifests import find_manifest
+from storage.modules import Facts, Reading, Waiting, find_layer_key, find_reading, save_reading, waiting_inspections
 
 log = logging.getLogger("wasmhub.inspector")
 BATCH = 20
@@ -66,7 +66,7 @@ class Reader:
         layer = find_layer(one.content, one.media_type) if one.media_type in IMAGES else None
         if layer is None:
             return NOT_A_FILTER, None
-        return self._read(one.repository_id, layer)
+        return self._read(layer)
 
     def _inspect_index(self, one: Waiting) -> Reading:
         """An index says what its child for proxies says. Children are pushed before it, so they are read already."""
@@ -78,12 +78,12 @@ class Reader:
             there = find_manifest(session, one.repository_id, digest)
         return child if child is not None and there is not None and child.state != "pending" else NOT_A_FILTER
 
-    def _read(self, repository_id: int, layer: ModuleLayer) -> tuple[Reading, Facts | None]:
+    def _read(self, layer: ModuleLayer) -> tuple[Reading, Facts | None]:
         with self._database.read() as session:
-            found = find_blob(session, repository_id, layer.digest)
-        if found is None:
+            key = find_layer_key(session, layer.digest)
+        if key is None:
             return NOT_A_FILTER, None
-        with self._blobs.local(found[1]) as path:
+        with self._blobs.local(key) as path:
             result = self._inspector.inspect(path, layer.wrapping)
         if result.facts is None:
             return NOT_A_FILTER, None

@@ -157,10 +157,15 @@ def module_location(session: Session, module_sha256: str) -> tuple[str, str] | N
 def save_deployment(
     database: Database, actor: Actor, target: TargetRow, name: str, revision: NewRevision, *, arrange: Arrange
 ) -> DeploymentRow:
-    """Makes a deployment, or gives it a new revision. Raises Conflict if the target is gone, or as `arrange` does."""
+    """Makes a deployment, or gives it a new revision.
+
+    Raises Conflict if the target or the module's bytes are gone, or as `arrange` does.
+    """
     with database.write() as session:
         if session.get(Target, target.id) is None:
             raise Conflict(f"the target {target.name} was removed meanwhile")
+        if module_location(session, revision.module_sha256) is None:
+            raise Conflict(f"the bytes of {revision.reference} were removed meanwhile; push them again")
         deployment = session.execute(
             select(Deployment).where(col(Deployment.target_id) == target.id, col(Deployment.name) == name)
         ).scalar_one_or_none()

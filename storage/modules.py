@@ -63,12 +63,19 @@ _SET_FACTS = Statement(
     " SET size = :size, reader_version = :version, facts = :facts, read_at = :now"
 )
 _WARNING = Statement("SELECT reason FROM inspections WHERE manifest_id = :id AND state IN ('module', 'failed')")
+_LAYER = Statement("SELECT key FROM blobs WHERE digest = :digest")
 _REPOSITORY = Statement("SELECT repository_id FROM manifests WHERE id = :id")
 
 
 def waiting_inspections(session: Session, reader_version: int, limit: int) -> list[Waiting]:
     """Manifests to be read: new ones first, then those that an older reader read."""
     return [Waiting(*row) for row in _WAITING.all(session, {"version": reader_version, "limit": limit})]
+
+
+def find_layer_key(session: Session, digest: str) -> str | None:
+    """Where the bytes of a layer lie, also of one that its repository was told to let go: a deployment may run it."""
+    key: str | None = _LAYER.value(session, {"digest": digest})
+    return key
 
 
 def find_reading(session: Session, repository_id: int, digest: str) -> Reading | None:

@@ -141,6 +141,7 @@ def test_what_a_deployment_runs_stays_when_it_is_taken_out_of_its_repository(yar
     layer = digest_of(module)
     assert yard.client.ask("DELETE", f"/v2/{name}/blobs/{layer}").status_code == 202
     key = _key_of(yard, layer)
+    _have_read_again(yard)
     yard.collect_after_leases()
     assert _key_of(yard, layer) == key
     assert yard.api.delete(where).status_code == 204
@@ -172,6 +173,23 @@ def _key_of(yard: Yard, digest: str) -> str | None:
     finally:
         database.close()
     return None if row is None else str(row[0])
+
+
+def _have_read_again(yard: Yard) -> None:
+    """Has all modules read anew, as a newer reader does, and waits for it."""
+    database = yard.hub.open_database()
+    try:
+        with database.write() as session:
+            session.connection().exec_driver_sql("UPDATE inspections SET reader_version = 0 WHERE state = 'module'")
+
+        def look() -> bool:
+            asked = "SELECT COUNT(*) FROM inspections WHERE state = 'module' AND reader_version = 0"
+            with database.read() as session:
+                return session.connection().exec_driver_sql(asked).scalar() == 0
+
+        until(look, "the reading of all modules")
+    finally:
+        database.close()
 
 
 def _leave_copies(yard: Yard, count: int) -> set[str]:
