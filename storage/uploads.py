@@ -63,8 +63,9 @@ def find_upload(session: Session, repository_id: int, upload_id: str) -> UploadR
     found = _FIND.first(session, {"id": upload_id, "repo": repository_id})
     if found is None:
         return None
-    state = found[5]
-    return UploadRow(*found[:5], state=json.loads(state) if isinstance(state, str) else state)
+    upload_id, repository_id, key, offset, algorithm, state = found
+    kept = json.loads(state) if isinstance(state, str) else state  # text on SQLite, read already on PostgreSQL
+    return UploadRow(upload_id, repository_id, key, offset, algorithm, kept)
 
 
 def advance_upload(database: Database, upload: UploadRow, offset: int, state: dict[str, Any] | None) -> None:

@@ -1,6 +1,7 @@
 """Blobs as objects in a bucket: small ones by one call, large ones in parts; nothing is renamed, nothing decides but
 the database."""
 
+import logging
 import secrets
 import shutil
 import tempfile
@@ -122,6 +123,7 @@ class S3Blobs:
                 f"WASMHUB_BLOBS is {place}, which holds the blobs of another hub's database;"
                 " give each database a bucket or a prefix of its own"
             )
+        self._objects.log_level = logging.WARNING
 
     def ping(self) -> None:
         """Asks the bucket whether it is there, for six seconds at most."""

@@ -55,6 +55,8 @@ class Objects:
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
         self._prefix = bucket.prefix
+        # While the hub starts, whoever starts it says in one sentence what is wrong.
+        self.log_level = logging.DEBUG
         encryption, _, key = (bucket.encryption or "").partition(":kms:")
         wanted = {"ServerSideEncryption": "aws:kms" if key else encryption, "SSEKMSKeyId": key}
         self._sealed = {name: value for name, value in wanted.items() if value}
@@ -210,24 +212,24 @@ class Objects:
         except ClientError as error:
             raise self._answered(error) from error
         except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
-            log.error("S3: %s", error)
+            log.log(self.log_level, "S3: %s", error)
             raise StorageError(
                 "no credentials for the bucket of WASMHUB_BLOBS were found; set AWS_ACCESS_KEY_ID and"
                 " AWS_SECRET_ACCESS_KEY, or give this machine or pod a role"
             ) from error
         except SSLError as error:
-            log.error("S3: %s", error)
+            log.log(self.log_level, "S3: %s", error)
             raise StorageError(
                 "the certificate of WASMHUB_S3_ENDPOINT cannot be verified; name its authority in WASMHUB_S3_CA_BUNDLE"
             ) from error
         except BotoCoreError as error:
-            log.warning("S3: %s", error)
-            where = f"WASMHUB_S3_ENDPOINT {self._bucket.endpoint}" if self._bucket.endpoint else "S3"
+            log.log(self.log_level, "S3: %s", error)
+            where = f"S3 at {self._bucket.endpoint} (WASMHUB_S3_ENDPOINT)" if self._bucket.endpoint else "S3"
             # What is cut in the middle of a body is worth another try; before that, boto3 has tried already.
             kind = StorageError if isinstance(error, ConnectionError) else _Cut
             raise kind(f"{where} cannot be reached or does not answer; try again in a moment") from error
         except (OSError, ValueError) as error:
-            log.error("S3: %s", error)
+            log.log(self.log_level, "S3: %s", error)
             raise StorageError(
                 "the bucket of WASMHUB_BLOBS cannot be used as the WASMHUB_S3_ settings say; see the hub's log"
             ) from error
@@ -244,7 +246,7 @@ class Objects:
             return _Exists(f"{name} holds this object already")
         if code in ("NotImplemented", "MethodNotAllowed", "501"):
             return _NotImplementedThere(f"the service of {name} cannot do what the hub needs")
-        log.warning("S3: %s", error)
+        log.log(self.log_level, "S3: %s", error)
         said = next(
             (said for codes, said in _SAID.items() if code in codes), "cannot do that now; try again in a moment"
         )
