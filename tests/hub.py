@@ -54,11 +54,9 @@ class HubProcess:
 
     def told(self) -> dict[str, str]:
         """The settings that it is started with."""
-        own = {
-            "WASMHUB_DATA": str(self.data),
-            "WASMHUB_LISTEN": self._listen,
-            "WASMHUB_ADMIN_PASSWORD": self.admin_password,
-        }
+        own = {"WASMHUB_DATA": str(self.data), "WASMHUB_LISTEN": self._listen, "WASMHUB_DRAIN_SECONDS": "0"}
+        if self.admin_password:  # else it makes one up
+            own["WASMHUB_ADMIN_PASSWORD"] = self.admin_password
         return {**own, **settings_of(self.data), **self.settings}
 
     def open_database(self) -> Database:

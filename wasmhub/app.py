@@ -26,6 +26,7 @@ from storage.blobs.opening import open_blobs
 from storage.clock import Periods
 from storage.database import Database
 from storage.shared import Shared
+from wasmhub.counts import Counts
 from wasmhub.health import HealthDoor
 from wasmhub.readiness import Part, Readiness, blocking
 from wasmhub.settings import Settings
@@ -38,7 +39,7 @@ HEALTH_PATHS = ("/healthz", "/readyz", "/metrics")
 class Hub:
     """The whole hub as one ASGI application. `first_password` is the administrator's, on the first start only."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, counts: Counts) -> None:
         self.database = Database(settings.database)
         self.database.migrate()
         self.blobs = open_blobs(settings.blob_place)
@@ -51,7 +52,8 @@ class Hub:
         self._inspector = Inspector()
         self._reader = Reader(self.database, self.blobs, self._inspector)
         self._collector = Collector(self.database, self.blobs, _periods(settings), settings.gc_interval)
-        self._health = HealthDoor(Readiness(self._parts()), self._collector)
+        self._counts = counts
+        self._health = HealthDoor(Readiness(self._parts()), self._collector, counts)
         self._registry = RegistryDoor(
             Means(
                 self.database,
@@ -75,16 +77,15 @@ class Hub:
         if scope["type"] != "http":
             return
         name, door = self._door(scope["path"])
-        counts = self._health.counts
         if door is self._registry and scope["method"] in ("GET", "HEAD"):
             status = await self._registry.read(scope, send)
             if status is not None:
-                counts[name, status] = counts.get((name, status), 0) + 1
+                self._counts.add(name, status)
                 return
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                counts[name, message["status"]] = counts.get((name, message["status"]), 0) + 1
+                self._counts.add(name, message["status"])
             await send(message)
 
         # A client that goes away in the middle of its request is no fault of the hub's.
@@ -97,6 +98,10 @@ class Hub:
         if self._shared is not None:
             parts.append(Part("redis", self._shared.ping, needed=False))
         return parts
+
+    def leave(self) -> None:
+        """Says from now on that this process is about to stop, to whoever asks whether it is ready."""
+        self._health.readiness.draining = True
 
     def _pushed(self) -> None:
         """Has what was pushed read, by this replica or by one that has nothing else to do."""

@@ -1,11 +1,11 @@
 """What machines ask about the hub: /healthz (it runs), /readyz (it can serve, or what is missing), /metrics."""
 
 import json
-import time
 
 from starlette.types import Receive, Scope, Send
 
 from registry.garbage import Collector
+from wasmhub.counts import Counts
 from wasmhub.readiness import Readiness
 
 PLAIN = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
@@ -13,13 +13,12 @@ JSON = (b"content-type", b"application/json")
 
 
 class HealthDoor:
-    """Answers what machines ask about the hub, and counts the requests of all doors."""
+    """Answers what machines ask about the hub."""
 
-    def __init__(self, readiness: Readiness, collector: Collector) -> None:
+    def __init__(self, readiness: Readiness, collector: Collector, counts: Counts) -> None:
         self.readiness = readiness
         self._collector = collector
-        self._started = time.time()
-        self.counts: dict[tuple[str, int], int] = {}  # door and status -> requests answered
+        self._counts = counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -38,13 +37,13 @@ class HealthDoor:
 
     def _metrics(self) -> str:
         lines = ["# HELP wasmhub_requests_total Requests answered.", "# TYPE wasmhub_requests_total counter"]
-        for (door, status), count in sorted(self.counts.items()):
+        for (door, status), count in sorted(self._counts.totals().items()):
             lines.append(f'wasmhub_requests_total{{door="{door}",status="{status}"}} {count}')
         lines += _collected(self._collector)
         lines += [
             "# HELP process_start_time_seconds When the hub started, in seconds since 1970.",
             "# TYPE process_start_time_seconds gauge",
-            f"process_start_time_seconds {self._started:.0f}",
+            f"process_start_time_seconds {self._counts.started:.0f}",
         ]
         return "\n".join(lines) + "\n"
 

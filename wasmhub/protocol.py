@@ -31,6 +31,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._rest()
         super().connection_lost(exc)
 
+    def is_waiting(self) -> bool:
+        """Whether a first request is still to come, or the rest of a head."""
+        return self.cycle is None or self._open > 0
+
     def data_received(self, data: bytes) -> None:
         """Takes bytes from the client; a timer runs while what they began is not complete."""
         self._open += len(data)

@@ -115,6 +115,12 @@ def _some_seconds(value: str) -> int:
     return int(value)
 
 
+def _workers(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,3}", value) or not 1 <= int(value) <= 128:
+        raise ValueError("must be a whole number from 1 to 128")
+    return int(value)
+
+
 def _secret(value: str) -> str:
     if len(value) < 16:
         raise ValueError("must have at least 16 characters")
@@ -158,12 +164,21 @@ class Settings:
     gc_lease: int = _setting(_some_seconds, 86_400)  # seconds that a pushed blob waits for its manifest
     gc_grace: int = _setting(_seconds, 3600)  # seconds that bytes which nothing names any more are still kept
     gc_orphans: int = _setting(_some_seconds, 86_400)  # seconds that bytes which were never named are kept
+    workers: int = _setting(_workers, 1)  # processes that serve on this machine
+    drain_seconds: int | None = _setting(_seconds, None)  # from SIGTERM until nobody is let in any more
     log: str = _setting(_one_of("text", "json"), "text")  # how log lines look
 
     @property
     def database(self) -> Path:
         """The SQLite file."""
         return self.database_url or self.data / "hub.db"
+
+    @property
+    def drain(self) -> int:
+        """Seconds to drain: a hub on SQLite is the only one there is, so that nobody could be sent elsewhere."""
+        if self.drain_seconds is not None:
+            return self.drain_seconds
+        return 0 if isinstance(self.database, Path) else 3
 
     @property
     def blob_place(self) -> Path | Bucket:

@@ -13,11 +13,14 @@ from pathlib import Path
 
 from storage.database import StorageError
 from wasmhub.app import Hub
+from wasmhub.counts import Counts
 from wasmhub.logs import configure_logs
-from wasmhub.server import serve
+from wasmhub.server import Life, serve
 from wasmhub.settings import Settings, SettingsError, load_settings
+from wasmhub.workers import Post, Workers
 
 log = logging.getLogger("wasmhub")
+WORKERS = "WASMHUB_WORKERS"
 
 
 class CannotStart(Exception):
@@ -30,29 +33,61 @@ def main(arguments: list[str]) -> int:
         prog="wasmhub serve",
         description="Starts the hub. Settings are WASMHUB_* variables; docs/settings.md lists them.",
     )
-    parser.parse_args(arguments)
+    parser.add_argument("--workers", metavar="N", help="processes that serve, such as one a core (WASMHUB_WORKERS)")
+    given = parser.parse_args(arguments)
     os.umask(0o077)  # hashes and sealed keys are nobody else's, also in a data folder that was there before
     try:
-        settings = load_settings()
+        settings = load_settings(os.environ if given.workers is None else {**os.environ, WORKERS: given.workers})
         configure_logs(settings.log)
         _check_certificate(settings)
         lock = _lock(settings.data)
         listener = _listen(settings)
-        hub = Hub(settings)
+        if settings.workers > 1:
+            return _serve_by_workers(settings, listener)
+        hub = Hub(settings, Counts())
     except (SettingsError, CannotStart, StorageError) as error:
-        print(f"wasmhub: {error}", file=sys.stderr)
-        return 1
+        return _give_up(error)
+    # Holds until the server's own handlers do, and once it is done: it raises the signal that stopped it again.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    _greet(settings, hub, listener)
     try:
-        _serve(settings, hub, listener)
+        _serve(settings, hub, listener, Life(leaving=hub.leave, drain=settings.drain))
     finally:
         os.close(lock)
     return 0
 
 
-def _serve(settings: Settings, hub: Hub, listener: socket.socket) -> None:
-    # Holds until the server's own handlers do, and once it is done: it raises the signal that stopped it again.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
+def _serve_by_workers(settings: Settings, listener: socket.socket) -> int:
+    counts = Counts(settings.workers)
+
+    def work(post: Post) -> int:
+        counts.take(post.number)
+        try:
+            hub = Hub(settings, counts)
+        except StorageError as error:
+            return _give_up(error)
+
+        def started() -> None:
+            if post.ready is not None:
+                _greet(settings, hub, listener)
+            post.started()
+
+        _serve(settings, hub, listener, Life(started, hub.leave, settings.drain, post.parent))
+        return 0
+
+    gc.collect()
+    gc.freeze()  # what is here now is shared with the workers as long as nobody touches it
+    return Workers(settings.workers, listener, work, settings.drain).run()
+
+
+def _give_up(error: Exception) -> int:
+    print(f"wasmhub: {error}", file=sys.stderr)
+    return 1
+
+
+def _greet(settings: Settings, hub: Hub, listener: socket.socket) -> None:
+    """Says where the hub is."""
     host, port = listener.getsockname()[:2]
     scheme = "https" if settings.tls_cert else "http"
     shown = f"[{host}]" if ":" in host else host
@@ -60,10 +95,13 @@ def _serve(settings: Settings, hub: Hub, listener: socket.socket) -> None:
     log.info("data lie in %s", settings.data.absolute())
     if hub.first_password is not None:
         log.info("first start: sign in as admin with the password %s (shown only now)", hub.first_password)
+
+
+def _serve(settings: Settings, hub: Hub, listener: socket.socket, life: Life) -> None:
     # What is here now stays: looking through it again and again would hold up requests.
     gc.collect()
     gc.freeze()
-    serve(hub, listener, certificate=settings.tls_cert, key=settings.tls_key)
+    serve(hub, listener, certificate=settings.tls_cert, key=settings.tls_key, life=life)
 
 
 def _stop(number: int, frame: object) -> None:
