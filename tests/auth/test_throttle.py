@@ -9,7 +9,6 @@ import pytest
 
 from auth.throttle import KEYS, SignInThrottle, Throttle
 from storage.attempts import Pace
-from storage.database import Database
 from tests.auth.people import PASSWORD, People
 from tests.hub import HubProcess
 
@@ -19,7 +18,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[HubProcess, 
     """A hub whose buckets are emptied by these tests alone. It believes X-Forwarded-For, so that many can ask."""
     data = tmp_path_factory.mktemp("throttled") / "data"
     with HubProcess(data, WASMHUB_TRUSTED_PROXIES="127.0.0.1") as hub:
-        database = Database(data / "hub.db")
+        database = hub.open_database()
         yield hub, People(database)
         database.close()
 
@@ -91,8 +90,16 @@ def test_secrets_are_not_in_the_log(own: tuple[HubProcess, People], word: str) -
     log = hub.log()
     shown = [PASSWORD, personal, "wrong-" + word, reply["token"], reply["refresh_token"]]
     assert [secret for secret in [*shown, hub.admin_password] if secret in log] == []
+
+
+def test_secrets_are_not_in_the_database(embedded: None, own: tuple[HubProcess, People], word: str) -> None:
+    hub, people = own
+    shown = [PASSWORD, people.token(people.user(word), word), hub.admin_password]
+    form = {"offline_token": "true"}
+    reply = httpx.get(f"{hub.url}/token", params=form, auth=(word, PASSWORD), trust_env=False).json()
+    shown += [reply["token"], reply["refresh_token"]]
     stored = (hub.data / "hub.db").read_bytes() + (hub.data / "hub.db-wal").read_bytes()
-    assert [secret for secret in [*shown, hub.admin_password] if secret.encode() in stored] == []
+    assert [secret for secret in shown if secret.encode() in stored] == []
 
 
 class Clock:
