@@ -9,6 +9,7 @@ import functools
 import logging
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any
 
 import anyio.to_thread
@@ -186,17 +187,19 @@ class Reading:
         return content
 
     async def _stream(self, key: str, status: int, headers: Headers, start: int, stop: int, send: Send) -> int:
-        """Sends bytes of a copy in large chunks; the next is read only when the socket has taken the last."""
+        """Sends bytes of a copy in large chunks. While the socket takes one, the next is read, and no more."""
         pieces = self._blobs.stream(key, start, stop)
         try:
             piece = await anyio.to_thread.run_sync(next, pieces, b"")
             await send({**_START, "status": status, "headers": headers})
             while piece:
                 start += len(piece)
+                ahead = asyncio.ensure_future(self._next(pieces, key))
                 await send({"type": "http.response.body", "body": piece, "more_body": start < stop})
-                piece = await self._next(pieces, key)
+                piece = await ahead
         finally:
-            pieces.close()
+            with suppress(ValueError):  # It is being read ahead still; then it closes when that is over.
+                pieces.close()
         return status
 
     async def _next(self, pieces: Generator[bytes, None, None], key: str) -> bytes:
