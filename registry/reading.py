@@ -139,12 +139,10 @@ class Reading:
         """Bytes that memory does not hold, loaded once for all who ask meanwhile."""
         loading = self._loading.get(answer.digest)
         if loading is None:
-            loading = asyncio.ensure_future(anyio.to_thread.run_sync(self._load, answer))
+            loading = asyncio.ensure_future(anyio.to_thread.run_sync(self._keep, answer))
             self._loading[answer.digest] = loading
             loading.add_done_callback(functools.partial(self._forget, answer.digest))
-        content = await asyncio.shield(loading)  # Who asked first may go away; the others still wait.
-        self._bytes.put(answer.digest, content)
-        return content
+        return await asyncio.shield(loading)  # Who asked first may go away; the others still wait.
 
     def _forget(self, digest: str, loading: asyncio.Future[bytes]) -> None:
         self._loading.pop(digest, None)
@@ -165,6 +163,12 @@ class Reading:
             (b"content-range", f"bytes {start}-{stop - 1}/{answer.size}".encode()),
         ]
         return await self._stream(key, 206, headers, start, stop, send)
+
+    def _keep(self, answer: Answer) -> bytes:
+        """Memory has them before anybody can find that nobody loads them any more."""
+        content = self._load(answer)
+        self._bytes.put(answer.digest, content)
+        return content
 
     def _load(self, answer: Answer) -> bytes:
         """Bytes that memory does not hold, or not any more."""
