@@ -35,6 +35,11 @@ class SecretKey:
         """A key of 32 bytes for one purpose; those of other purposes do not follow from it."""
         return hmac.digest(self._root, b"wasmhub " + purpose.encode(), "sha256")
 
+    @property
+    def check(self) -> str:
+        """Tells this key from others, and nothing else."""
+        return self.derive("check").hex()
+
     def seal(self, data: bytes) -> bytes:
         """The data, encrypted and authenticated (AES-256-GCM, a fresh nonce)."""
         nonce = os.urandom(_NONCE)

@@ -22,9 +22,12 @@ from registry.door import RegistryDoor
 from registry.garbage import Collector
 from registry.means import Means
 from registry.reader import Reader
+from registry.scrub import Scrub
 from storage.blobs.opening import open_blobs
+from storage.checking import Second
 from storage.clock import Periods
 from storage.database import Database
+from storage.hubs import identify_hub
 from storage.shared import Shared
 from wasmhub.counts import Counts
 from wasmhub.health import HealthDoor
@@ -44,6 +47,7 @@ class Hub:
         self.database.migrate()
         self.blobs = open_blobs(settings.blob_place)
         secret_key = load_secret_key(settings.secret_key, settings.data)
+        self.blobs.claim(identify_hub(self.database, secret_key.check))
         self.first_password = ensure_administrator(self.database, settings.admin_password)
         tokens = BearerTokens(self.database, secret_key)
         origins = Origins(settings.public_url, settings.trusted_proxies)
@@ -52,6 +56,8 @@ class Hub:
         self._inspector = Inspector()
         self._reader = Reader(self.database, self.blobs, self._inspector)
         self._collector = Collector(self.database, self.blobs, _periods(settings), settings.gc_interval)
+        second = Second(settings.second_copy) if settings.second_copy else None
+        self._scrub = Scrub(self.database, self.blobs, second, settings.scrub_days)
         self._counts = counts
         self._health = HealthDoor(Readiness(self._parts()), self._collector, counts)
         self._registry = RegistryDoor(
@@ -133,7 +139,7 @@ class Hub:
 
     @contextlib.asynccontextmanager
     async def _background(self) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(self._reader.run()), asyncio.create_task(self._collector.run())]
+        tasks = [asyncio.create_task(one.run()) for one in (self._reader, self._collector, self._scrub)]
         if self._shared is not None:
             tasks.append(asyncio.create_task(self._shared.run(self._reader.wake)))
         try:

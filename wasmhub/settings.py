@@ -121,6 +121,12 @@ def _workers(value: str) -> int:
     return int(value)
 
 
+def _days(value: str) -> float:
+    if not re.fullmatch(r"\d{1,5}(\.\d{1,6})?", value):
+        raise ValueError("must be a number of days, such as 30 or 0.5")
+    return float(value)
+
+
 def _secret(value: str) -> str:
     if len(value) < 16:
         raise ValueError("must have at least 16 characters")
@@ -164,6 +170,8 @@ class Settings:
     gc_lease: int = _setting(_some_seconds, 86_400)  # seconds that a pushed blob waits for its manifest
     gc_grace: int = _setting(_seconds, 3600)  # seconds that bytes which nothing names any more are still kept
     gc_orphans: int = _setting(_some_seconds, 86_400)  # seconds that bytes which were never named are kept
+    scrub_days: float = _setting(_days, 30.0)  # days in which every stored byte is read and compared once; 0: never
+    second_copy: Path | None = _setting(_path, None)  # a backup's folder, from which scrubbing mends damaged blobs
     workers: int = _setting(_workers, 1)  # processes that serve on this machine
     drain_seconds: int | None = _setting(_seconds, None)  # from SIGTERM until nobody is let in any more
     log: str = _setting(_one_of("text", "json"), "text")  # how log lines look

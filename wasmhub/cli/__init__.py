@@ -8,6 +8,10 @@ from pathlib import Path
 # typed is imported, so that a client command does not wait for the server's libraries.
 VERBS = {
     "serve": "start the hub",
+    "check": "compare what the hub's database says with the bytes that are stored; mend what differs",
+    "backup": "write a consistent copy of the hub to a folder while it runs",
+    "restore": "bring a backup to the engines that the settings name",
+    "migrate": "move the hub to other engines, such as PostgreSQL and S3",
     "user": "list, make and remove users; set passwords",
     "token": "list, make and remove personal access tokens",
     "targets": "list, make and remove targets; write a fleet's bootstrap",
@@ -16,6 +20,8 @@ VERBS = {
     "deployments": "list deployments, see how they do, go back to an earlier revision",
     "gc": "remove bytes that nothing refers to any more",
 }
+# These work on the hub's own stores and run where it does; the others talk to it over HTTP.
+AT_THE_HUB = ("serve", "check", "backup", "restore", "migrate")
 INTERRUPTED = 130  # the exit code of a command that Ctrl-C ended
 
 
@@ -29,7 +35,7 @@ def main() -> int:
     if name not in VERBS and name != "version":
         print(f"wasmhub: there is no command {arguments[0]!r}; wasmhub --help lists them", file=sys.stderr)
         return 2
-    if name == "serve" and not _has_server():
+    if name in AT_THE_HUB and not _has_server():
         print(
             "wasmhub: this installation holds the commands alone; the hub runs from its checkout (make run) or its"
             " image",
@@ -52,6 +58,7 @@ def _has_server() -> bool:
 def _help() -> str:
     lines = ["usage: wasmhub COMMAND [ARGUMENTS]", "", "commands:"]
     lines += [f"  {verb:<12} {what}" for verb, what in VERBS.items()]
-    lines += ["", "wasmhub COMMAND --help tells more. Commands other than serve talk to the hub named by"]
+    lines += ["", "wasmhub COMMAND --help tells more. serve, check, backup, restore and migrate run where the"]
+    lines += ["hub runs, with its settings; the others talk to the hub named by"]
     lines += ["WASMHUB_URL (http://127.0.0.1:8080) with the personal access token in WASMHUB_TOKEN."]
     return "\n".join(lines)

@@ -11,7 +11,9 @@ import ssl
 import sys
 from pathlib import Path
 
-from storage.database import StorageError
+from auth.secrets import load_secret_key
+from storage.database import Database, StorageError
+from storage.hubs import identify_hub
 from wasmhub.app import Hub
 from wasmhub.counts import Counts
 from wasmhub.logs import configure_logs
@@ -34,6 +36,11 @@ def main(arguments: list[str]) -> int:
         description="Starts the hub. Settings are WASMHUB_* variables; docs/settings.md lists them.",
     )
     parser.add_argument("--workers", metavar="N", help="processes that serve, such as one a core (WASMHUB_WORKERS)")
+    parser.add_argument(
+        "--new-secret-key",
+        action="store_true",
+        help="go on with another secret key than before; what was sealed with the old one is made anew",
+    )
     given = parser.parse_args(arguments)
     os.umask(0o077)  # hashes and sealed keys are nobody else's, also in a data folder that was there before
     try:
@@ -42,6 +49,8 @@ def main(arguments: list[str]) -> int:
         _check_certificate(settings)
         lock = _lock(settings.data)
         listener = _listen(settings)
+        if given.new_secret_key:
+            _replace_secret_key(settings)
         if settings.workers > 1:
             return _serve_by_workers(settings, listener)
         hub = Hub(settings, Counts())
@@ -79,6 +88,16 @@ def _serve_by_workers(settings: Settings, listener: socket.socket) -> int:
     gc.collect()
     gc.freeze()  # what is here now is shared with the workers as long as nobody touches it
     return Workers(settings.workers, listener, work, settings.drain).run()
+
+
+def _replace_secret_key(settings: Settings) -> None:
+    """Makes the secret key that there is now the database's."""
+    database = Database(settings.database)
+    try:
+        database.migrate()
+        identify_hub(database, load_secret_key(settings.secret_key, settings.data).check, new_secret_key=True)
+    finally:
+        database.close()
 
 
 def _give_up(error: Exception) -> int:

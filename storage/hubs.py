@@ -1,0 +1,28 @@
+"""Whose database this is: the one row that no other hub, and no replica with another secret key, agrees with."""
+
+import secrets
+
+from storage.database import Database, StorageError, now
+from storage.tables import Hub
+
+
+def identify_hub(database: Database, secret_check: str, *, new_secret_key: bool = False) -> str:
+    """The id of the hub whose database this is: made at the first start, the same for all its replicas ever after.
+
+    `secret_check` follows from the secret key. Raises StorageError if it is another than that of the first start,
+    unless that is meant to be replaced: what was sealed with the old key cannot be opened any more.
+    """
+    with database.write() as session:
+        row = session.get(Hub, 1)
+        if row is None:
+            row = Hub(hub_id=secrets.token_hex(16), secret_check=secret_check, created_at=now())
+            session.add(row)
+        elif new_secret_key:
+            row.secret_check = secret_check
+        elif row.secret_check != secret_check:
+            raise StorageError(
+                "the secret key is not the one that this database's secrets are sealed with: give every replica the"
+                " WASMHUB_SECRET_KEY of the first start (or its secret.key), or start once with --new-secret-key to"
+                " have them made anew"
+            )
+        return row.hub_id

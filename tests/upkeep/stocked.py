@@ -1,0 +1,86 @@
+"""A hub with something of everything that it keeps, commands typed where it runs, and what must be there afterwards."""
+
+import hashlib
+import json
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.hub import WASMHUB, HubProcess
+from tests.oci import Client
+
+HOLDER = "admin/shop"
+COPIES = ("admin/shop", "admin/other", "admin/deep/er")
+
+
+@dataclass
+class Stock:
+    """What was acknowledged: tags by repository and name, blobs by repository and digest."""
+
+    manifests: dict[tuple[str, str], str] = field(default_factory=dict)
+    blobs: dict[tuple[str, str], bytes] = field(default_factory=dict)
+
+    def push(self, client: Client, name: str, tag: str, content: bytes) -> None:
+        """Pushes an image of one layer, and remembers it."""
+        digest = client.push_image(name, tag, content)
+        self.manifests[name, tag] = digest
+        self.blobs[name, f"sha256:{hashlib.sha256(content).hexdigest()}"] = content
+
+    def check(self, hub: HubProcess) -> None:
+        """Reads all of it again, byte for byte."""
+        client = Client(hub.url, "admin", hub.admin_password)
+        for (name, tag), digest in self.manifests.items():
+            answer = client.ask("GET", f"/v2/{name}/manifests/{tag}")
+            assert answer.status_code == 200, (name, tag, answer.text)
+            assert f"sha256:{hashlib.sha256(answer.content).hexdigest()}" == digest
+        for (name, digest), content in self.blobs.items():
+            answer = client.ask("GET", f"/v2/{name}/blobs/{digest}")
+            assert (answer.status_code, answer.content) == (200, content), (name, digest)
+        client.close()
+
+
+def stock(hub: HubProcess) -> Stock:
+    """Small blobs and one of 20 MiB, one of them in several repositories, tags, a person and an empty blob."""
+    client = Client(hub.url, "admin", hub.admin_password)
+    made = Stock()
+    for name in COPIES:
+        made.push(client, name, "shared", b"the same everywhere")
+        made.push(client, name, "own", name.encode() * 100)
+    made.push(client, HOLDER, "large", os.urandom(20 * 2**20))
+    made.push(client, HOLDER, "empty", b"")
+    client.close()
+    return made
+
+
+def run(
+    hub: HubProcess, *arguments: str, kill_after: float | None = None, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """A command at the place where the hub runs, with its settings. Raises TimeoutExpired if it had to be killed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("WASMHUB_", "AWS_"))}
+    told = hub.told()
+    del told["WASMHUB_LISTEN"]
+    return subprocess.run(
+        [str(WASMHUB), *arguments],
+        env=environment | told | more,
+        capture_output=True,
+        text=True,
+        timeout=kill_after or 120,
+    )
+
+
+def succeed(hub: HubProcess, *arguments: str, **more: str) -> Any:
+    """What a command that must succeed says as JSON."""
+    done = run(hub, *arguments, "--output", "json", **more)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def copy_of(hub: HubProcess, digest: str) -> Path:
+    """The file in which an embedded hub keeps a blob that only one file of this size can be."""
+    algorithm, _, wanted = digest.partition(":")
+    for path in (hub.data / "blobs" / "copies").glob("*/*"):
+        if hashlib.new(algorithm, path.read_bytes()).hexdigest() == wanted:
+            return path
+    raise AssertionError(f"no file holds {digest}")
