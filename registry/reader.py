@@ -12,10 +12,20 @@ from registry.documents import IMAGES
 from storage.blobs.store import BlobStore, Missing
 from storage.database import Database
 from storage.manifests import find_manifest
-from storage.modules import Facts, Reading, Waiting, find_layer_key, find_reading, save_reading, waiting_inspections
+from storage.modules import (
+    Facts,
+    Reading,
+    Waiting,
+    claim_inspections,
+    find_layer_key,
+    find_reading,
+    give_back_inspection,
+    save_reading,
+)
 
 log = logging.getLogger("wasmhub.inspector")
-BATCH = 20
+BATCH = 4
+CLAIM_SECONDS = 60  # longer than a batch takes; what a replica that died had claimed waits as long
 LOOK_AGAIN = 5.0  # seconds; pushes by other processes wake nobody here
 NOT_A_FILTER = Reading("no-module")
 
@@ -47,36 +57,46 @@ class Reader:
                     await self._woken.wait()
 
     def _batch(self) -> int:
-        with self._database.read() as session:
-            waiting = waiting_inspections(session, READER_VERSION, BATCH)
-        for one in waiting:
+        """Reads what can be claimed, one after the other; says how many were read."""
+        claimed = claim_inspections(self._database, READER_VERSION, BATCH, CLAIM_SECONDS)
+        done = 0
+        closed = False
+        for one in claimed:
             try:
-                reading, facts = self._inspect(one)
+                found = None if closed else self._inspect(one)
             except InspectorClosed:
-                return 0  # the hub stops; the row waits for its next start
+                closed, found = True, None  # the hub stops; the row waits for whoever reads next
             except (Missing, OSError) as error:
                 log.error("the module of manifest %d cannot be read: %s", one.manifest_id, error)
-                reading, facts = Reading("failed", reason="its bytes are missing from the blob store"), None
-            save_reading(self._database, one.manifest_id, reading, READER_VERSION, facts)
-        return len(waiting)
+                found = Reading("failed", reason="its bytes are missing from the blob store"), None
+            if found is None:
+                give_back_inspection(self._database, one.manifest_id)
+                continue
+            save_reading(self._database, one.manifest_id, found[0], READER_VERSION, found[1])
+            done += 1
+        return done
 
-    def _inspect(self, one: Waiting) -> tuple[Reading, Facts | None]:
+    def _inspect(self, one: Waiting) -> tuple[Reading, Facts | None] | None:
+        """What is found; None if it cannot be said yet."""
         if is_index(one.media_type):
-            return self._inspect_index(one), None
+            reading = self._inspect_index(one)
+            return (reading, None) if reading is not None else None
         layer = find_layer(one.content, one.media_type) if one.media_type in IMAGES else None
         if layer is None:
             return NOT_A_FILTER, None
         return self._read(layer)
 
-    def _inspect_index(self, one: Waiting) -> Reading:
-        """An index says what its child for proxies says. Children are pushed before it, so they are read already."""
+    def _inspect_index(self, one: Waiting) -> Reading | None:
+        """An index says what its child for proxies says; None while another replica reads that child."""
         digest = choose_child(one.content)
         if digest is None:
             return NOT_A_FILTER
         with self._database.read() as session:
             child = find_reading(session, one.repository_id, digest)
             there = find_manifest(session, one.repository_id, digest)
-        return child if child is not None and there is not None and child.state != "pending" else NOT_A_FILTER
+        if child is None or there is None:
+            return NOT_A_FILTER
+        return child if child.state != "pending" else None
 
     def _read(self, layer: ModuleLayer) -> tuple[Reading, Facts | None]:
         with self._database.read() as session:

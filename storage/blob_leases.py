@@ -23,5 +23,5 @@ def fades(session: Session, blob_id: int) -> bool:
 
 def renew_lease(database: Database, repository_id: int, blob_id: int) -> bool:
     """Gives a blob a whole lease from now on. False if the repository does not hold it any more."""
-    with database.write() as session:
+    with database.write(beside=True) as session:
         return _RENEW_HELD.run(session, {"repo": repository_id, "id": blob_id}) == 1

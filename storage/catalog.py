@@ -72,8 +72,8 @@ _FOUND = Finder(_ENTRY)
 
 _VERSION = f"""SELECT {{tag}} AS tag, {{time}} AS pushed_at, m.id, m.digest, m.media_type,
     CASE WHEN LENGTH(CAST(m.annotations AS TEXT)) <= {ANNOTATIONS_SHOWN} THEN m.annotations END AS annotations,
-    LENGTH(m.content) + COALESCE((SELECT SUM(l.size) FROM links l WHERE l.manifest_id = m.id AND l.kind = 'blob'), 0)
-        AS size,
+    LENGTH(m.content) + CAST(COALESCE((SELECT SUM(l.size) FROM links l
+        WHERE l.manifest_id = m.id AND l.kind = 'blob'), 0) AS BIGINT) AS size,
     EXISTS (SELECT 1 FROM links l WHERE l.manifest_id = m.id AND l.kind = 'manifest') AS lists,
     i.state, i.format, i.module_sha256, i.reason, i.blob_digest, i.wrapping,
     x.size AS module_size, x.facts, n.name AS pushed_by

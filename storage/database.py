@@ -1,5 +1,6 @@
 """The database: opening it, migrating it, reading from it and writing to it, on SQLite or on PostgreSQL."""
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,13 +18,22 @@ from storage.errors import StorageError as StorageError
 from storage.postgresql import PostgreSQL, PostgreSQLWatch
 from storage.sqlite import SQLite, SQLiteWatch
 
-CONNECTIONS = 16
+CONNECTIONS = 16  # to PostgreSQL; one of them watches
+_CLOCK = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
 Watch = SQLiteWatch | PostgreSQLWatch
 
 
 def now() -> int:
     """The present time in milliseconds since 1970, UTC."""
     return time.time_ns() // 1_000_000
+
+
+def clock(session: OrmSession) -> int:
+    """The database's own time in milliseconds since 1970, UTC: the same for all replicas, whatever their clocks say."""
+    if isinstance(session.info["driver"], sqlite3.Connection):
+        return now()  # the one clock of the one machine
+    found: int = session.info["driver"].execute(_CLOCK).fetchone()[0]
+    return found
 
 
 class Database:
@@ -36,7 +46,16 @@ class Database:
         self._kind = SQLite(where) if isinstance(where, Path) else PostgreSQL(where, connections)
 
     def migrate(self) -> None:
-        """Brings the tables to the newest migration, wholly or not at all. Safe to call at each start."""
+        """Brings the tables to the newest migration, wholly or not at all. Safe to call at each start.
+
+        Raises StorageError with a sentence for whoever starts the hub if the database cannot be used.
+        """
+        try:
+            self._migrate()
+        except StorageError as error:
+            raise StorageError(self._kind.explain_start(error)) from error
+
+    def _migrate(self) -> None:
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with self._connection(self._kind.begin_migration) as lent:

@@ -1,6 +1,6 @@
 """Leases: the right to do what only one process in the world may do at a time, until a time that runs out by itself."""
 
-from storage.database import Database, now
+from storage.database import Database, clock
 from storage.statements import Statement
 
 _TAKE = Statement(
@@ -16,13 +16,13 @@ def take_lease(database: Database, name: str, holder: str, seconds: int) -> bool
 
     Whoever holds it stops, or renews it, well before the seconds are over: from then on another may take it.
     """
-    with database.write() as session:
-        moment = now()
+    with database.write(beside=True) as session:
+        moment = clock(session)
         asked = {"name": name, "holder": holder, "now": moment, "until": moment + seconds * 1000}
         return _TAKE.run(session, asked) == 1
 
 
 def give_back_lease(database: Database, name: str, holder: str) -> None:
     """Ends a lease before its time, so that another can take it at once; nothing if it is another's by now."""
-    with database.write() as session:
+    with database.write(beside=True) as session:
         _GIVE_BACK.run(session, {"name": name, "holder": holder})

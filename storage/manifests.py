@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from storage.database import Database, now
 from storage.deployments import deployments_using
 from storage.events import Actor, record
-from storage.search import index_words
+from storage.search import index_words, take_turn
 from storage.statements import Statement
 from storage.versions import rank
 
@@ -141,7 +141,8 @@ def save_manifest(
     database: Database, repository_id: int, new: NewManifest, tags: Sequence[str], *, actor: Actor, name: str
 ) -> None:
     """Stores a manifest with its links and tags. Raises MissingBlobs if the repository lacks one that it names."""
-    with database.write() as session:
+    with database.write(beside=True) as session:
+        take_turn(session, repository_id)
         missing = _missing(session, repository_id, new.blobs)
         if missing:
             raise MissingBlobs(missing)
@@ -161,7 +162,8 @@ def save_manifest(
 
 def delete_tag(database: Database, repository_id: int, tag: str, *, actor: Actor, name: str) -> bool:
     """Removes a tag, not its manifest. Returns whether it was there."""
-    with database.write() as session:
+    with database.write(beside=True) as session:
+        take_turn(session, repository_id)
         if not _DELETE_TAG.run(session, {"repo": repository_id, "tag": tag}):
             return False
         index_words(session, repository_id)
@@ -171,7 +173,8 @@ def delete_tag(database: Database, repository_id: int, tag: str, *, actor: Actor
 
 def delete_manifest(database: Database, repository_id: int, digest: str, *, actor: Actor, name: str) -> bool:
     """Removes a manifest with its tags. Returns whether it was there; raises InUse if a deployment needs it."""
-    with database.write() as session:
+    with database.write(beside=True) as session:
+        take_turn(session, repository_id)
         uses = deployments_using(session, repository_id, digest)
         if uses:
             raise InUse(uses)
@@ -184,7 +187,8 @@ def delete_manifest(database: Database, repository_id: int, digest: str, *, acto
 
 def unlink_blob(database: Database, repository_id: int, digest: str, *, actor: Actor, name: str) -> bool:
     """Takes a blob out of a repository. Returns whether it was there; its bytes stay for garbage collection."""
-    with database.write() as session:
+    with database.write(beside=True) as session:
+        take_turn(session, repository_id)
         found = _LINKED.value(session, {"repo": repository_id, "digest": digest})
         if found is None:
             return False

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from storage.database import Database, now
-from storage.search import index_words
+from storage.database import Database, clock, now
+from storage.search import index_words, take_turn
 from storage.statements import Statement
 from storage.tables import Module
 
@@ -45,17 +45,19 @@ class Facts:
 
 _WAITING = Statement(
     "SELECT m.id, m.repository_id, m.media_type, m.content FROM inspections i JOIN manifests m ON m.id = i.manifest_id"
-    " WHERE i.state = 'pending' OR (i.state IN ('module', 'failed') AND i.reader_version < :version)"
-    " ORDER BY i.state = 'pending' DESC, m.id LIMIT :limit"
+    " WHERE (i.state = 'pending' OR (i.state IN ('module', 'failed') AND i.reader_version < :version))"
+    " AND i.claimed_until <= :now ORDER BY i.state = 'pending' DESC, m.id LIMIT :limit",
+    lock="FOR UPDATE OF i SKIP LOCKED",
 )
+_CLAIM = Statement("UPDATE inspections SET claimed_until = :until WHERE manifest_id = :id")
 _READING = Statement(
     "SELECT i.state, i.format, i.module_sha256, i.blob_digest, i.wrapping, i.reason FROM inspections i"
     " JOIN manifests m ON m.id = i.manifest_id WHERE m.repository_id = :repo AND m.digest = :digest"
 )
 _SET_READING = Statement(
     "UPDATE inspections SET state = :state, reader_version = :version, format = :format,"
-    " module_sha256 = :module_sha256, blob_digest = :blob_digest, wrapping = :wrapping, reason = :reason"
-    " WHERE manifest_id = :id"
+    " module_sha256 = :module_sha256, blob_digest = :blob_digest, wrapping = :wrapping, reason = :reason,"
+    " claimed_until = 0 WHERE manifest_id = :id"
 )
 _SET_FACTS = Statement(
     "INSERT INTO modules (sha256, size, reader_version, facts, read_at) VALUES (:sha256, :size, :version, :facts, :now)"
@@ -67,9 +69,22 @@ _LAYER = Statement("SELECT key FROM blobs WHERE digest = :digest")
 _REPOSITORY = Statement("SELECT repository_id FROM manifests WHERE id = :id")
 
 
-def waiting_inspections(session: Session, reader_version: int, limit: int) -> list[Waiting]:
-    """Manifests to be read: new ones first, then those that an older reader read."""
-    return [Waiting(*row) for row in _WAITING.all(session, {"version": reader_version, "limit": limit})]
+def claim_inspections(database: Database, reader_version: int, limit: int, seconds: int) -> list[Waiting]:
+    """Manifests to be read: new ones first, then those that an older reader read. Nobody else is given them meanwhile.
+
+    A claim ends when the reading is saved, when it is given back, or after so many seconds: then whoever had it died.
+    """
+    with database.write(beside=True) as session:
+        moment = clock(session)
+        found = _WAITING.all(session, {"version": reader_version, "now": moment, "limit": limit})
+        _CLAIM.run_each(session, [{"id": row[0], "until": moment + seconds * 1000} for row in found])
+    return [Waiting(*row) for row in found]
+
+
+def give_back_inspection(database: Database, manifest_id: int) -> None:
+    """Ends a claim without a reading, so that the manifest waits again."""
+    with database.write(beside=True) as session:
+        _CLAIM.run(session, {"id": manifest_id, "until": 0})
 
 
 def find_layer_key(session: Session, digest: str) -> str | None:
@@ -101,12 +116,13 @@ def save_reading(
 ) -> None:
     """Stores what became of a reading, with the module's facts. A manifest deleted meanwhile is no error."""
     read = {"id": manifest_id, "version": reader_version, **asdict(reading)}
-    with database.write() as session:
+    with database.write(beside=True) as session:
+        repository_id = _REPOSITORY.value(session, {"id": manifest_id})
+        if repository_id is None or not take_turn(session, repository_id):
+            return
         if _SET_READING.run(session, read) == 0:
             return
         if facts is not None:
             found = {"sha256": facts.sha256, "size": facts.size, "facts": json.dumps(facts.facts)}
             _SET_FACTS.run(session, {**found, "version": reader_version, "now": now()})
-        repository_id = _REPOSITORY.value(session, {"id": manifest_id})
-        if repository_id is not None:
-            index_words(session, repository_id)
+        index_words(session, repository_id)

@@ -9,13 +9,16 @@ from sqlmodel import col, select
 from storage.database import Database, now
 from storage.events import Actor, record
 from storage.statements import Statement
-from storage.tables import Node, NodeSlot, Target
+from storage.tables import Node, NodeSlot
 
 _COUNT = text("SELECT count(*) FROM nodes WHERE target_id = :target")
 _YIELD = Statement(
     "DELETE FROM nodes WHERE id IN (SELECT id FROM nodes WHERE target_id = :target AND seen_at < :before"
     " ORDER BY seen_at LIMIT 1)"
 )
+# Commands about the nodes of one target, or about one node, take turns.
+_TARGET = Statement("SELECT id FROM targets WHERE id = :id", lock="FOR NO KEY UPDATE")
+_NODE = Statement("SELECT id FROM nodes WHERE id = :id", lock="FOR NO KEY UPDATE")
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,8 @@ def add_node(
     not seen for longest if that was before `yield_before`. None if there is none such, or if the target is gone.
     Bookkeeping, not a command: no event.
     """
-    with database.write() as session:
-        if session.get(Target, target_id) is None:
+    with database.write(beside=True) as session:
+        if _TARGET.first(session, {"id": target_id}) is None:
             return None
         there = find_node(session, target_id, name)
         if there is not None:
@@ -88,7 +91,7 @@ def add_node(
 
 def touch_node(database: Database, node_id: int, version: str) -> None:
     """Notes that a node was seen just now. Bookkeeping: no event."""
-    with database.write() as session:
+    with database.write(beside=True) as session:
         session.execute(update(Node).where(col(Node.id) == node_id).values(seen_at=now(), version=version))
 
 
@@ -99,8 +102,8 @@ def save_slot(
 
     `refusal` is the node as an actor and the name of the deployment that it was just seen to refuse: that is an event.
     """
-    with database.write() as session:
-        if session.get(Node, node_id) is None:
+    with database.write(beside=True) as session:
+        if _NODE.first(session, {"id": node_id}) is None:
             return False
         row = session.get(NodeSlot, (node_id, slot))
         if (_slot(row) if row else SlotRow()) != before:
@@ -117,7 +120,7 @@ def save_slot(
 
 def mark_delivered(database: Database, node_id: int, slot: int, served: str) -> None:
     """Notes that the answer with this version left in full."""
-    with database.write() as session:
+    with database.write(beside=True) as session:
         session.execute(
             update(NodeSlot)
             .where(col(NodeSlot.node_id) == node_id, col(NodeSlot.slot) == slot, col(NodeSlot.served) == served)

@@ -59,7 +59,7 @@ class PostgreSQL:
             "postgresql+psycopg://",
             creator=self._connect,
             poolclass=QueuePool,
-            pool_size=connections,
+            pool_size=connections - 1,  # the watch has the last
             max_overflow=0,
             pool_timeout=POOL_SECONDS,
             isolation_level="AUTOCOMMIT",  # transactions begin and end by our own words
@@ -102,6 +102,14 @@ class PostgreSQL:
     def explain(self, error: BaseException) -> str | None:
         """An error that a user can act on as a sentence; None for one that is the hub's own fault."""
         return explain(error)
+
+    def explain_start(self, error: StorageError) -> str:
+        """The same for whoever starts the hub: with the setting's name, and the driver's own word for the reason."""
+        cause = error.__cause__
+        if not isinstance(cause, psycopg.OperationalError) or cause.sqlstate is not None:
+            return str(error) if "WASMHUB_" in str(error) else f"WASMHUB_DATABASE_URL: {error}"
+        reason = (str(cause).strip() or "no answer").splitlines()[0].rpartition(" failed: ")[2]
+        return f"WASMHUB_DATABASE_URL: the database cannot be used: {reason}"
 
     def _connect(self) -> Any:
         return psycopg.connect(**self._parameters, autocommit=True, prepare_threshold=2)

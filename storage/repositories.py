@@ -28,7 +28,8 @@ class Viewer:
 
 # The condition, over repositories r joined with namespaces n, that the viewer may pull: auth.permissions in SQL.
 VISIBLE = """(:sees_all OR r.visibility = 'public'
-    OR (:viewer IS NOT NULL AND (r.visibility = 'internal' OR n.user_id = :viewer OR n.team_id IN :teams)))"""
+    OR (CAST(:viewer AS BIGINT) IS NOT NULL
+        AND (r.visibility = 'internal' OR n.user_id = :viewer OR n.team_id IN :teams)))"""
 _FROM = "FROM repositories r JOIN namespaces n ON n.id = r.namespace_id"
 _NAMED_HOLDER = text(
     f"""SELECT 1 {_FROM}

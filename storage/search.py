@@ -22,6 +22,7 @@ ANNOTATIONS = tuple(f"org.opencontainers.image.{name}" for name in ("title", "de
 
 # Dots stay inside a word, so that 0.2.1 and example.com are one.
 _WORD = re.compile(r"\w+(?:\.\w+)*")
+_TURN = Statement("SELECT id FROM repositories WHERE id = :repo", lock="FOR NO KEY UPDATE")
 _SAID = Statement("SELECT name, description FROM repositories WHERE id = :repo")
 _NEWEST = Statement(
     "SELECT m.id, m.annotations FROM tags t JOIN manifests m ON m.id = t.manifest_id"
@@ -37,6 +38,15 @@ _FACTS = Statement(
 _KEPT = Statement("SELECT word FROM search_words WHERE repository_id = :repo")
 _KEEP = Statement("INSERT INTO search_words (word, repository_id) VALUES (:word, :repo)")
 _FORGET = Statement("DELETE FROM search_words WHERE word = :word AND repository_id = :repo")
+
+
+def take_turn(session: Session, repository_id: int) -> bool:
+    """Waits until no other command changes what the repository says, to the end of this one. False: it is gone.
+
+    For commands that run beside others and change manifests, tags or words of a repository: before anything else, so
+    that two of them never wait for each other.
+    """
+    return _TURN.first(session, {"repo": repository_id}) is not None
 
 
 def find_words(asked: str) -> list[str]:

@@ -11,6 +11,8 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
+from storage.errors import StorageError
+
 READERS = 16
 MORE_READERS = 64  # for a moment; each costs a file handle and little memory
 BUSY_SECONDS = 30
@@ -71,6 +73,10 @@ class SQLite:
             return None
         words = str(error.orig if isinstance(error, DBAPIError) else error)
         return next((sentence for sign, sentence in _TROUBLE.items() if sign in words), None)
+
+    def explain_start(self, error: StorageError) -> str:
+        """The same for whoever starts the hub."""
+        return str(error)
 
 
 class SQLiteWatch:

@@ -42,7 +42,7 @@ _ROWS = (
     "SELECT t.id, t.name, t.kind, t.settings, t.created_at, n.name, n.user_id, n.team_id"
     " FROM targets t JOIN namespaces n ON n.id = t.namespace_id"
 )
-_MAY_SEE = "(:sees_all OR (:viewer IS NOT NULL AND (n.user_id = :viewer OR n.team_id IN :teams)))"
+_MAY_SEE = "(:sees_all OR (CAST(:viewer AS BIGINT) IS NOT NULL AND (n.user_id = :viewer OR n.team_id IN :teams)))"
 _FIND = text(f"{_ROWS} WHERE t.name = :name").columns(settings=JSON())
 _BY_KEY = text(f"{_ROWS} JOIN target_keys k ON k.target_id = t.id WHERE k.secret_sha256 = :secret").columns(
     settings=JSON()

@@ -99,7 +99,7 @@ def delete_access_token(database: Database, actor: Actor, user_id: int, token_id
 
 def touch_access_token(database: Database, token_id: int) -> None:
     """Notes that a personal token was used just now. Bookkeeping, not a command: no event."""
-    with database.write() as session:
+    with database.write(beside=True) as session:
         session.execute(update(AccessToken).where(col(AccessToken.id) == token_id).values(used_at=now()))
 
 

@@ -38,12 +38,14 @@ _DELETE = Statement("DELETE FROM uploads WHERE id = :id")
 _LEASE = Statement(f"UPDATE blobs SET leased_until = {LEASED_UNTIL} WHERE id = :id AND leased_until < {LEASED_UNTIL}")
 _NAMES = Statement("SELECT 1 FROM blobs WHERE key = :key")
 _FIND_BLOB = Statement("SELECT id FROM blobs WHERE digest = :digest AND damaged_at IS NULL")
-_FIND_DAMAGED = Statement("SELECT id, key FROM blobs WHERE digest = :digest AND damaged_at IS NOT NULL")
+_FIND_DAMAGED = Statement(
+    "SELECT id, key FROM blobs WHERE digest = :digest AND damaged_at IS NOT NULL", lock="FOR NO KEY UPDATE"
+)
 _HEAL = Statement("UPDATE blobs SET key = :key, size = :size, damaged_at = NULL, checked_at = 0 WHERE id = :id")
 _DOOM = Statement(f"INSERT INTO doomed_copies (key, doomed_at) VALUES (:key, {READING}) ON CONFLICT (key) DO NOTHING")
 _ADD_BLOB = Statement(
     "INSERT INTO blobs (digest, key, size, created_at, leased_until)"
-    f" VALUES (:digest, :key, :size, :now, {LEASED_UNTIL}) RETURNING id"
+    f" VALUES (:digest, :key, :size, :now, {LEASED_UNTIL}) ON CONFLICT (digest) DO NOTHING RETURNING id"
 )
 _LINK = Statement(
     "INSERT INTO repository_blobs (repository_id, blob_id, created_at) VALUES (:repo, :id, :now)"
@@ -54,7 +56,7 @@ _LINK = Statement(
 def begin_upload(database: Database, upload: UploadRow) -> None:
     """Writes the row of an upload that begins."""
     asked = {"id": upload.id, "repo": upload.repository_id, "key": upload.key, "algorithm": upload.algorithm}
-    with database.write() as session:
+    with database.write(beside=True) as session:
         _BEGIN.run(session, {**asked, "now": now()})
 
 
@@ -74,7 +76,7 @@ def advance_upload(database: Database, upload: UploadRow, offset: int, state: di
     Raises Conflict if another request moved the upload meanwhile.
     """
     kept = None if state is None else json.dumps(state)
-    with database.write() as session:
+    with database.write(beside=True) as session:
         asked = {"id": upload.id, "old": upload.offset, "new": offset, "state": kept}
         if _ADVANCE.run(session, asked) != 1:
             raise Conflict(f"upload {upload.id} was changed by another request")
@@ -82,7 +84,7 @@ def advance_upload(database: Database, upload: UploadRow, offset: int, state: di
 
 def cancel_upload(database: Database, upload: UploadRow) -> None:
     """Removes the upload's row; its bytes are the caller's to discard. Raises Conflict if it has become a blob."""
-    with database.write() as session:
+    with database.write(beside=True) as session:
         if _DELETE.run(session, {"id": upload.id}) != 1:
             raise Conflict(f"upload {upload.id} was ended by another request")
 
@@ -100,18 +102,12 @@ def save_blob(
     Returns whether that copy is now the digest's; if another one was stored before, that one is linked instead and the
     caller discards its own.
     """
-    key, size = copy
-    with database.write() as session:
+    with database.write(beside=True) as session:
         if upload_id is not None and _DELETE.run(session, {"id": upload_id}) != 1:
             raise Conflict(f"upload {upload_id} was ended by another request")
-        blob_id = _FIND_BLOB.value(session, {"digest": digest})
-        ours = blob_id is None
-        if blob_id is None:
-            blob_id = _heal(session, digest, copy)
-        if blob_id is None:
-            blob_id = _ADD_BLOB.value(session, {"digest": digest, "key": key, "size": size, "now": now()})
+        blob_id, ours = _keep(session, digest, copy)
         _link(session, repository_id, blob_id)
-        record(session, actor, "blob.push", digest, repository_id=repository_id, detail={"size": size})
+        record(session, actor, "blob.push", digest, repository_id=repository_id, detail={"size": copy[1]})
     return ours
 
 
@@ -123,7 +119,7 @@ def link_stored_blob(
     The caller has checked that the pusher has these bytes or may read them. Returns False, with nothing changed, if
     the digest is not stored any more.
     """
-    with database.write() as session:
+    with database.write(beside=True) as session:
         blob_id = _FIND_BLOB.value(session, {"digest": digest})
         if blob_id is None:
             return False
@@ -138,6 +134,20 @@ def names_copy(database: Database, key: str) -> bool:
     """Whether a blob's row names the copy. Asked alone in the world: no commit in doubt is under way meanwhile."""
     with database.write() as session:
         return _NAMES.first(session, {"key": key}) is not None
+
+
+def _keep(session: Session, digest: str, copy: tuple[str, int]) -> tuple[int, bool]:
+    """The row of a digest, and whether it now names this copy: as new, or in the place of a damaged one."""
+    asked = {"digest": digest}
+    blob_id = _FIND_BLOB.value(session, asked)
+    if blob_id is not None:
+        return blob_id, False
+    mine = _heal(session, digest, copy)
+    if mine is None:
+        mine = _ADD_BLOB.value(session, {**asked, "key": copy[0], "size": copy[1], "now": now()})
+    if mine is not None:
+        return mine, True
+    return _FIND_BLOB.value(session, asked), False  # another push of it was first
 
 
 def _heal(session: Session, digest: str, copy: tuple[str, int]) -> int | None:

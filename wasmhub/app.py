@@ -43,7 +43,7 @@ class Hub:
     """The whole hub as one ASGI application. `first_password` is the administrator's, on the first start only."""
 
     def __init__(self, settings: Settings, counts: Counts) -> None:
-        self.database = Database(settings.database)
+        self.database = Database(settings.database, settings.database_connections)
         self.database.migrate()
         self.blobs = open_blobs(settings.blob_place)
         secret_key = load_secret_key(settings.secret_key, settings.data)

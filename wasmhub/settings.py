@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from storage.blobs.store import Bucket
+from storage.database import CONNECTIONS
 from storage.shared import RedisAddress, read_redis_url
 
 PREFIX = "WASMHUB_"
@@ -49,12 +50,19 @@ def _path(value: str) -> Path:
         raise ValueError("must be a path; there is no such user's home") from None
 
 
-def _database(value: str) -> Path:
-    if value.startswith("postgresql"):
-        raise ValueError("names PostgreSQL, which this version cannot use yet; leave it out for SQLite")
-    if not value.startswith("sqlite:///"):
-        raise ValueError("must be sqlite:///path/to/file.db")
-    return _path(value.removeprefix("sqlite:///"))
+def _database(value: str) -> Path | str:
+    if value.startswith("sqlite:///"):
+        return _path(value.removeprefix("sqlite:///"))
+    parts = urlsplit(value)
+    if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/"):
+        raise ValueError("must be sqlite:///path/to/file.db or postgresql://user:password@host:5432/database")
+    return value
+
+
+def _connections(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,4}", value) or int(value) < 2:
+        raise ValueError("must be a number from 2 to 9999")
+    return int(value)
 
 
 def _blobs(value: str) -> Path | Bucket:
@@ -149,7 +157,8 @@ class Settings:
 
     listen: Address = _setting(_address, Address("127.0.0.1", 8080))  # where the hub answers
     data: Path = _setting(_path, Path("data"))  # everything that the hub keeps, unless said otherwise
-    database_url: Path | None = _setting(_database, None)  # metadata; hub.db in the data folder
+    database_url: Path | str | None = _setting(_database, None)  # metadata; hub.db in the data folder
+    database_connections: int = _setting(_connections, CONNECTIONS)  # to PostgreSQL, of each process, at most
     blobs: Path | Bucket | None = _setting(_blobs, None)  # bytes; the folder `blobs` in the data folder
     s3_endpoint: str | None = _setting(_public_url, None)  # of the service that has the bucket; else AWS
     s3_region: str | None = _setting(str, None)  # of the bucket; else as boto3 finds it
@@ -177,8 +186,8 @@ class Settings:
     log: str = _setting(_one_of("text", "json"), "text")  # how log lines look
 
     @property
-    def database(self) -> Path:
-        """The SQLite file."""
+    def database(self) -> Path | str:
+        """The SQLite file, or PostgreSQL's URL."""
         return self.database_url or self.data / "hub.db"
 
     @property
