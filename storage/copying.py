@@ -69,7 +69,7 @@ class Copying:
         for key, digest, size in _blobs(self._source.database):
             self.progress.blobs_looked_at += 1
             self.progress.bytes_looked_at += size
-            self._copy_blob(key, digest, size)
+            self._copy_blob(key, digest, size)  # what is gone may have been collected: the rows will tell
             self._tell(self.progress)
 
     def copy_rows(self) -> None:
@@ -80,8 +80,10 @@ class Copying:
         with self._source.database.read() as reading, self._target.database.write() as writing:
             if writing.execute(select(Hub)).first() is not None:
                 raise StorageError("the database to copy to holds a hub already; name an empty one")
-            for one in _blobs_of(reading):
-                self._copy_blob(*one)
+            for key, digest, size in _blobs_of(reading):
+                if not self._copy_blob(key, digest, size):
+                    self._damaged.add(key)
+                    self.progress.damaged.append(digest)
             tables = [table for table in SQLModel.metadata.sorted_tables if table.name not in LEFT_OUT]
             for table in reversed(tables):
                 writing.execute(delete(table))  # what migrations put there
@@ -98,17 +100,17 @@ class Copying:
             self._target.blobs.discard(key)
         return len(gone)
 
-    def _copy_blob(self, key: str, digest: str, size: int) -> None:
-        if key in self._damaged or _upload_of(key) in self._there:
-            return
+    def _copy_blob(self, key: str, digest: str, size: int) -> bool:
+        """Copies one blob if the target has it not yet. Returns whether it is there now."""
+        if _upload_of(key) in self._there:
+            return True
         kept = self._transfer(key, digest, size)
         if kept is None:
-            self._damaged.add(key)
-            self.progress.damaged.append(digest)
-            return
+            return False
         self._there[_upload_of(key)] = kept
         self.progress.blobs_done += 1
         self.progress.bytes_done += size
+        return True
 
     def _transfer(self, key: str, digest: str, size: int) -> str | None:
         """Copies one blob, hashing it on the way, and says under which key. None: its bytes are not what they were."""
