@@ -11,8 +11,8 @@ _FADES = Statement(
     f"SELECT leased_until < {READING} + (SELECT lease * 3 / 4 FROM hub_clock WHERE id = 1) FROM blobs WHERE id = :id"
 )
 _RENEW_HELD = Statement(
-    f"UPDATE blobs SET leased_until = {LEASED_UNTIL} WHERE id = :id AND leased_until < {LEASED_UNTIL}"
-    " AND EXISTS (SELECT 1 FROM repository_blobs rb WHERE rb.repository_id = :repo AND rb.blob_id = :id)"
+    f"UPDATE blobs SET leased_until = CASE WHEN leased_until < {LEASED_UNTIL} THEN {LEASED_UNTIL} ELSE leased_until END"
+    " WHERE id = :id AND EXISTS (SELECT 1 FROM repository_blobs rb WHERE rb.repository_id = :repo AND rb.blob_id = :id)"
 )
 
 
