@@ -50,7 +50,9 @@ class Rows:
     def write(self) -> None:
         """Writes all rows."""
         driver = self._driver
-        if not self._postgres:
+        if self._postgres:
+            driver.execute("SET LOCAL statement_timeout = 0")
+        else:
             driver.execute(f"PRAGMA cache_size = -{CACHE}")
         for table, columns in COLUMNS.items():
             rows = self._waiting.pop(table, [])
@@ -64,6 +66,7 @@ class Rows:
                 marks = ", ".join("?" * (columns.count(",") + 1))
                 driver.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)
         if self._postgres:
+            driver.execute("ANALYZE")  # as the server itself would have, had the rows come one by one
             for table, last in self._last.items():
                 self._session.execute(
                     text(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), :last)"), {"last": last}

@@ -19,7 +19,7 @@ WALKED = 2000  # repositories that are looked at in order of name before the oth
 STRIDE = 100  # of them at once
 _PREFIX = "word >= :word{0} AND word < :end{0}"
 _COUNT = Statement(
-    f"SELECT count(*) FROM (SELECT 1 FROM search_words WHERE {_PREFIX.format(0)} LIMIT {FEW + 1}) AS some"
+    f"SELECT count(*) FROM (SELECT 1 FROM search_words WHERE {_PREFIX.format(0)} LIMIT {FEW + 1}) AS found"
 )
 
 
