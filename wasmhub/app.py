@@ -59,7 +59,7 @@ class Hub:
         second = Second(settings.second_copy) if settings.second_copy else None
         self._scrub = Scrub(self.database, self.blobs, second, settings.scrub_days)
         self._counts = counts
-        self._health = HealthDoor(Readiness(self._parts()), self._collector, counts)
+        self._health = HealthDoor(Readiness(self._parts()), self._collector, self._scrub, counts)
         self._registry = RegistryDoor(
             Means(
                 self.database,

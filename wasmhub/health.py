@@ -5,6 +5,7 @@ import json
 from starlette.types import Receive, Scope, Send
 
 from registry.garbage import Collector
+from registry.scrub import Scrub
 from wasmhub.counts import Counts
 from wasmhub.readiness import Readiness
 
@@ -15,9 +16,10 @@ JSON = (b"content-type", b"application/json")
 class HealthDoor:
     """Answers what machines ask about the hub."""
 
-    def __init__(self, readiness: Readiness, collector: Collector, counts: Counts) -> None:
+    def __init__(self, readiness: Readiness, collector: Collector, scrub: Scrub, counts: Counts) -> None:
         self.readiness = readiness
         self._collector = collector
+        self._scrub = scrub
         self._counts = counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,6 +43,12 @@ class HealthDoor:
             lines.append(f'wasmhub_requests_total{{door="{door}",status="{status}"}} {count}')
         lines += _collected(self._collector)
         lines += [
+            "# HELP wasmhub_scrubbed_blobs_total Blobs whose stored bytes this process read and compared again.",
+            "# TYPE wasmhub_scrubbed_blobs_total counter",
+            f"wasmhub_scrubbed_blobs_total {self._scrub.checked}",
+            "# HELP wasmhub_damaged_blobs_total Of these, blobs whose bytes were wrong or gone, mended ones too.",
+            "# TYPE wasmhub_damaged_blobs_total counter",
+            f"wasmhub_damaged_blobs_total {self._scrub.damaged}",
             "# HELP process_start_time_seconds When the hub started, in seconds since 1970.",
             "# TYPE process_start_time_seconds gauge",
             f"process_start_time_seconds {self._counts.started:.0f}",

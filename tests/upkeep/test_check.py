@@ -108,6 +108,7 @@ def test_scrubbing_finds_bytes_that_rot(tmp_path: Path) -> None:
             time.sleep(0.2)
         assert status(client) == 404
         assert digest_of(CONTENT) in hub.log()
+        assert "wasmhub_damaged_blobs_total 1\n" in client.http.get("/metrics").text
         client.push_blob(HOLDER, CONTENT)
         assert client.ask("GET", f"/v2/{HOLDER}/blobs/{digest_of(CONTENT)}").content == CONTENT
         client.close()
