@@ -116,12 +116,12 @@ class Database:
         except Exception as error:
             if self._kind.is_lost(error):
                 self._kind.renew()
-                if lent is not None:
+                if lent is not None and lent.is_valid:  # the mapper may have seen it first
                     lent.invalidate(error)
-            sentence = self._kind.explain(error)
-            if sentence is None:
+            explained = self._kind.explain(error)
+            if explained is None:
                 raise
-            raise StorageError(sentence) from error
+            raise explained from error
         finally:
             if lent is not None:
                 lent.close()

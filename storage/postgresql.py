@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
-from storage.errors import StorageError
+from storage.errors import Conflict, StorageError
 
 POOL_SECONDS = 10.0  # that a thread waits for one of the connections
 LOOK_SECONDS = 10.0  # that a look at the version may take, connecting and all
@@ -99,7 +99,7 @@ class PostgreSQL:
         """Has all connections made anew: where one was lost, the others of its age are lost too."""
         self._renewed = time.monotonic()
 
-    def explain(self, error: BaseException) -> str | None:
+    def explain(self, error: BaseException) -> StorageError | None:
         """An error that a user can act on as a sentence; None for one that is the hub's own fault."""
         return explain(error)
 
@@ -156,13 +156,13 @@ class PostgreSQLWatch:
                     if one.done():  # whoever asked has gone away
                         continue
                     if trouble is not None:
-                        one.set_exception(StorageError(trouble))
+                        one.set_exception(trouble)
                     else:
                         one.set_result(answer)
         finally:
             self._looking = None
 
-    async def _ask(self) -> tuple[object, str | None]:
+    async def _ask(self) -> tuple[object, StorageError | None]:
         """The version, or why it cannot be had; a lost connection is made anew once."""
         again = self._connection is not None
         while True:
@@ -172,7 +172,7 @@ class PostgreSQLWatch:
             except (psycopg.Error, OSError, TimeoutError) as error:
                 self._disconnect()
                 if not again or isinstance(error, TimeoutError):
-                    return None, explain(error) or UNREACHABLE
+                    return None, explain(error) or StorageError(UNREACHABLE)
                 again = False
 
     async def _query(self) -> object:
@@ -190,17 +190,20 @@ class PostgreSQLWatch:
             self._connection = None
 
 
-def explain(error: BaseException) -> str | None:
+def explain(error: BaseException) -> StorageError | None:
     """What an error of the driver, of the server or of the pool means to a user; None if it is the hub's own fault."""
     if isinstance(error, PoolTimeout | TimeoutError):
-        return "the database is busy: all connections to it are in use; try again in a moment"
+        return StorageError("the database is busy: all connections to it are in use; try again in a moment")
     found = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(found, psycopg.DataError) and "NUL" in str(found):
+        return Conflict("a text with the character NUL cannot be kept; leave it out")
     if not isinstance(found, psycopg.Error):
         return None
     state = found.sqlstate
     if state is None:
-        return UNREACHABLE if isinstance(found, psycopg.OperationalError) else None
-    return _TROUBLE.get(state) or _TROUBLE.get(state[:2])
+        return StorageError(UNREACHABLE) if isinstance(found, psycopg.OperationalError) else None
+    sentence = _TROUBLE.get(state) or _TROUBLE.get(state[:2])
+    return None if sentence is None else StorageError(sentence)
 
 
 def _parameters(url: str) -> dict[str, Any]:

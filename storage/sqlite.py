@@ -67,12 +67,12 @@ class SQLite:
     def renew(self) -> None:
         """Has all connections made anew: there is no need to."""
 
-    def explain(self, error: BaseException) -> str | None:
+    def explain(self, error: BaseException) -> StorageError | None:
         """The engine's own words for full, read-only and busy as a sentence; None for what nobody can do anything."""
         if not isinstance(error, DBAPIError | sqlite3.Error):
             return None
         words = str(error.orig if isinstance(error, DBAPIError) else error)
-        return next((sentence for sign, sentence in _TROUBLE.items() if sign in words), None)
+        return next((StorageError(sentence) for sign, sentence in _TROUBLE.items() if sign in words), None)
 
     def explain_start(self, error: StorageError) -> str:
         """The same for whoever starts the hub."""

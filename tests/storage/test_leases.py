@@ -7,14 +7,13 @@ import pytest
 
 from storage.database import Database
 from storage.leases import give_back_lease, take_lease
+from tests.storage.replicas import ENGINES, new_place, opened
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "hub.db")
-    opened.migrate()
-    yield opened
-    opened.close()
+@pytest.fixture(params=ENGINES)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    with opened(new_place(request.param, tmp_path), 1) as (found,):
+        yield found
 
 
 def test_one_holder_has_it_and_may_renew_it(database: Database) -> None:

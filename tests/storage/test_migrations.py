@@ -18,7 +18,7 @@ from storage.database import Database
 SCRIPTS = Path(storage.tables.__file__).parent / "migrations"
 # One row for each table of the first migration, in an order that foreign keys allow.
 ROWS: dict[str, dict[str, object]] = {
-    "users": {"id": 1, "role": "administrator", "active": 1, "generation": 0, "created_at": 1},
+    "users": {"id": 1, "role": "administrator", "active": True, "generation": 0, "created_at": 1},
     "teams": {"id": 1, "created_at": 1},
     "memberships": {"team_id": 1, "user_id": 1, "role": "owner"},
     "namespaces": {"id": 1, "name": "acme", "kind": "user", "user_id": 1, "created_at": 1},
