@@ -57,6 +57,7 @@ class Objects:
         self._prefix = bucket.prefix
         # While the hub starts, whoever starts it says in one sentence what is wrong.
         self.log_level = logging.DEBUG
+        logging.getLogger("botocore").setLevel(logging.WARNING)  # It tells where it found credentials.
         encryption, _, key = (bucket.encryption or "").partition(":kms:")
         wanted = {"ServerSideEncryption": "aws:kms" if key else encryption, "SSEKMSKeyId": key}
         self._sealed = {name: value for name, value in wanted.items() if value}
