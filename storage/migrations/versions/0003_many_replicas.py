@@ -14,7 +14,7 @@ ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     op.create_table(
         "hub",
-        sa.Column("id", ID, nullable=False),
+        sa.Column("id", ID, autoincrement=False, nullable=False),
         sa.Column("hub_id", sa.String(), nullable=False),
         sa.Column("secret_check", sa.String(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),

@@ -15,7 +15,7 @@ DAY = 86_400_000
 def upgrade() -> None:
     op.create_table(
         "hub_clock",
-        sa.Column("id", ID, nullable=False),
+        sa.Column("id", ID, autoincrement=False, nullable=False),
         sa.Column("reading", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("lease", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("step", sa.BigInteger(), server_default="0", nullable=False),
