@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.balancer import Replicas
 from tests.engines import chosen, engines
 from tests.hub import HubProcess
 
@@ -26,5 +27,6 @@ def embedded() -> None:
 @pytest.fixture(scope="session")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     """A hub that many tests share: each uses namespaces or repositories of its own."""
-    with HubProcess(tmp_path_factory.mktemp("hub") / "data") as running:
+    kind = Replicas if chosen() == "replicas" else HubProcess
+    with kind(tmp_path_factory.mktemp("hub") / "data") as running:
         yield running

@@ -1,7 +1,8 @@
 """The engines of a scaled-out hub for tests: PostgreSQL, MinIO and Redis, real ones, one of each for a test session.
 
 `WASMHUB_TEST_ENGINES` says on what every hub of the tests runs: `embedded` (SQLite and files, the default),
-`postgresql` or `s3` (that one alone), or `scaled` (all). Hubs share the servers and nothing in them: each data folder
+`postgresql` or `s3` (that one alone), `scaled` (all), or `replicas` (all, and the hub that tests share is two replicas
+behind a load balancer). Hubs share the servers and nothing in them: each data folder
 has a database, a bucket and a Redis number of its own, so that a hub that comes back finds what it had.
 """
 
@@ -23,10 +24,12 @@ from pathlib import Path
 import boto3
 import botocore.config
 import httpx
+import pytest
 
 from tests.peers import peer, postgresql_program
 
-SETS = {"embedded": (), "postgresql": ("postgresql",), "s3": ("minio",), "scaled": ("postgresql", "minio", "redis")}
+ALL = ("postgresql", "minio", "redis")
+SETS = {"embedded": (), "postgresql": ("postgresql",), "s3": ("minio",), "scaled": ALL, "replicas": ALL}
 PROGRAMS = {"minio": "minio", "redis": "redis-server"}
 SECONDS_TO_START = 60
 PASSWORD = "engines-of-tests"
@@ -40,6 +43,11 @@ def chosen() -> str:
     if name not in SETS:
         raise ValueError(f"WASMHUB_TEST_ENGINES={name} is no set of engines; they are {', '.join(SETS)}")
     return name
+
+
+def has_bucket() -> bool:
+    """Whether this session's hubs keep bytes in a bucket, where tests see no files."""
+    return "minio" in SETS[chosen()]
 
 
 class Server:
@@ -243,11 +251,24 @@ class Engines:
 @cache
 def engines(name: str) -> Engines:
     """The servers of that set for the rest of the session; a server that is not there skips the test by name."""
-    for needed in SETS[name]:  # before anything is made that a skip would leave behind
-        postgresql_program("initdb") if needed == "postgresql" else peer(PROGRAMS[needed])
+    missing = what_is_missing(name)
+    if missing:
+        pytest.skip(missing)
     made = Engines(SETS[name])
     atexit.register(made.remove)
     return made.start()
+
+
+def what_is_missing(name: str) -> str | None:
+    """What this machine lacks for that set of engines, and the way to get it."""
+    try:
+        for needed in SETS[name]:
+            postgresql_program("initdb") if needed == "postgresql" else peer(PROGRAMS[needed])
+        peer("setpriv" if SETS[name] else "true")
+        peer("nginx" if name == "replicas" else "true")
+    except pytest.skip.Exception as absent:
+        return str(absent)
+    return None
 
 
 def settings_of(data: Path) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.engines import chosen
+from tests.engines import has_bucket
 from tests.hub import HubProcess
 from tests.oci import OCI_INDEX, OCI_MANIFEST, Client, digest_of, image
 from tests.registry.raw import Raw, connect, receive, send
@@ -60,7 +60,7 @@ def error_of(answer: Raw | None) -> tuple[int, str]:
 
 def begun(hub: HubProcess) -> list[int]:
     """Sizes of the files of uploads; a bucket has none to be seen."""
-    if chosen() in ("s3", "scaled"):
+    if has_bucket():
         return []
     return [path.stat().st_size for path in (hub.data / "blobs" / "uploads").iterdir()]
 
@@ -260,7 +260,7 @@ def test_bodies_that_end_early(
     ):
         with connect(quiet.host) as connection:
             connection.sendall(head(method, path, how) + part)
-    until(lambda: begun(quiet) == [len(BODY)] or chosen() in ("s3", "scaled"))
+    until(lambda: begun(quiet) == [len(BODY)] or has_bucket())
     until(lambda: client.ask("PATCH", location, content=b"", scope=SCOPE).status_code == 202)
 
     assert client.ask("GET", location, scope=SCOPE).headers["range"] == "0-4"
