@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.engines import Engines, Server, engines
+from tests.engines import Engines, Server, chosen, engines
 from tests.hub import HubProcess
 from tests.peers import peer
 
@@ -112,6 +112,11 @@ class Replicas(HubProcess):
             hub.__exit__()
         self._balancer.end(signal.SIGTERM)
         self._balancer.remove()
+
+
+def shared_hub(data: Path) -> HubProcess:
+    """A hub for many tests: one process, or replicas where the session's set of engines says so."""
+    return Replicas(data) if chosen() == "replicas" else HubProcess(data)
 
 
 def wait_until_ready(hub: HubProcess) -> None:

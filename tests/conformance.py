@@ -1,7 +1,8 @@
 """Runs the official conformance tool against a hub of its own, at 1.1 and in its "dev" mode, with each mode's defaults.
 
-`make conformance CONFORMANCE=<binary>`; the binary is built from the folder `conformance` of the specification's
-repository. `tests/registry` restates what it checks, so that nobody needs it to keep it so.
+`make conformance CONFORMANCE=<binary>`, with WASMHUB_TEST_ENGINES=replicas against two replicas behind a load balancer.
+The binary is built from the folder `conformance` of the specification's repository. `tests/registry` restates what it
+checks, so that nobody needs it to keep it so.
 """
 
 import os
@@ -11,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.balancer import shared_hub
 from tests.hub import HubProcess
 
 COUNTS = re.compile(r"^\s+(Pass|FAIL|Error|Skip|Disabled|Total)\.*:\s+(\d+)\s*$", re.MULTILINE)
@@ -24,7 +26,7 @@ def main(arguments: list[str]) -> int:
     tool = Path(arguments[0]).absolute()
     good = True
     for mode in ("1.1", "dev"):
-        with tempfile.TemporaryDirectory() as folder, HubProcess(Path(folder) / "data") as hub:
+        with tempfile.TemporaryDirectory() as folder, shared_hub(Path(folder) / "data") as hub:
             counts = _run(tool, mode, hub, Path(folder))
         print(f"{mode:>4}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
         good = good and counts.get("Pass", 0) > 0 and not any(counts.get(bad, 1) for bad in ("FAIL", "Error", "Skip"))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.balancer import Replicas
+from tests.balancer import shared_hub
 from tests.engines import chosen, engines
 from tests.hub import HubProcess
 
@@ -27,6 +27,5 @@ def embedded() -> None:
 @pytest.fixture(scope="session")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     """A hub that many tests share: each uses namespaces or repositories of its own."""
-    kind = Replicas if chosen() == "replicas" else HubProcess
-    with kind(tmp_path_factory.mktemp("hub") / "data") as running:
+    with shared_hub(tmp_path_factory.mktemp("hub") / "data") as running:
         yield running
