@@ -7,12 +7,13 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
-from storage.errors import Conflict, StorageError
+from storage.errors import StorageError
 
 POOL_SECONDS = 10.0  # that a thread waits for one of the connections
 LOOK_SECONDS = 10.0  # that a look at the version may take, connecting and all
@@ -112,11 +113,23 @@ class PostgreSQL:
         return f"WASMHUB_DATABASE_URL: the database cannot be used: {reason}"
 
     def _connect(self) -> Any:
-        return psycopg.connect(**self._parameters, autocommit=True, prepare_threshold=2)
+        made = psycopg.connect(**self._parameters, autocommit=True, prepare_threshold=2)
+        made.adapters.register_dumper(str, _Text)
+        return made
 
     def _refuse_old(self, driver: Any, record: Any, proxy: Any) -> None:
         if record.info["born"] <= self._renewed:
             raise DisconnectionError
+
+
+class _Text(StrDumperUnknown):
+    """Texts as PostgreSQL can hold them: in the place of NUL, which it cannot, stands the sign for what is no text.
+
+    So nothing is found under a name that holds a NUL, and nobody's bad input is an error of the database.
+    """
+
+    def dump(self, obj: str) -> Any:
+        return super().dump(obj.replace("\0", "\ufffd") if "\0" in obj else obj)
 
 
 class PostgreSQLWatch:
@@ -195,8 +208,6 @@ def explain(error: BaseException) -> StorageError | None:
     if isinstance(error, PoolTimeout | TimeoutError):
         return StorageError("the database is busy: all connections to it are in use; try again in a moment")
     found = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(found, psycopg.DataError) and "NUL" in str(found):
-        return Conflict("a text with the character NUL cannot be kept; leave it out")
     if not isinstance(found, psycopg.Error):
         return None
     state = found.sqlstate
