@@ -1,5 +1,6 @@
 """A hub whose leases are short, and what lies in its blob store."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -70,8 +71,9 @@ class Yard:
 
     def blobs(self) -> BlobStore:
         """The hub's blob store, from beside it."""
-        told = {name: value for name, value in self.hub.told().items() if name.startswith("WASMHUB_")}
-        return open_blobs(load_settings(told).blob_place)
+        told = self.hub.told()
+        os.environ.update({name: value for name, value in told.items() if name.startswith("AWS_")})
+        return open_blobs(load_settings({name: value for name, value in told.items() if "AWS" not in name}).blob_place)
 
     def stored(self) -> set[str]:
         """Keys of what lies in the blob store."""

@@ -1,0 +1,243 @@
+"""What clients and the collector do, by the hub's own functions, and what each was told when it is done."""
+
+import hashlib
+import random
+from collections.abc import Callable
+
+from starlette.datastructures import QueryParams
+
+from registry import manifests, uploads
+from registry.errors import OCIError
+from registry.garbage import PHASES, Sweep
+from registry.intake import Intake
+from registry.means import Means
+from storage.blobs.store import Missing
+from storage.database import StorageError
+from storage.deployments import NewRevision, save_deployment, undeploy
+from storage.events import SYSTEM
+from storage.manifests import InUse, delete_manifest, unlink_blob
+from storage.modules import Reading, save_reading
+from storage.uploads import UploadRow
+from tests.garbage.turns import Turn
+from tests.garbage.world import PERIODS, REPOSITORIES, Place, Violation, World
+from tests.oci import OCI_MANIFEST, digest_of, image
+
+Some = tuple[str, str, bytes]  # a repository, a digest and what has it
+LEASE = PERIODS.lease / 1000
+REFUSED = (OCIError, StorageError, InUse)
+
+
+class Acts:
+    """One client; each act is a request, or several, and may end anywhere by a crash."""
+
+    def __init__(self, world: World, dice: random.Random, turn: Turn) -> None:
+        self._world = world
+        self._known = world.known
+        self._dice = dice
+        self._turn = turn
+        self._means = world.means(turn)
+
+    def push_whole(self, some: Some | None = None) -> None:
+        """A blob in one request."""
+        name, digest, content = some or self._some()
+        upload = UploadRow("", 0, self._means.blobs.new_key(), 0, "sha256")
+        began, asked = self._known.clock, self._known.asks((name, digest))
+        with self._means.blobs.resume(upload.key, 0, None) as writer:
+            intake = Intake(writer, 0, hashlib.sha256(), 2**20)
+            self._turn.point()
+            if self._known.clock - began > self._means.whole_limit:
+                return
+            # What is left to do is bounded by the time that the stores are given for it.
+            self._turn.commits_by = self._known.clock + self._means.whole_limit
+            uploads._finish(self._means, self._world.caller, name, upload, intake, [content], digest)
+            self._turn.commits_by = None
+        self._known.told((name, digest), asked, LEASE)
+
+    def push_chunks(self) -> None:
+        """A blob in chunks, each a request; whatever hash ran along is lost on the way."""
+        name, digest, content = self._some()
+        entry = uploads._enter(self._means, self._world.caller, name, QueryParams())
+        upload = uploads._begin(self._means, entry, name, "sha256")
+        half = len(content) // 2
+        with self._means.blobs.resume(upload.key, 0, None) as writer:
+            uploads._advance(self._means, upload, Intake(writer, 0, None, 2**20), [content[:half]])
+        asked = self._known.asks((name, digest))
+        _, upload = uploads._find(self._means, self._world.caller, name, upload.id)
+        with self._means.blobs.resume(upload.key, upload.offset, upload.state) as writer:
+            intake = Intake(writer, upload.offset, None, 2**20)
+            uploads._finish(self._means, self._world.caller, name, upload, intake, [content[half:]], digest)
+        self._known.told((name, digest), asked, LEASE)
+
+    def leave_upload(self) -> None:
+        """A chunk of an upload that nobody goes on with."""
+        name, _, content = self._some()
+        entry = uploads._enter(self._means, self._world.caller, name, QueryParams())
+        upload = uploads._begin(self._means, entry, name, "sha256")
+        with self._means.blobs.resume(upload.key, 0, None) as writer:
+            uploads._advance(self._means, upload, Intake(writer, 0, None, 2**20), [content])
+
+    def mount(self) -> None:
+        """A blob of the other repository."""
+        name, digest, _ = self._some()
+        other = REPOSITORIES[1 - REPOSITORIES.index(name)]
+        query = QueryParams({"mount": digest, "from": other})
+        asked = self._known.asks((name, digest))
+        entry = uploads._enter(self._means, self._world.caller, name, query)
+        if uploads._mount(self._means, entry, name, query):
+            self._known.told((name, digest), asked, LEASE)
+
+    def look(self, some: Some | None = None) -> None:
+        """HEAD by somebody who may push; then GET."""
+        name, digest, content = some or self._some()
+        reading = self._world.reading(self._means)
+        asked = self._known.asks((name, digest))
+        sure = self._is_sure((name, digest))
+        try:
+            try:
+                answer = reading._find_blob(self._world.caller, name, digest, "push")
+            except OCIError:
+                if sure and self._known.holds((name, digest), asked) and self._is_sure((name, digest)):
+                    raise Violation(f"{digest} is in {name}, and somebody was told that it is not") from None
+                raise
+            self._known.told((name, digest), asked, LEASE / 2)
+            found = self._known.clock
+            try:
+                read = self._means.blobs.read(str(answer.key))
+            except Missing:
+                if self._known.clock - found <= PERIODS.grace / 1000:
+                    raise Violation(f"a reader of {digest} lost its bytes") from None
+                return
+            if read != content:
+                raise Violation(f"a reader of {digest} got other bytes")
+        finally:
+            reading.close()
+
+    def publish(self) -> None:
+        """A manifest over two blobs, after pushing those of them that are not there, as most clients do."""
+        one = self._some()
+        other = one[0], *self._some()[1:]
+        for some in (one, other):
+            try:
+                self.look(some)
+            except OCIError:
+                self.push_whole(some)
+        self.push_manifest((one, other))
+
+    def run_unlinked(self) -> None:
+        """A deployment whose layer is then taken out of all repositories."""
+        layer = self.deploy()
+        for name in REPOSITORIES if layer else ():
+            self.delete_blob((name, layer, self._known.contents[layer]))
+
+    def push_manifest(self, over: tuple[Some, Some] | None = None) -> None:
+        """A manifest over two blobs."""
+        (name, digest, content), (_, other, _) = over or (self._some(), self._some())
+        named = [digest, other]
+        manifest = image(content, config=self._known.contents[other])
+        place = name, digest_of(manifest)
+        asked = self._known.asks(place)
+        before = {blob for blob in named if self._known.counts_on((name, blob))}
+        try:
+            manifests._save(self._means, self._world.caller, name, (manifest, OCI_MANIFEST, None), ["v1"])
+        except OCIError as error:
+            relied = [blob for blob in named if self._known.counts_on((name, blob))]
+            refused = {one["digest"] for one in error.detail or () if isinstance(one, dict)}
+            if refused & before & set(relied):
+                raise Violation(f"a push relied on {refused & before}, and was refused") from None
+            raise
+        if self._known.holds(place, asked):
+            self._known.manifests[place] = named
+
+    def delete_manifest(self) -> None:
+        """A manifest that is there."""
+        there = sorted(self._known.manifests)
+        if not there:
+            return
+        place = self._dice.choice(there)
+        del self._known.manifests[place]
+        with self._known.deleted(place):
+            where = self._world.repositories[place[0]]
+            delete_manifest(self._means.database, where, place[1], actor=SYSTEM, name=place[0])
+
+    def delete_blob(self, some: Some | None = None) -> None:
+        """A blob, whether or not a manifest names it."""
+        name, digest, _ = some or self._some()
+        place = name, digest
+        self._known.unlinks(place)
+        with self._known.deleted(place):
+            where = self._world.repositories[name]
+            unlink_blob(self._means.database, where, digest, actor=SYSTEM, name=name)
+
+    def deploy(self) -> str:
+        """The first layer of a manifest, as a module that was read; its digest, if there is such a one."""
+        there = sorted(self._known.manifests)
+        if not there:
+            return ""
+        name, digest = self._dice.choice(there)
+        layer = self._known.manifests[name, digest][0]
+        where = self._world.repositories[name]
+        found = self._world.rows(f"SELECT id FROM manifests WHERE repository_id = {where} AND digest = '{digest}'")
+        if not found:
+            return ""
+        module = layer.partition(":")[2]
+        save_reading(self._means.database, found[0][0], Reading("module", "raw", module, layer, "raw"), 1, None)
+        revision = NewRevision(where, "v1", digest, module, None, "", "FAIL_CLOSED", 0, "deploy")
+        deployment = self._dice.choice(["x", "y"])
+        self._known.deployed.pop(deployment, None)
+        with self._known.deleted(deployment):
+            asked = self._known.asks(deployment)
+            save_deployment(
+                self._means.database, SYSTEM, self._world.target, deployment, revision, arrange=lambda *_: {}
+            )
+        if self._known.holds(deployment, asked):
+            self._known.deployed[deployment] = module
+        return layer
+
+    def undeploy(self) -> None:
+        """A deployment."""
+        deployment = self._dice.choice(["x", "y"])
+        self._known.deployed.pop(deployment, None)
+        with self._known.deleted(deployment):
+            undeploy(self._means.database, SYSTEM, self._world.target, deployment)
+
+    def _is_sure(self, place: Place) -> bool:
+        """Whether a blob is in a repository for certain: a manifest names it, or somebody may count on it."""
+        named = [digest for (name, _), blobs in self._known.manifests.items() if name == place[0] for digest in blobs]
+        return self._known.counts_on(place) or (place[1] in named and place not in self._known.unlinked)
+
+    def _some(self) -> Some:
+        digest = self._dice.choice(sorted(self._known.contents))
+        return self._dice.choice(REPOSITORIES), digest, self._known.contents[digest]
+
+
+def client(world: World, dice: random.Random) -> Callable[[Turn], None]:
+    """Some requests of one client, one after the other; the hub may refuse each."""
+
+    def act(turn: Turn) -> None:
+        acts = Acts(world, dice, turn)
+        ways = [acts.push_whole, acts.push_chunks, acts.mount, acts.look, acts.look, acts.push_manifest]
+        ways += [acts.publish, acts.publish, acts.delete_manifest, acts.delete_manifest, acts.delete_blob]
+        ways += [acts.leave_upload, acts.deploy, acts.run_unlinked, acts.undeploy]
+        for _ in range(dice.randint(2, 8)):
+            try:
+                dice.choice(ways)()
+            except REFUSED:
+                continue
+
+    return act
+
+
+def collector(means: Callable[[Turn], Means]) -> Callable[[Turn], None]:
+    """Garbage collections, one after the other, until it is crashed."""
+
+    def act(turn: Turn) -> None:
+        given = means(turn)
+        sweep = Sweep(given.database, given.blobs, PERIODS)
+        while True:
+            turn.point("a rest")
+            for phase in PHASES:
+                cursor: list[object] | None = []
+                while cursor is not None:
+                    cursor = sweep.step(phase, cursor, False).cursor
+
+    return act

@@ -1,0 +1,180 @@
+"""A real database and a real blob store in a folder, what clients were told of them, and whether that still holds."""
+
+import hashlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+
+from auth.accounts import ensure_administrator
+from auth.bearer import Claims
+from registry.access import Caller
+from registry.means import Means
+from registry.reading import Reading
+from storage.blobs.files import FileBlobs
+from storage.clock import Periods, Ticker, set_periods
+from storage.database import Database, StorageError
+from storage.deployments import module_location
+from storage.events import SYSTEM
+from storage.namespaces import create_namespace
+from storage.repositories import make_repository
+from storage.targets import create_target
+from tests.garbage.turns import Turn, TurnBlobs, TurnDatabase
+
+PERIODS = Periods(lease=10_000, grace=4_000, orphan=20_000)
+_MANIFESTS = "SELECT r.name, m.digest FROM manifests m JOIN repositories r ON r.id = m.repository_id"
+REPOSITORIES = ("one/a", "one/b")
+Place = tuple[str, str]  # repository and digest
+
+
+class Violation(Exception):
+    """Something is not as somebody was told; the text says what."""
+
+
+@dataclass
+class Known:
+    """What clients were told and may count on. `clock` is the true time in seconds, which nobody in the hub sees."""
+
+    clock: float = 0.0
+    contents: dict[str, bytes] = field(default_factory=dict)  # by digest
+    promised: dict[Place, float] = field(default_factory=dict)  # blobs without a manifest, until then
+    manifests: dict[Place, list[str]] = field(default_factory=dict)  # the blobs that they name
+    unlinked: set[Place] = field(default_factory=set)  # blobs that somebody deleted, for certain or perhaps
+    deployed: dict[str, str] = field(default_factory=dict)  # a deployment's module
+    deleting: Counter[Any] = field(default_factory=Counter)  # what is being deleted now
+    deletes: Counter[Any] = field(default_factory=Counter)  # how often somebody began to delete it
+
+    def asks(self, what: Any) -> tuple[float, int]:
+        """Somebody begins to ask; what `holds` and `told` need when the answer is there."""
+        return self.clock, -1 if self.deleting[what] else self.deletes[what]
+
+    def holds(self, what: Any, asked: tuple[float, int]) -> bool:
+        """Whether an answer still holds when it comes: nobody has deleted the thing meanwhile."""
+        return not self.deleting[what] and self.deletes[what] == asked[1]
+
+    def told(self, place: Place, asked: tuple[float, int], seconds: float) -> None:
+        """Somebody was told that a blob is there, and can count on it for so long since they asked."""
+        if self.holds(place, asked):
+            self.unlinked.discard(place)
+            self.promised[place] = max(self.promised.get(place, 0), asked[0] + seconds)
+
+    @contextmanager
+    def deleted(self, what: Any) -> Iterator[None]:
+        """Somebody deletes the thing in this block, or crashes in it."""
+        self.deletes[what] += 1
+        self.deleting[what] += 1
+        try:
+            yield
+        finally:
+            self.deleting[what] -= 1
+
+    def counts_on(self, place: Place) -> bool:
+        """Whether somebody may count on a blob without a manifest now."""
+        return self.promised.get(place, 0) > self.clock
+
+    def unlinks(self, place: Place) -> None:
+        """Somebody begins to take a blob out of a repository."""
+        self.unlinked.add(place)
+        self.promised.pop(place, None)
+
+
+class World:
+    """The stores, made once; each round begins and ends with nothing in them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.database = Database(folder / "hub.db")
+        self.database.migrate()
+        self.blobs = FileBlobs(folder / "blobs")
+        ensure_administrator(self.database, "correct-horse-battery")
+        set_periods(self.database, PERIODS)
+        namespace = create_namespace(self.database, SYSTEM, "one", user_id=1)
+        self.repositories = {name: make_repository(self.database, name, namespace, SYSTEM) for name in REPOSITORIES}
+        self.target = create_target(
+            self.database, SYSTEM, "edge", kind="envoy-fleet", namespace_id=namespace, settings={}
+        )
+        access = {name: frozenset(("pull", "push", "delete")) for name in REPOSITORIES}
+        self.caller = Caller(Claims(1, 0, access, False, 2**40), True, "", "", "")
+        self._look = sqlite3.connect(folder / "hub.db", isolation_level=None)
+        self.begin()
+
+    def begin(self) -> None:
+        """Begins a round: nobody knows anything, and the replicas have not looked at the clock yet."""
+        self.known = Known()
+        self.replicas = [self._replica(), self._replica()]
+
+    def _replica(self) -> Ticker:
+        return Ticker(self.database, lambda: self.known.clock)
+
+    def means(self, turn: Turn) -> Means:
+        """What a request works with when it takes turns."""
+        database: Any = TurnDatabase(self.database, turn)
+        blobs: Any = TurnBlobs(self.blobs, turn)
+        calls: Any = None
+        return Means(database, blobs, calls, 2**20, "nobody", lambda: None, PERIODS.orphan / 2000)
+
+    def reading(self, means: Means) -> Reading:
+        """What answers reads."""
+        return Reading(means.database, means.blobs, means.calls)
+
+    def rows(self, sql: str) -> list[Any]:
+        """What the database answers."""
+        with self.database.read() as session:
+            return list(session.execute(text(sql)).all())
+
+    def check(self) -> None:
+        """Raises Violation unless all is as clients were told."""
+        blobs = dict(self._look.execute("SELECT digest, key FROM blobs").fetchall())
+        sound = {digest for digest, key in blobs.items() if self._is_sound(digest, key)}
+        if sound != blobs.keys():
+            raise Violation(f"rows name bytes that are gone: {blobs.keys() - sound}")
+        held = set(
+            self._look.execute(
+                "SELECT r.name, b.digest FROM repository_blobs rb JOIN repositories r ON r.id = rb.repository_id"
+                " JOIN blobs b ON b.id = rb.blob_id"
+            )
+        )
+        stored = set(self._look.execute(_MANIFESTS))
+        for place, named in self.known.manifests.items():
+            if place not in stored:
+                raise Violation(f"the manifest {place} is gone")
+            lost = {(place[0], digest) for digest in named} - held - self.known.unlinked
+            if lost:
+                raise Violation(f"the manifest {place} has lost {lost}")
+        lost = {place for place in self.known.promised if self.known.counts_on(place)} - held
+        if lost:
+            raise Violation(f"somebody counts on {lost}")
+        self._check_deployments()
+
+    def _check_deployments(self) -> None:
+        if not self.known.deployed:
+            return
+        with self.database.read() as session:
+            for name, module in self.known.deployed.items():
+                found = module_location(session, module)
+                if found is None or not self._is_sound(f"sha256:{module}", found[0]):
+                    raise Violation(f"the deployment {name} has lost its module")
+
+    def _is_sound(self, digest: str, key: str) -> bool:
+        try:
+            content = self.blobs.read(key)
+        except StorageError:
+            return False
+        return digest == f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+    def pass_time(self, seconds: float, ticks: list[int]) -> None:
+        """Lets true time pass, in which some of the replicas look at the hub's clock as often as they should."""
+        end = self.known.clock + seconds
+        while self.known.clock < end:
+            self.known.clock = min(end, self.known.clock + PERIODS.step / 1000)
+            for replica in ticks:
+                self.replicas[replica].tick()
+
+    def jump(self, milliseconds: int) -> None:
+        """Sets the hub's clock ahead, as if nobody had done anything for a long time."""
+        with self.database.write() as session:
+            session.execute(text("UPDATE hub_clock SET reading = reading + :by"), {"by": milliseconds})
