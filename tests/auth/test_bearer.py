@@ -110,7 +110,7 @@ def test_hostile_tokens(http: httpx.Client, hub: HubProcess, kind: str) -> None:
 def test_the_public_key_is_no_shared_secret(http: httpx.Client, people: People, hub: HubProcess) -> None:
     good = http.get("/token", auth=("admin", hub.admin_password)).json()["token"]
     ((kid, public),) = people.rows("SELECT kid, public_jwk FROM signing_keys WHERE retired_at IS NULL")
-    pem = ECKey.import_key(json.loads(public)).as_pem(private=False)
+    pem = ECKey.import_key(json.loads(public) if isinstance(public, str) else public).as_pem(private=False)
     confused = jwt.encode(
         {"alg": "HS256", "kid": kid}, claims_of(good), OctKey.import_key(base64.b64encode(pem)), algorithms=["HS256"]
     )
@@ -167,7 +167,7 @@ def test_a_retired_key_ends_with_its_last_token(alone: Database) -> None:
     tokens.rotate()
     with alone.write() as session:
         session.connection().exec_driver_sql(
-            f"UPDATE signing_keys SET retired_at = {now() - GRACE - 1} WHERE retired_at"
+            f"UPDATE signing_keys SET retired_at = {now() - GRACE - 1} WHERE retired_at IS NOT NULL"
         )
     assert BearerTokens(alone, SecretKey("k" * 32)).verify(old) is None
     forget_retired_keys(alone, grace=GRACE)

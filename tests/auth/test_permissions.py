@@ -79,7 +79,7 @@ def test_bad_names(name: str) -> None:
 def test_errors_of_the_database_show_no_values(people: People, word: str) -> None:
     user_id = people.user(word)
     statement = (
-        "INSERT INTO users (id, password_hash, role, active, generation, created_at) VALUES (:u, :h, '', 1, 0, 0)"
+        "INSERT INTO users (id, password_hash, role, active, generation, created_at) VALUES (:u, :h, '', TRUE, 0, 0)"
     )
     with pytest.raises(IntegrityError) as caught:
         people.run(statement, u=user_id, h="a-hash-of-a-password")

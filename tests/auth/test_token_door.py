@@ -213,8 +213,8 @@ def test_public_repositories_are_pulled_without_a_name(http: httpx.Client, peopl
     namespace = people.namespace("ann")
     for visibility in ("public", "internal", "private"):
         people.run(
-            "INSERT OR IGNORE INTO repositories (namespace_id, name, visibility, description, generation, created_at)"
-            " VALUES (:s, :n, :v, '', 0, 0)",
+            "INSERT INTO repositories (namespace_id, name, visibility, description, generation, created_at)"
+            " VALUES (:s, :n, :v, '', 0, 0) ON CONFLICT (name) DO NOTHING",
             s=namespace,
             n=f"ann/{visibility}",
             v=visibility,
