@@ -201,3 +201,22 @@ def _leave_copies(yard: Yard, count: int) -> set[str]:
             writer.write([secrets.token_bytes(100)])
             left.add(writer.finish())
     return left
+
+
+def test_metrics_tell_what_was_removed(yard: Yard, name: str) -> None:
+    yard.client.push_blob(name, secrets.token_bytes(300))
+    yard.collect_after_leases()
+    lines = dict(
+        line.rsplit(" ", 1) for line in httpx.get(f"{yard.hub.url}/metrics", trust_env=False).text.splitlines()
+    )
+    assert int(lines['wasmhub_gc_removed_total{kind="blobs"}']) >= 1
+    assert int(lines["wasmhub_gc_freed_bytes_total"]) >= 300
+    assert int(lines['wasmhub_gc_runs_total{result="finished"}']) >= 1
+
+
+def test_only_administrators_may_ask_for_a_run(yard: Yard) -> None:
+    for method in ("GET", "POST"):
+        answer = httpx.request(method, f"{yard.hub.url}/api/v1/garbage-collections", trust_env=False)
+        assert answer.status_code == 401
+    assert yard.api.get("/garbage-collections/nonsense").status_code == 404
+    assert yard.api.get("/garbage-collections/999999999").status_code == 404

@@ -45,6 +45,8 @@ def test_all_are_optional() -> None:
         ("CREATE_NAMESPACE_ON_PUSH", "everyone", "create_namespace_on_push", "everyone"),
         ("BLOB_LIMIT", "512MiB", "blob_limit", 512 * 2**20),
         ("BLOB_LIMIT", "1000", "blob_limit", 1000),
+        ("GC_INTERVAL", "0", "gc_interval", 0),
+        ("GC_LEASE", "60", "gc_lease", 60),
         ("LOG", "json", "log", "json"),
     ],
 )
@@ -53,6 +55,10 @@ def test_what_each_takes(name: str, value: str, field: str, expected: object) ->
 
 
 CANNOT_BE_TAKEN = [
+    ("GC_INTERVAL", "1h"),
+    ("GC_LEASE", "0"),
+    ("GC_GRACE", "-1"),
+    ("GC_ORPHANS", ""),
     ("LISTEN", "8080"),
     ("LISTEN", ":8080"),
     ("LISTEN", "host:http"),
