@@ -10,7 +10,7 @@ from proxywasm.images import ModuleLayer, choose_child, find_layer, is_index
 from proxywasm.inspector import Inspector, InspectorClosed
 from registry.documents import IMAGES
 from storage.blobs.store import BlobStore, Missing
-from storage.database import Database
+from storage.database import Database, StorageError
 from storage.manifests import find_manifest
 from storage.modules import (
     Facts,
@@ -49,6 +49,9 @@ class Reader:
             self._woken = anyio.Event()
             try:
                 done = await anyio.to_thread.run_sync(self._batch, abandon_on_cancel=False)
+            except StorageError as error:
+                log.warning("reading modules waits: %s", error)
+                done = 0
             except Exception:
                 log.exception("reading modules failed; it goes on in %s seconds", LOOK_AGAIN)
                 done = 0

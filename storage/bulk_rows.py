@@ -51,6 +51,7 @@ class Rows:
         """Writes all rows."""
         driver = self._driver
         if self._postgres:
+            driver.patience = None
             driver.execute("SET LOCAL statement_timeout = 0")
         else:
             driver.execute(f"PRAGMA cache_size = -{CACHE}")

@@ -17,6 +17,8 @@ from storage.errors import StorageError
 
 POOL_SECONDS = 10.0  # that a thread waits for one of the connections
 LOOK_SECONDS = 10.0  # that a look at the version may take, connecting and all
+BEGIN_SECONDS = 12.0  # that the server may take to begin a transaction: longer than it waits for locks
+ANSWER_SECONDS = 35.0  # that it may take for any other answer: longer than it lets a statement run
 # What the server is told at the start of each connection; the URL may say otherwise. A lost network is noticed within
 # 25 seconds.
 _DEFAULTS = {
@@ -49,6 +51,16 @@ _MIGRATE = (
 _LOOK = "SELECT CAST(pg_current_snapshot() AS text)"
 
 
+class _Connection(psycopg.Connection[Any]):
+    """A connection that is given up when the server says nothing for too long, though the network takes all."""
+
+    patience: float | None = ANSWER_SECONDS
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Waits for an answer. Raises OperationalError, as for a lost connection, if there is none."""
+        return super().wait(gen, interval, self.patience if timeout is None else timeout)
+
+
 class PostgreSQL:
     """A database on a server, for any number of processes on any number of machines."""
 
@@ -75,14 +87,15 @@ class PostgreSQL:
 
     def begin_read(self, driver: Any) -> None:
         """Begins a transaction that sees one moment and cannot write."""
-        driver.execute(_READ)
+        _begin(driver, _READ)
 
     def begin_write(self, driver: Any, beside: bool) -> None:
         """Begins a transaction that is alone in the world, or beside others that say so; each statement sees anew."""
-        driver.execute(_BESIDE if beside else _ALONE)
+        _begin(driver, _BESIDE if beside else _ALONE)
 
     def begin_migration(self, driver: Any) -> None:
-        """Begins a transaction that is alone in the world and may take its time."""
+        """Begins a transaction that is alone in the world and may take its time, all of it."""
+        driver.patience = None
         driver.execute(_MIGRATE)
 
     def watch(self) -> "PostgreSQLWatch":
@@ -113,7 +126,7 @@ class PostgreSQL:
         return f"WASMHUB_DATABASE_URL: the database cannot be used: {reason}"
 
     def _connect(self) -> Any:
-        made = psycopg.connect(**self._parameters, autocommit=True, prepare_threshold=2)
+        made = _Connection.connect(**self._parameters, autocommit=True, prepare_threshold=2)
         made.adapters.register_dumper(str, _Text)
         return made
 
@@ -227,6 +240,12 @@ def _parameters(url: str) -> dict[str, Any]:
         ) from None
     options = " ".join(f"-c {name}={value}" for name, value in _OPTIONS.items())
     return {**_DEFAULTS, **given, "options": f"{options} {given.get('options', '')}".strip()}
+
+
+def _begin(driver: Any, words: str) -> None:
+    driver.patience = BEGIN_SECONDS
+    driver.execute(words)
+    driver.patience = ANSWER_SECONDS
 
 
 def _note_birth(driver: Any, record: Any) -> None:

@@ -35,6 +35,8 @@ def configure_logs(shape: str) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for noisy in ("alembic", "uvicorn.access", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It tells with a traceback that a connection is lost; whoever used it has said so in a sentence.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     # Its warnings are about what strangers send: docker, crane and skopeo try TLS first wherever they go.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
