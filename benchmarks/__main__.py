@@ -1,4 +1,4 @@
-"""The command: prepares the servers, runs all measures pinned and then unpinned, prints the table, writes the JSON."""
+"""The command: measures what was asked for, prints tables as they are ready, writes the JSON and the pictures."""
 
 import argparse
 import datetime
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks import measures
 from benchmarks.measures import Extent
+from benchmarks.parts import PARTS, QUICKLY, WHOLLY, measure_parts
 from benchmarks.processes import cores
 from benchmarks.report import Row, add_aims, as_json, memory_row, rate_row, table, time_row
 from benchmarks.servers import find_distribution, missing_tools
@@ -25,33 +26,46 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> int:
     """The exit code: 0 when everything was measured, whether or not the aims were met."""
     options = _options()
-    missing = missing_tools()
+    only = options.only or list(PARTS)
+    missing = missing_tools(scaled=only != ["table"])
     if missing:
-        print(f"make bench: {', '.join(missing)} not here: apt-get install wrk hey util-linux", file=sys.stderr)
+        print(f"make bench: {', '.join(missing)} not here: .ci/peers installs or builds it", file=sys.stderr)
         return 1
     program = find_distribution()
     if program is None:
         _say("the other registry is not here (`.ci/peers bench` builds it): measuring the hub and the ceiling only")
 
-    with tempfile.TemporaryDirectory(prefix="wasmhub-bench-", dir=options.folder) as folder:
-        _say("filling the servers")
-        stage = prepare(Path(folder), program, 10_000 if options.quick else 100_000)
-        pair = cores()
-        pinned: dict[str, Row] = {}
-        if pair is None:
-            _say("there is one core only: nothing is pinned, and load and server take turns on it")
-        pinned = _measure(stage, QUICK if options.quick else FULL, pair, skip=0)
-        unpinned = {} if options.quick or pair is None else _measure(stage, UNPINNED, None, skip=FULL.deletes)
-        _write(options, pinned, unpinned)
+    extent = QUICKLY if options.quick else WHOLLY
+    _say(f"{', '.join(only)}: about {sum(extent.minutes[part] for part in only):g} minutes on an idle machine")
+    document: dict[str, object] = {"about": _about(options.quick)}
+    with tempfile.TemporaryDirectory(prefix="wasmhub-bench-", dir=options.folder) as name:
+        folder = Path(name)
+        if "table" in only:
+            document |= _measure_table(folder / "table", program, options.quick)
+        if only != ["table"]:
+            document |= measure_parts(folder, program, only, extent, _say)
+        _write(options.output, document)
         _say("removing the servers' data")
     return 0
 
 
-def _write(options: argparse.Namespace, pinned: dict[str, Row], unpinned: dict[str, Row]) -> None:
+def _measure_table(folder: Path, program: Path | None, quick: bool) -> dict[str, object]:
+    """The hub on its own engines beside the other registry and the ceiling."""
+    folder.mkdir()
+    _say("table: filling the servers")
+    stage = prepare(folder, program, 10_000 if quick else 100_000)
+    pair = cores()
+    if pair is None:
+        _say("there is one core only: nothing is pinned, and load and server take turns on it")
+    pinned = _measure(stage, QUICK if quick else FULL, pair, skip=0)
+    unpinned = {} if quick or pair is None else _measure(stage, UNPINNED, None, skip=FULL.deletes)
     print(table(pinned, unpinned), flush=True)
-    output = options.output or RESULTS / f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}.json"
+    return {"pinned": as_json(pinned), "unpinned": as_json(unpinned)}
+
+
+def _write(given: Path | None, document: dict[str, object]) -> None:
+    output = given or RESULTS / f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}.json"
     output.parent.mkdir(parents=True, exist_ok=True)
-    document = {"about": _about(options.quick), "pinned": as_json(pinned), "unpinned": as_json(unpinned)}
     output.write_text(json.dumps(document, indent=1))
     _say(f"written to {output}")
 
@@ -93,7 +107,8 @@ def _measure(stage: Stage, extent: Extent, pair: tuple[int, int] | None, *, skip
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures the hub beside others.")
-    parser.add_argument("--quick", action="store_true", help="a look in about a minute: one short round, 10,000 tags")
+    parser.add_argument("--quick", action="store_true", help="a look in about two minutes: short rounds, small sizes")
+    parser.add_argument("--only", action="append", choices=PARTS, help="one part; may be given several times")
     parser.add_argument("--output", type=Path, help="where the JSON goes (benchmarks/results/<time>.json)")
     parser.add_argument("--folder", type=Path, help="where the servers keep their data meanwhile (the system's own)")
     return parser.parse_args()

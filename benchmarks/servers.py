@@ -105,15 +105,15 @@ class Server:
         raise RuntimeError(f"{self.name} does not answer")
 
 
-def hub(folder: Path) -> Kind:
-    """This project's hub, as `make run` starts it, with its data in the folder."""
+def hub(folder: Path, name: str = "hub", **settings: str) -> Kind:
+    """This project's hub, as `make run` starts it, with its data in the folder or where the settings say."""
     program = Path(sys.executable).parent / "wasmhub"
-    settings = {"WASMHUB_DATA": str(folder), "WASMHUB_ADMIN_PASSWORD": PASSWORD}
-    return Kind("hub", lambda port: [str(program), "serve"], settings, needs_token=True)
+    settings = {"WASMHUB_DATA": str(folder), "WASMHUB_ADMIN_PASSWORD": PASSWORD, **settings}
+    return Kind(name, lambda port: [str(program), "serve"], settings, needs_token=True)
 
 
-def distribution(folder: Path, program: Path) -> Kind:
-    """The other registry, with its data in the folder: no auth, its memory cache on, logs and traces off."""
+def distribution(folder: Path, program: Path, storage: Mapping[str, object] | None = None) -> Kind:
+    """The other registry: no auth, its memory cache on, logs and traces off; its data in the folder or in `storage`."""
     folder.mkdir(parents=True, exist_ok=True)
 
     def command(port: int) -> list[str]:
@@ -121,7 +121,7 @@ def distribution(folder: Path, program: Path) -> Kind:
             "version": 0.1,
             "log": {"level": "error", "accesslog": {"disabled": True}},
             "storage": {
-                "filesystem": {"rootdirectory": str(folder / "data")},
+                **(storage or {"filesystem": {"rootdirectory": str(folder / "data")}}),
                 "delete": {"enabled": True},
                 "cache": {"blobdescriptor": "inmemory"},
                 "maintenance": {"uploadpurging": {"enabled": False}},
@@ -150,9 +150,17 @@ def find_distribution() -> Path | None:
     return found if found.is_file() else None
 
 
-def missing_tools() -> list[str]:
-    """Load generators and other programs that the benchmark needs and that are not here."""
-    return [name for name in ("wrk", "hey", "taskset") if shutil.which(name) is None]
+def missing_tools(*, scaled: bool) -> list[str]:
+    """Programs that the benchmark needs and that are not here; `scaled` asks for those of the scaled-out set too."""
+    missing = [name for name in ("wrk", "hey", "taskset") if shutil.which(name) is None]
+    if scaled:
+        minio = subprocess.run(["bash", str(ROOT / ".ci" / "peers"), "path", "minio"], check=True, capture_output=True)
+        missing += [] if Path(minio.stdout.decode().strip()).is_file() else ["minio"]
+        missing += [] if shutil.which("redis-server") else ["redis-server"]
+        missing += (
+            [] if list(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or shutil.which("initdb") else ["initdb"]
+        )
+    return missing
 
 
 def _free_port() -> int:
