@@ -71,13 +71,28 @@ class Pusher:
     def check_all(self) -> None:
         """Pulls everything that is for certain there."""
         for digest in sorted(self._held):
-            self._pull(digest)
+            self._again(lambda digest=digest: self._pull(digest))
 
     def delete_all(self) -> None:
         """Deletes every manifest that may be there, and every tag with them."""
-        for digest in self._layers:
-            self._ask("DELETE", f"manifests/{digest}", (202, 404))
         self._held.clear()
+        for digest in self._layers:
+            self._again(lambda digest=digest: self._ask("DELETE", f"manifests/{digest}", (202, 404)))
+
+    def close(self) -> None:
+        """Closes its connections."""
+        for client in [one for clients in self._clients.values() for one in clients]:
+            client.close()
+
+    def _again(self, act: Callable[[], object]) -> None:
+        """Does something that must be answered in the end, now that no hub is killed any more."""
+        for _ in range(50):
+            try:
+                act()
+                return
+            except Away:
+                time.sleep(0.2)
+        self._shared.violate(f"{self.name}: no hub answers any more")
 
     def _publish(self) -> None:
         """Some layers, those that are not there yet, and a manifest over them."""
@@ -179,11 +194,14 @@ class Pusher:
             answer = client.ask(method, where, scope=scope, follow_redirects=method == "GET", **more)
         except (httpx.TransportError, AssertionError) as error:  # the latter: no token from a hub that is away
             raise Away(type(error).__name__) from error
+        if answer.status_code == 401:  # the token has expired
+            client._tokens.clear()
+            raise Away(answer.status_code)
         if answer.status_code in WAYS_TO_REFUSE:
             raise Away(answer.status_code)
         if answer.status_code not in statuses:
             self._shared.violate(f"{method} {where}: {answer.status_code} {answer.text[:300]}")
-            raise Away
+            raise Away(answer.status_code)
         return answer
 
     def _content(self) -> bytes:

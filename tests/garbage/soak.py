@@ -105,6 +105,8 @@ def soak(folder: Path, seconds: float, seed: int) -> dict[str, Any]:
         one.check_all()
     left = _empty(hubs[0], pushers, shared)
     figures.look(hubs[0])
+    for one in pushers:
+        one.close()
     for hub in hubs:
         if "Traceback" in hub.log():
             shared.violate(f"a hub's log holds a traceback: {hub.log()[-2000:]}")
