@@ -78,10 +78,15 @@ _BY_DIGEST = Statement(
 )
 _CONTENT = Statement("SELECT content FROM manifests WHERE id = :id")
 _FIND_ID = Statement("SELECT id FROM manifests WHERE repository_id = :repo AND digest = :digest")
-_HELD = Statement(
-    "SELECT 1 FROM blobs b JOIN repository_blobs rb ON rb.blob_id = b.id WHERE rb.repository_id = :repo"
-    " AND b.digest = :digest AND b.damaged_at IS NULL"
-)
+_FEW, _MANY = 8, 500
+# By how many digests are asked about at once: what nearly all manifests name, and what the longest are cut into.
+_HELD = {
+    size: Statement(
+        "SELECT b.digest FROM blobs b JOIN repository_blobs rb ON rb.blob_id = b.id WHERE rb.repository_id = :repo"
+        f" AND b.damaged_at IS NULL AND b.digest IN ({', '.join(f':d{place}' for place in range(size))})"
+    )
+    for size in (_FEW, _MANY)
+}
 _ADD = Statement(
     "INSERT INTO manifests (repository_id, digest, media_type, artifact_type, subject, annotations, content, pushed_by,"
     " created_at) VALUES (:repo, :digest, :media_type, :artifact_type, :subject, :annotations, :content, :by, :now)"
@@ -235,7 +240,15 @@ def newest_referrers(
 
 def _missing(session: Session, repository_id: int, blobs: dict[str, int]) -> list[str]:
     """The digests that the repository does not hold, in the manifest's order."""
-    return [d for d in blobs if _HELD.first(session, {"repo": repository_id, "digest": d}) is None]
+    digests = list(blobs)
+    held = set()
+    size = _FEW if len(digests) <= _FEW else _MANY
+    for start in range(0, len(digests), size):
+        batch = digests[start : start + size]
+        batch += batch[:1] * (size - len(batch))
+        values = {f"d{place}": digest for place, digest in enumerate(batch)}
+        held |= {row[0] for row in _HELD[size].all(session, {"repo": repository_id, **values})}
+    return [digest for digest in digests if digest not in held]
 
 
 def _insert(session: Session, repository_id: int, new: NewManifest, actor: Actor) -> int:
