@@ -23,8 +23,10 @@ def text_field(fields: Mapping[str, Any], name: str, default: str | None = None,
     value = fields.get(name, default)
     if value is None:
         raise bad(f"the field {name} is missing")
-    if not isinstance(value, str) or len(value) > longest or not _is_plain(value):
+    if not isinstance(value, str) or len(value) > longest:
         raise bad(f"{name} must be a text of at most {longest} characters")
+    if not _is_plain(value):
+        raise bad(f"{name} must be a text without NUL and without halves of characters")
     return value
 
 
