@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.engines import what_is_missing
+
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 CHECKS = {
@@ -22,6 +24,10 @@ CHECKS = {
 }
 # Quick suites first; a folder of tests/ that is not named here runs after these.
 ORDER = ["architecture", "storage", "wasmhub", "auth", "registry", "web", "cli", "deploy", "proxywasm", "examples"]
+# Sets of engines besides the embedded one -> the suites that run once more on them.
+AGAIN = {"scaled": ["registry", "auth"], "replicas": ["registry"]}
+# What a test says that has nothing to see on the other sets of engines: it ran on the embedded ones.
+ELSEWHERE = "it looks into the data folder"
 
 
 LANES = 2  # suites that run at once: most wait for servers and clients half of their time
@@ -34,6 +40,7 @@ class Outcome:
     passed: int = 0
     failed: int = 0
     skipped: list[str] = field(default_factory=list)
+    elsewhere: int = 0  # tests that belong to another set of engines
     output: str = ""
 
 
@@ -46,7 +53,8 @@ def main(names: list[str]) -> int:
         running = {lanes.submit(_timed, command): name for name, command in chosen.items()}
         for done in as_completed(running):
             outcome, seconds = done.result()
-            print(f"{running[done]:<14} {_say(outcome):<34} {seconds:6.1f} s", flush=True)
+            outcome.skipped = [f"{running[done]}: {reason}" for reason in outcome.skipped]
+            print(f"{running[done]:<21} {_say(outcome):<44} {seconds:6.1f} s", flush=True)
             if outcome.failed:
                 print(outcome.output, flush=True)
             total.passed += outcome.passed
@@ -64,12 +72,17 @@ def main(names: list[str]) -> int:
 
 
 def _suites() -> dict[str, list[str]]:
-    """A pytest command for each folder of tests, and for each file beside them."""
+    """A pytest command for each folder of tests and each file beside them; those that meet engines, for each set."""
     tests = ROOT / "tests"
     found = {path.parent.name: path.parent for path in tests.glob("*/test_*.py")}
     found |= {path.stem.removeprefix("test_"): path for path in tests.glob("test_*.py")}
     known = [name for name in ORDER if name in found]
-    return {name: ["pytest", str(found[name])] for name in [*known, *sorted(set(found) - set(known))]}
+    once = {name: ["pytest", str(found[name]), ""] for name in [*known, *sorted(set(found) - set(known))]}
+    return once | {
+        f"{name} ({engines})": ["pytest", str(found[name]), engines]
+        for engines, names in AGAIN.items()
+        for name in names
+    }
 
 
 def _timed(command: list[str]) -> tuple[Outcome, float]:
@@ -79,23 +92,27 @@ def _timed(command: list[str]) -> tuple[Outcome, float]:
 
 def _run(command: list[str]) -> Outcome:
     if command[0] == "pytest":
-        return _run_tests(command[1])
+        missing = what_is_missing(command[2]) if command[2] else None
+        return Outcome(skipped=[f"all of it: {missing}"]) if missing else _run_tests(*command[1:])
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     failed = int(done.returncode != 0)
     return Outcome(1 - failed, failed, [], done.stdout + done.stderr)
 
 
-def _run_tests(where: str) -> Outcome:
+def _run_tests(where: str, engines: str) -> Outcome:
+    environment = {**os.environ, "WASMHUB_TEST_ENGINES": engines} if engines else None
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", where, "-q", "--no-header", f"--junitxml={report}"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         cases = list(ET.parse(report).iter("testcase")) if report.exists() else []
     outcome = Outcome(output=done.stdout + done.stderr)
     for case in cases:
         skipped = case.find("skipped")
         if case.find("failure") is not None or case.find("error") is not None:
             outcome.failed += 1
+        elif skipped is not None and skipped.get("message", "").startswith(ELSEWHERE):
+            outcome.elsewhere += 1
         elif skipped is not None:
             outcome.skipped.append(f"{case.get('classname', '')}.{case.get('name', '')}: {skipped.get('message', '')}")
         else:
@@ -111,6 +128,8 @@ def _say(outcome: Outcome) -> str:
         words.append(f"{outcome.failed} FAILED")
     if outcome.skipped:
         words.append(f"{len(outcome.skipped)} skipped")
+    if outcome.elsewhere:
+        words.append(f"{outcome.elsewhere} of another set")
     return ", ".join(words)
 
 
