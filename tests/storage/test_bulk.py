@@ -10,13 +10,14 @@ from sqlalchemy import text
 from storage.bulk import Part, Pushed, fill
 from storage.bulk_rows import COLUMNS
 from storage.database import Database
-from storage.events import Actor
+from storage.events import SYSTEM, Actor
 from storage.manifests import NewManifest, save_manifest
 from storage.modules import Facts, Reading, save_reading
 from storage.namespaces import find_namespace
 from storage.repositories import configure_repository, make_repository
 from storage.uploads import link_stored_blob, save_blob
 from storage.users import create_user
+from tests.storage.replicas import ENGINES, new_place
 
 EMPTY = ("sha256:" + "e" * 64, ("key-empty", 2))
 FACTS = Facts("ab" * 32, 10, {"abi_version": "0.2.1", "sdk": {"name": "Rust"}})
@@ -47,13 +48,16 @@ PARTS = [
 ]
 
 
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[Database, Database]]:
-    """Two databases with one user each."""
-    opened = [Database(tmp_path / f"{name}.db") for name in ("bulk", "commands")]
+@pytest.fixture(params=ENGINES)
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Database, Database]]:
+    """Two databases of an engine with one user each."""
+    opened = []
+    for name in ("bulk", "commands"):
+        (tmp_path / name).mkdir()
+        opened.append(Database(new_place(request.param, tmp_path / name)))
     for database in opened:
         database.migrate()
-        create_user(database, Actor("system", None, "system"), "ann", password_hash=None)
+        create_user(database, SYSTEM, "ann", password_hash=None)
     yield opened[0], opened[1]
     for database in opened:
         database.close()

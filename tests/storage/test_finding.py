@@ -13,6 +13,7 @@ from storage.namespaces import find_namespace
 from storage.repositories import Viewer, list_names
 from storage.search import words_to_keep
 from storage.users import create_user
+from tests.storage.replicas import ENGINES, new_place
 
 COUNT = WALKED + FEW + 100
 LAST = "zoe/common-even-n2599"  # has a word that few have, and lies behind all that are walked over
@@ -32,9 +33,10 @@ def public(name: str) -> bool:
     return name.endswith("0") or name == NAMES[-3]
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    opened = Database(tmp_path_factory.mktemp("finding") / "hub.db")
+@pytest.fixture(scope="module", params=ENGINES)
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """All the repositories, on each engine."""
+    opened = Database(new_place(request.param, tmp_path_factory.mktemp("finding")))
     opened.migrate()
     for name in ("ann", "zoe", "zoe-too"):
         create_user(opened, SYSTEM, name, password_hash=None)
