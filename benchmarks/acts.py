@@ -27,7 +27,8 @@ FULL = 500  # a full page of referrers
 class Act:
     """A thing to do, after something that is not measured.
 
-    `since`: from which size on it should cost the same. `here`: it is done by the benchmark's own process.
+    `since`: from which size on it should cost the same, where `of` is what grows. `here`: it is done by the benchmark's
+    own process.
     """
 
     key: str
@@ -35,6 +36,7 @@ class Act:
     run: Callable[["Actors"], float]
     prepare: Callable[["Actors"], None] = lambda actors: None
     since: int = 0
+    of: str = ""
     here: bool = False
 
 
@@ -235,7 +237,7 @@ ACTS: Sequence[Act] = (
     Act("search-rare", "search, rare word", search_rare),
     Act("search-common", "search, common words", search_common),
     Act("search-letters", "search, 8 beginnings of words", search_letters),
-    Act("referrers", "page of referrers", list_referrers, since=FULL),
+    Act("referrers", "page of referrers", list_referrers, since=FULL, of="referrers"),
     Act("referrers-absent", "referrers of an absent type", list_no_referrers),
     Act("collect-links", "collection step: 500 holds", collect_links, here=True),
     Act("collect-blobs", "collection step: 500 blobs", collect_blobs, here=True),

@@ -135,8 +135,13 @@ def _measure(
             found[key].append(cost)
     fixed.database.close()
     growing.database.close()
-    curves = [Curve(act.key, act.label, sizes, found[act.key], act.since) for act in ACTS]
+    curves = [Curve(act.key, act.label, sizes, found[act.key], _since(act, dimension)) for act in ACTS]
     return Growth(dimension.key, dimension.label, engine.name, curves, seeding)
+
+
+def _since(act: Act, dimension: Dimension) -> int:
+    """From which size on the act should cost the same: one whose page is not full yet costs less."""
+    return act.since if act.of == dimension.key else 0
 
 
 class _Hub:

@@ -22,7 +22,7 @@ def draw(growths: Sequence[Growth]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
         f' font-family="system-ui, sans-serif" font-size="11" fill="{INK}">',
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-        _text(14, 26, f"What things cost as {growths[0].label} grow", size=17, weight=600),
+        _text(14, 26, f"{growths[0].label.capitalize()}: what things cost as their number grows", size=17, weight=600),
         _text(14, 46, _legend(growths[0]), colour=FAINT),
     ]
     place = 14
@@ -71,7 +71,11 @@ def _chart(curves: Sequence[Curve]) -> Iterator[str]:
         place += 96
     for size in sizes:
         anchor = "start" if size == sizes[0] else "end" if size == sizes[-1] else "middle"
-        yield _text(_x(size, sizes), HEIGHT - 7, f"{size:,}", colour=FAINT, size=10, anchor=anchor)
+        yield _text(_x(size, sizes), HEIGHT - 7, _short(size), colour=FAINT, size=10, anchor=anchor)
+
+
+def _short(size: int) -> str:
+    return f"{size // 1_000_000}M" if size >= 1_000_000 else f"{size // 1000}k" if size >= 1000 else str(size)
 
 
 def _x(size: int, sizes: Sequence[int]) -> float:

@@ -13,8 +13,8 @@ from benchmarks import servers
 from benchmarks.client import Client, make_module, manifest
 from benchmarks.filling import EMPTY
 from benchmarks.load import Round, drive
-from benchmarks.measures import Extent, Figures, Measured, measure_pushes
-from benchmarks.processes import processor_seconds
+from benchmarks.measures import SETTLING, Extent, Figures, Measured, measure_pushes
+from benchmarks.processes import processor_seconds, wait_until_quiet
 from benchmarks.servers import Kind, Server
 from benchmarks.stage import BLOBS, ONE, PUSHED
 from tests.engines import PASSWORD, USER, Engines
@@ -117,6 +117,8 @@ def _measure_reads(
     running: Sequence[Server], paths: Mapping[str, str], extent: Extent, engine: int | None
 ) -> dict[str, dict[str, Reads]]:
     found = {what: {server.name: Reads() for server in running} for what in paths}
+    for server in running:
+        wait_until_quiet(server.pid, SETTLING)  # a commit makes every hub ask its database for each key once
     for _, (what, path), server in itertools.product(range(extent.rounds), paths.items(), running):
         used = processor_seconds(engine) if engine else 0.0
         headers = server.headers(ONE)
