@@ -115,10 +115,10 @@ class Objects:
         except Missing:
             return None
 
-    def remove(self, key: str) -> None:
-        """Removes an object; one that is not there is no error."""
+    def remove(self, key: str, *, hasty: bool = False) -> None:
+        """Removes an object; one that is not there is no error. If hasty, one try of three seconds must do."""
         with self._translated():
-            self._client.delete_object(**self._at(key))
+            (self._hasty if hasty else self._client).delete_object(**self._at(key))
 
     def begin(self, key: str) -> str:
         """Begins a multipart upload, and returns its id."""
@@ -137,11 +137,11 @@ class Objects:
         with self._translated():
             self._client.complete_multipart_upload(**self._at(key), UploadId=upload, MultipartUpload={"Parts": parts})
 
-    def abort(self, key: str, upload: str) -> None:
-        """Gives up a multipart upload; one that is not there is no error."""
+    def abort(self, key: str, upload: str, *, hasty: bool = False) -> None:
+        """Gives up a multipart upload; one that is not there is no error. If hasty, one try must do."""
         try:
             with self._translated():
-                self._client.abort_multipart_upload(**self._at(key), UploadId=upload)
+                (self._hasty if hasty else self._client).abort_multipart_upload(**self._at(key), UploadId=upload)
         except NoParts:
             return
 

@@ -91,7 +91,7 @@ class S3Writer:
         before = self._before.get("tail")
         if before is not None and before != self._tail:
             with suppress(StorageError):  # It is tidied up later, then.
-                self._objects.remove(COPIES + before)
+                self._objects.remove(COPIES + before, hasty=True)
 
     def undo(self) -> None:
         """Removes what this request stored, but no object that an older multipart upload was completed to."""
@@ -99,10 +99,10 @@ class S3Writer:
         began = self._upload is not None and "upload" not in self._before
         with suppress(StorageError):
             if began and self._copy is not None and self._upload is not None:
-                self._objects.abort(COPIES + self._copy, self._upload)
+                self._objects.abort(COPIES + self._copy, self._upload, hasty=True)
                 made.append(self._copy)
             for key in made:
-                self._objects.remove(COPIES + key)
+                self._objects.remove(COPIES + key, hasty=True)
 
     def __enter__(self) -> "S3Writer":
         return self
