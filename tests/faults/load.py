@@ -41,6 +41,7 @@ class Pusher:
     may_fail: Callable[[], bool] = lambda: True  # whether connections may be refused or cut: a replica is killed
     may_be: dict[Key, set[bytes | None]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
+    manifests: int = 0  # pushed and acknowledged
     done: list[float] = field(default_factory=list)  # when commands were acknowledged
     figures: Figures = field(default_factory=lambda: Figures(""))  # its own share
 
@@ -89,6 +90,7 @@ class Pusher:
         change: dict[Key, bytes | None] = {("manifests", digest): manifest}
         change |= {("manifests", tag): manifest for tag in tags}
         self._command(change, "PUT", path, 201, content=manifest, headers={"Content-Type": OCI_MANIFEST})
+        self.manifests += 1
 
     def _delete(self) -> None:
         """A tag, or a manifest with the tags that point to it."""
@@ -156,6 +158,10 @@ class Pusher:
             self._token = self._new_token(hub)
         headers = {"Authorization": f"Bearer {self._token}", **more.pop("headers", {})}
         answer = self._timed(lambda: self._http.request(method, hub.url + path, headers=headers, **more), path)
+        if answer.status_code == 401:  # the token's time is over, or the hub's clock says so: a new one, once
+            self._token = self._new_token(hub)
+            headers["Authorization"] = f"Bearer {self._token}"
+            answer = self._timed(lambda: self._http.request(method, hub.url + path, headers=headers, **more), path)
         if answer.status_code in good:
             return answer
         if not is_honest(answer):
@@ -216,6 +222,10 @@ class Load:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Lets the pushers end what they are at."""
         self._stop.set()
         for thread in self._threads:
             thread.join(timeout=LONGEST)
@@ -232,6 +242,20 @@ class Load:
     def acknowledged(self) -> int:
         """How many commands the hub said it had done."""
         return sum(one.figures.acknowledged for one in self.pushers)
+
+    def refused(self) -> int:
+        """How many requests were refused until now."""
+        return sum(one.figures.refused for one in self.pushers)
+
+    def pushed(self) -> int:
+        """How many manifests were pushed and acknowledged."""
+        return sum(one.manifests for one in self.pushers)
+
+    def next_after(self, moment: float) -> float:
+        """When the first command after that moment was acknowledged."""
+        return min(
+            next(one for one in pusher.done if one > moment) for pusher in self.pushers if pusher.done[-1] > moment
+        )
 
     def recovered(self, since: float, seconds: float) -> None:
         """Waits until each pusher had a command acknowledged after that moment, and notes how long that took."""

@@ -253,7 +253,7 @@ def test_nothing_hangs_on_it(stage: Stage, fault: str) -> None:
     number = list(FAULTS).index(fault)
     seconds_until(lambda: readyz(hub)[1]["redis"] == "ok", BACK)
     with FAULTS[fault](stage):  # type: ignore[attr-defined]
-        work(hub, number, found, 100 if LONG else 15)
+        work(hub, number, found, 60 if LONG else 15)
         status, parts = readyz(hub)
         assert (status, parts["database"], parts["blobs"]) == (200, "ok", "ok")
         assert parts["redis"].endswith(WITHOUT)
