@@ -31,7 +31,7 @@ from tests.peers import peer, postgresql_program
 ALL = ("postgresql", "minio", "redis")
 SETS = {"embedded": (), "postgresql": ("postgresql",), "s3": ("minio",), "scaled": ALL, "replicas": ALL}
 PROGRAMS = {"minio": "minio", "redis": "redis-server"}
-SECONDS_TO_START = 60
+SECONDS_TO_START = 180  # on a machine that does much else
 PASSWORD = "engines-of-tests"
 USER = "wasmhub"
 DATABASES = 4096  # of Redis

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from storage.database import Database
-from tests.engines import settings_of
+from tests.engines import SECONDS_TO_START, settings_of
 from wasmhub.settings import load_settings
 
 ROOT = Path(__file__).parent.parent
@@ -45,11 +45,16 @@ class HubProcess:
             self.process = subprocess.Popen(
                 [*wrapper, str(WASMHUB), "serve"], env=environment, stdout=out, stderr=out, cwd=ROOT
             )
-        found = self._wait_for(LISTENS)
-        self.host = found[2]
-        self.url = f"{found[1]}://{found[2]}"
-        self._listen = self.host
-        self._wait_until_it_answers()
+        try:
+            found = self._wait_for(LISTENS)
+            self.host = found[2]
+            self.url = f"{found[1]}://{found[2]}"
+            self._listen = self.host
+            self._wait_until_it_answers()
+        except RuntimeError:
+            self.process.kill()
+            self.process.wait()
+            raise
         return self
 
     def told(self) -> dict[str, str]:
@@ -91,9 +96,9 @@ class HubProcess:
     def _end(self, number: signal.Signals) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(timeout=40)
+        return self.process.wait(timeout=90)
 
-    def _wait_for(self, pattern: re.Pattern[str], seconds: float = 60) -> re.Match[str]:
+    def _wait_for(self, pattern: re.Pattern[str], seconds: float = SECONDS_TO_START) -> re.Match[str]:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             found = pattern.search(self.log())
