@@ -93,24 +93,23 @@ def soak(folder: Path, seconds: float, seed: int) -> dict[str, Any]:
         time.sleep(1)
         figures.look(dice.choice(hubs))
         if time.monotonic() > next_kill:
-            hub = dice.choice(hubs)
-            hub.kill()
-            hub.start()
             kills += 1
+            _kill(dice.choice(hubs), shared)
             next_kill = time.monotonic() + dice.uniform(*SECONDS_BETWEEN_KILLS)
     shared.ending.set()
     for thread in threads:
         thread.join(timeout=120)
     for one in pushers:
         one.check_all()
-    left = _empty(hubs[0], pushers, shared)
+    left = _empty(hubs[0], pushers, shared) if not shared.violations else -1
     figures.look(hubs[0])
     for one in pushers:
         one.close()
     for hub in hubs:
         if "Traceback" in hub.log():
             shared.violate(f"a hub's log holds a traceback: {hub.log()[-2000:]}")
-        hub.stop()
+        if hub.process is not None and hub.process.poll() is None:
+            hub.stop()
     return {
         "engines": chosen(),
         "seed": seed,
@@ -121,6 +120,15 @@ def soak(folder: Path, seconds: float, seed: int) -> dict[str, Any]:
         "left": left,
         "violations": shared.violations,
     }
+
+
+def _kill(hub: HubProcess, shared: Shared) -> None:
+    """Kills a hub and starts it again. One that does not come back ends the soak, whose figures are told all the same."""
+    hub.kill()
+    try:
+        hub.start()
+    except RuntimeError as error:
+        shared.violate(str(error))
 
 
 def _empty(hub: HubProcess, pushers: list[Pusher], shared: Shared) -> int:
