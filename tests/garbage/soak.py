@@ -123,7 +123,7 @@ def soak(folder: Path, seconds: float, seed: int) -> dict[str, Any]:
 
 
 def _kill(hub: HubProcess, shared: Shared) -> None:
-    """Kills a hub and starts it again. One that does not come back ends the soak, whose figures are told all the same."""
+    """Kills a hub and starts it again. If it does not come back, the soak ends, and its figures are told."""
     hub.kill()
     try:
         hub.start()
