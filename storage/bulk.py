@@ -4,9 +4,8 @@ For hubs that are measured at sizes that nobody waits for. A test compares the r
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import text
@@ -21,7 +20,7 @@ from storage.modules import Facts, Reading
 from storage.search import index_words, words_to_keep
 from storage.versions import rank
 
-AT_ONCE = 20_000  # parts in one transaction
+AT_ONCE = 50_000  # things in one transaction: repositories, blobs and manifests
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,25 @@ def fill(database: Database, parts: Iterable[Part], *, actor: Actor, at: int, le
     `leased_until` is when the blobs' leases end by the hub's own clock; None begins them now.
     The caller vouches for what the commands check: that names are valid and that no manifest names a missing blob.
     """
-    left = iter(parts)
-    while some := list(islice(left, AT_ONCE)):
+    for some in _portions(parts):
         with database.write() as session:
             filling = _Filling(session, actor, at, leased_until, some)
             for part in some:
                 filling.add(part)
             filling.write()
+
+
+def _portions(parts: Iterable[Part]) -> Iterator[list[Part]]:
+    some: list[Part] = []
+    things = 0
+    for part in parts:
+        some.append(part)
+        things += 1 + len(part.blobs) + len(part.pushed)
+        if things >= AT_ONCE:
+            yield some
+            some, things = [], 0
+    if some:
+        yield some
 
 
 class _Filling:
@@ -132,7 +143,7 @@ class _Filling:
         blob, detail = self._blobs.get(digest), None
         if blob is None:
             blob = self._blobs[digest] = self._rows.new_id("blobs")
-            self._rows.add("blobs", blob, digest, key, size, self._at, self._leased_until)
+            self._rows.add("blobs", blob, digest, key, size, self._at, self._at, self._leased_until)
             detail = {"size": size}
         else:
             self._asked.add(blob)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 # In the order in which they refer to one another. Columns that are not named keep their defaults.
 COLUMNS = {
     "repositories": "id, namespace_id, name, visibility, description, generation, created_at, pushed_at",
-    "blobs": "id, digest, key, size, created_at, leased_until",
+    "blobs": "id, digest, key, size, created_at, checked_at, leased_until",
     "repository_blobs": "repository_id, blob_id, created_at",
     "manifests": "id, repository_id, digest, media_type, artifact_type, subject, annotations, content, pushed_by,"
     " created_at",

@@ -176,7 +176,7 @@ def oldest_checked(database: Database, *, before: int, limit: int) -> list[BlobR
     """Sound blobs neither looked at nor pushed since `before`, those not looked at for longest first."""
     with database.read() as session:
         asked = select(col(Blob.id), col(Blob.digest), col(Blob.key), col(Blob.size)).where(
-            col(Blob.checked_at) < before, col(Blob.created_at) < before, col(Blob.damaged_at).is_(None)
+            col(Blob.checked_at) < before, col(Blob.damaged_at).is_(None)
         )
         return [BlobRow(*row) for row in session.execute(asked.order_by(col(Blob.checked_at)).limit(limit))]
 

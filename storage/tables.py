@@ -162,7 +162,7 @@ class Blob(SQLModel, table=True):
     size: int = Field(sa_type=BigInteger)
     created_at: int = time()
     leased_until: int = time()  # by the hub's clock; garbage collection leaves it alone until then
-    checked_at: int = number(index=True)  # when its bytes were last compared with its digest; 0: never since the push
+    checked_at: int = number(index=True)  # when its bytes were last compared with its digest, by the push at first
     damaged_at: int | None = maybe_time()  # since when its bytes are known to be wrong or gone; a push heals it
 
 

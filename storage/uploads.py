@@ -41,11 +41,11 @@ _FIND_BLOB = Statement("SELECT id FROM blobs WHERE digest = :digest AND damaged_
 _FIND_DAMAGED = Statement(
     "SELECT id, key FROM blobs WHERE digest = :digest AND damaged_at IS NOT NULL", lock="FOR NO KEY UPDATE"
 )
-_HEAL = Statement("UPDATE blobs SET key = :key, size = :size, damaged_at = NULL, checked_at = 0 WHERE id = :id")
+_HEAL = Statement("UPDATE blobs SET key = :key, size = :size, damaged_at = NULL, checked_at = :now WHERE id = :id")
 _DOOM = Statement(f"INSERT INTO doomed_copies (key, doomed_at) VALUES (:key, {READING}) ON CONFLICT (key) DO NOTHING")
 _ADD_BLOB = Statement(
-    "INSERT INTO blobs (digest, key, size, created_at, leased_until)"
-    f" VALUES (:digest, :key, :size, :now, {LEASED_UNTIL}) ON CONFLICT (digest) DO NOTHING RETURNING id"
+    "INSERT INTO blobs (digest, key, size, created_at, checked_at, leased_until)"
+    f" VALUES (:digest, :key, :size, :now, :now, {LEASED_UNTIL}) ON CONFLICT (digest) DO NOTHING RETURNING id"
 )
 _LINK = Statement(
     "INSERT INTO repository_blobs (repository_id, blob_id, created_at) VALUES (:repo, :id, :now)"
@@ -155,7 +155,7 @@ def _heal(session: Session, digest: str, copy: tuple[str, int]) -> int | None:
     found = _FIND_DAMAGED.first(session, {"digest": digest})
     if found is None:
         return None
-    _HEAL.run(session, {"id": found[0], "key": copy[0], "size": copy[1]})
+    _HEAL.run(session, {"id": found[0], "key": copy[0], "size": copy[1], "now": now()})
     _DOOM.run(session, {"key": found[1]})
     blob_id: int = found[0]
     return blob_id

@@ -23,7 +23,7 @@ EMPTY = ("sha256:" + "e" * 64, ("key-empty", 2))
 FACTS = Facts("ab" * 32, 10, {"abi_version": "0.2.1", "sdk": {"name": "Rust"}})
 MODULE = Reading("module", "solo", FACTS.sha256, "sha256:" + "1" * 64, "raw")
 TITLE = "org.opencontainers.image.title"
-TIMES = ("created_at", "pushed_at", "leased_until", "updated_at", "read_at", "at")
+TIMES = ("created_at", "pushed_at", "leased_until", "updated_at", "read_at", "at", "checked_at")
 
 
 def manifest(number: int, **more: Any) -> NewManifest:
