@@ -1,22 +1,27 @@
 """What clients and the collector do, by the hub's own functions, and what each was told when it is done."""
 
+import asyncio
 import hashlib
 import random
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 from starlette.datastructures import QueryParams
 
 from registry import manifests, uploads
+from registry.access import Caller
 from registry.errors import OCIError
 from registry.garbage import PHASES, Sweep
 from registry.intake import Intake
 from registry.means import Means
-from storage.blobs.store import Missing
+from registry.reading import Reading
 from storage.database import StorageError
 from storage.deployments import NewRevision, save_deployment, undeploy
 from storage.events import SYSTEM
 from storage.manifests import InUse, delete_manifest, unlink_blob
-from storage.modules import Reading, save_reading
+from storage.modules import Reading as Found
+from storage.modules import save_reading
 from storage.uploads import UploadRow
 from tests.garbage.turns import Turn
 from tests.garbage.world import PERIODS, REPOSITORIES, Place, Violation, World
@@ -36,6 +41,8 @@ class Acts:
         self._dice = dice
         self._turn = turn
         self._means = world.means(turn)
+        self._reading = world.reading(self._means)  # remembers what it answered
+        self._loop = asyncio.Runner()
 
     def push_whole(self, some: Some | None = None) -> None:
         """A blob in one request."""
@@ -53,9 +60,9 @@ class Acts:
             self._turn.commits_by = None
         self._known.told((name, digest), asked, LEASE)
 
-    def push_chunks(self) -> None:
+    def push_chunks(self, some: Some | None = None) -> None:
         """A blob in chunks, each a request; whatever hash ran along is lost on the way."""
-        name, digest, content = self._some()
+        name, digest, content = some or self._some()
         entry = uploads._enter(self._means, self._world.caller, name, QueryParams())
         upload = uploads._begin(self._means, entry, name, "sha256")
         half = len(content) // 2
@@ -76,9 +83,9 @@ class Acts:
         with self._means.blobs.resume(upload.key, 0, None) as writer:
             uploads._advance(self._means, upload, Intake(writer, 0, None, 2**20), [content])
 
-    def mount(self) -> None:
+    def mount(self, some: Some | None = None) -> None:
         """A blob of the other repository."""
-        name, digest, _ = self._some()
+        name, digest, _ = some or self._some()
         other = REPOSITORIES[1 - REPOSITORIES.index(name)]
         query = QueryParams({"mount": digest, "from": other})
         asked = self._known.asks((name, digest))
@@ -86,40 +93,60 @@ class Acts:
         if uploads._mount(self._means, entry, name, query):
             self._known.told((name, digest), asked, LEASE)
 
-    def look(self, some: Some | None = None) -> None:
-        """HEAD by somebody who may push; then GET."""
-        name, digest, content = some or self._some()
-        reading = self._world.reading(self._means)
+    def look(self, some: Some | None = None) -> bool:
+        """HEAD by somebody who may push, and so counts on what is there; whether it is."""
+        name, digest, _ = some or self._some()
+        self._turn.point("a look")
         asked = self._known.asks((name, digest))
-        sure = self._is_sure((name, digest))
-        try:
-            try:
-                answer = reading._find_blob(self._world.caller, name, digest, "push")
-            except OCIError:
-                if sure and self._known.holds((name, digest), asked) and self._is_sure((name, digest)):
-                    raise Violation(f"{digest} is in {name}, and somebody was told that it is not") from None
-                raise
+        there, _ = self._ask("HEAD", (name, digest), asked, self._reading, self._world.caller)
+        if there:
             self._known.told((name, digest), asked, LEASE / 2)
-            found = self._known.clock
-            try:
-                read = self._means.blobs.read(str(answer.key))
-            except Missing:
-                if self._known.clock - found <= PERIODS.grace / 1000:
-                    raise Violation(f"a reader of {digest} lost its bytes") from None
-                return
-            if read != content:
-                raise Violation(f"a reader of {digest} got other bytes")
+        return there
+
+    def pull(self, some: Some | None = None) -> None:
+        """GET by somebody who may only pull: it keeps nothing, and yet is not broken off."""
+        name, digest, content = some or self._some()
+        self._turn.point()
+        asked = self._known.asks((name, digest))
+        reading = self._world.reading(self._means)  # one that remembers no bytes
+        try:
+            there, body = self._ask("GET", (name, digest), asked, reading, self._world.puller)
         finally:
             reading.close()
+        if there and body != content:
+            raise Violation(f"a reader of {digest} got other bytes")
+
+    def _ask(
+        self, method: str, place: Place, asked: tuple[float, int], reading: Reading, caller: Caller
+    ) -> tuple[bool, bytes]:
+        """Asks for a blob; whether it is there, and its bytes."""
+        sure, sent = self._is_sure(place), []
+        path = f"/v2/{place[0]}/blobs/{place[1]}"
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def ask() -> int | None:
+            return await reading.read({"path": path, "method": method, "headers": [], "caller": caller}, send)
+
+        status = self._loop.run(ask())
+        if status == 404 and sure and self._known.holds(place, asked) and self._is_sure(place):
+            raise Violation(f"{place} is there, and somebody was told that it is not")
+        if status not in (200, 404) and self._known.clock - asked[0] <= PERIODS.grace / 1000:
+            raise Violation(f"a reader of {place} lost its bytes")
+        return status == 200, b"".join(message.get("body", b"") for message in sent)
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self._reading.close()
+        self._loop.close()
 
     def publish(self) -> None:
         """A manifest over two blobs, after pushing those of them that are not there, as most clients do."""
         one = self._some()
         other = one[0], *self._some()[1:]
         for some in (one, other):
-            try:
-                self.look(some)
-            except OCIError:
+            if not self.look(some):
                 self.push_whole(some)
         self.push_manifest((one, other))
 
@@ -180,16 +207,16 @@ class Acts:
         if not found:
             return ""
         module = layer.partition(":")[2]
-        save_reading(self._means.database, found[0][0], Reading("module", "raw", module, layer, "raw"), 1, None)
+        save_reading(self._means.database, found[0][0], Found("module", "raw", module, layer, "raw"), 1, None)
         revision = NewRevision(where, "v1", digest, module, None, "", "FAIL_CLOSED", 0, "deploy")
         deployment = self._dice.choice(["x", "y"])
         self._known.deployed.pop(deployment, None)
-        with self._known.deleted(deployment):
-            asked = self._known.asks(deployment)
+        began, deletes = self._known.asks(deployment)
+        with self._known.deleted(deployment):  # what it ran before
             save_deployment(
                 self._means.database, SYSTEM, self._world.target, deployment, revision, arrange=lambda *_: {}
             )
-        if self._known.holds(deployment, asked):
+        if self._known.holds(deployment, (began, deletes + 1)):
             self._known.deployed[deployment] = module
         return layer
 
@@ -215,14 +242,16 @@ def client(world: World, dice: random.Random) -> Callable[[Turn], None]:
 
     def act(turn: Turn) -> None:
         acts = Acts(world, dice, turn)
-        ways = [acts.push_whole, acts.push_chunks, acts.mount, acts.look, acts.look, acts.push_manifest]
+        ways: list[Callable[[], object]] = [acts.push_whole, acts.push_chunks, acts.mount, acts.look, acts.look]
+        ways += [acts.pull, acts.push_manifest]
         ways += [acts.publish, acts.publish, acts.delete_manifest, acts.delete_manifest, acts.delete_blob]
         ways += [acts.leave_upload, acts.deploy, acts.run_unlinked, acts.undeploy]
-        for _ in range(dice.randint(2, 8)):
-            try:
-                dice.choice(ways)()
-            except REFUSED:
-                continue
+        try:
+            for _ in range(dice.randint(2, 8)):
+                with suppress(*REFUSED):
+                    dice.choice(ways)()
+        finally:
+            acts.close()
 
     return act
 

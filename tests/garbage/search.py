@@ -13,14 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from registry.garbage import PHASES, Sweep
-from storage.deployments import undeploy
-from storage.events import SYSTEM
-from storage.garbage import UPLOAD_LIFE
-from storage.manifests import delete_manifest
 from tests.garbage.acts import client, collector
 from tests.garbage.turns import Turn
-from tests.garbage.world import PERIODS, Violation, World
+from tests.garbage.world import Violation, World, build
 
 MOST_TURNS = 600  # of one round
 COLLECTOR = "the collector"
@@ -66,7 +61,7 @@ class Round:
             for one in clients + collectors:
                 one.crash()
         self._world.check()
-        self._end()
+        self._world.end()
 
     def _choose(self, turns: list[Turn]) -> Turn:
         """Who goes on: often the same as before, and nobody who is held up, unless all are."""
@@ -100,43 +95,23 @@ class Round:
             if one.commits_by is not None and one.commits_by < self._world.known.clock and not one.done:
                 one.crash()
 
-    def _end(self) -> None:
-        """Deletes all that is there; then everything must go."""
-        world = self._world
-        for deployment in ("x", "y"):
-            undeploy(world.database, SYSTEM, world.target, deployment)
-        for repository, digest, name in world.rows(
-            "SELECT m.repository_id, m.digest, r.name FROM manifests m JOIN repositories r ON r.id = m.repository_id"
-        ):
-            delete_manifest(world.database, repository, digest, actor=SYSTEM, name=name)
-        sweep = Sweep(world.database, world.blobs, PERIODS)
-        for waiting in (UPLOAD_LIFE + 1, 2 * PERIODS.orphan, 2 * PERIODS.orphan):
-            world.jump(waiting)
-            for phase in PHASES:
-                sweep.step(phase, [], False)
-        world.jump(2 * PERIODS.orphan)
-        sweep.step("copies", [], False)
-        left = world.rows("SELECT digest FROM blobs") + world.rows("SELECT key FROM doomed_copies")
-        stored = [one.key for one in world.blobs.list("", 100)]
-        if left or stored:
-            raise Violation(f"nothing refers to it, and it never goes: {left} {stored}")
-
 
 def search(folder: Path, seed: int, first: int, rounds: int, seconds: float) -> dict[str, object]:
     """Searches that many rounds, or for so long; what was found."""
-    world = World(folder)
+    build(folder / "hub.db")
+    world = World(folder / "hub.db", folder)
     began, turns = time.monotonic(), 0
     for number in range(first, first + rounds):
         one = Round(world, f"{seed}/{number}")
         try:
             one.run()
         except Violation as found:
-            return {"seed": seed, "round": number, "rounds": number - first + 1, "violation": str(found)}
+            return {"seed": seed, "round": number, "interleavings": number - first + 1, "violation": str(found)}
         turns += one.turns
         if time.monotonic() - began > seconds:
             rounds = number - first + 1
             break
-    return {"seed": seed, "rounds": rounds, "turns": turns, "seconds": round(time.monotonic() - began, 1)}
+    return {"seed": seed, "interleavings": rounds, "turns": turns, "seconds": round(time.monotonic() - began, 1)}
 
 
 def main() -> int:

@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 from storage.blobs.files import FileBlobs
 from storage.database import Database
 
+IN_FOLDER = "00"  # where all copies lie: to look through the 255 others at each step would take longer than all else
+
 
 class Crashed(BaseException):
     """The process that did this was killed here."""
@@ -26,8 +28,11 @@ class Turn:
         self.before = ""  # what it stands before
         self.commits_by: float | None = None  # when a push that no row names yet is over, by the true time
         self._act = act
-        self._go = threading.Semaphore(0)
-        self._back = threading.Semaphore(0)
+        # Plain locks, which whoever waits for one takes and the other one gives back: the cheapest way to take turns.
+        self._go = threading.Lock()
+        self._back = threading.Lock()
+        self._go.acquire()
+        self._back.acquire()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -71,7 +76,10 @@ class TurnDatabase:
     def __init__(self, database: Database, turn: Turn) -> None:
         self._database = database
         self._turn = turn
-        self.watch = database.watch
+
+    def watch(self) -> "TurnWatch":
+        """As the database's own."""
+        return TurnWatch(self._database.watch(), self._turn)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -89,6 +97,25 @@ class TurnDatabase:
         self._turn.point()
 
 
+class TurnWatch:
+    """A watch as one thread sees it: before it asks, others may have their turn."""
+
+    def __init__(self, watch: Any, turn: Turn) -> None:
+        self._watch = watch
+        self._turn = turn
+        self.close = watch.close
+
+    async def version(self) -> Any:
+        """As the watch's own."""
+        self._turn.point()
+        return await self._watch.version()
+
+    async def facts(self, question: Any) -> Any:
+        """As the watch's own."""
+        self._turn.point()
+        return await self._watch.facts(question)
+
+
 class TurnBlobs:
     """The blob store as one thread sees it; a crashed one does nothing to it any more."""
 
@@ -97,7 +124,10 @@ class TurnBlobs:
     def __init__(self, blobs: FileBlobs, turn: Turn) -> None:
         self._blobs = blobs
         self._turn = turn
-        self.new_key = blobs.new_key
+
+    def new_key(self) -> str:
+        """As the store's own, but all in one folder."""
+        return f"{IN_FOLDER}{self._blobs.new_key()[len(IN_FOLDER) :]}"
 
     def resume(self, key: str, offset: int, state: Any) -> "TurnWriter":
         """As the store's own."""
@@ -105,7 +135,7 @@ class TurnBlobs:
 
     def read(self, key: str) -> bytes:
         """As the store's own."""
-        self._turn.point()
+        self._turn.point("bytes")
         return self._blobs.read(key)
 
     def stream(self, key: str, start: int, stop: int) -> Generator[bytes, None, None]:
@@ -115,7 +145,7 @@ class TurnBlobs:
 
     def discard(self, key: str, state: Any = None) -> None:
         """As the store's own."""
-        self._turn.point()
+        self._turn.point("a removal")
         self._blobs.discard(key, state)
 
     def list(self, after: str, limit: int) -> Any:

@@ -1,9 +1,8 @@
 """A real database and a real blob store in a folder, what clients were told of them, and whether that still holds."""
 
 import hashlib
-import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,19 +13,27 @@ from sqlalchemy import text
 from auth.accounts import ensure_administrator
 from auth.bearer import Claims
 from registry.access import Caller
+from registry.garbage import PHASES, Sweep
 from registry.means import Means
 from registry.reading import Reading
 from storage.blobs.files import FileBlobs
 from storage.clock import Periods, Ticker, set_periods
 from storage.database import Database, StorageError
-from storage.deployments import module_location
+from storage.deployments import module_location, undeploy
 from storage.events import SYSTEM
+from storage.garbage import UPLOAD_LIFE
+from storage.manifests import delete_manifest
 from storage.namespaces import create_namespace
 from storage.repositories import make_repository
-from storage.targets import create_target
-from tests.garbage.turns import Turn, TurnBlobs, TurnDatabase
+from storage.targets import create_target, find_target
+from tests.garbage.turns import IN_FOLDER, Turn, TurnBlobs, TurnDatabase
 
 PERIODS = Periods(lease=10_000, grace=4_000, orphan=20_000)
+_BLOBS = "SELECT digest, key FROM blobs"
+_HELD = (
+    "SELECT r.name, b.digest FROM repository_blobs rb JOIN repositories r ON r.id = rb.repository_id"
+    " JOIN blobs b ON b.id = rb.blob_id"
+)
 _MANIFESTS = "SELECT r.name, m.digest FROM manifests m JOIN repositories r ON r.id = m.repository_id"
 REPOSITORIES = ("one/a", "one/b")
 Place = tuple[str, str]  # repository and digest
@@ -83,23 +90,36 @@ class Known:
         self.promised.pop(place, None)
 
 
-class World:
-    """The stores, made once; each round begins and ends with nothing in them."""
+class Calls:
+    """Who calls stands in the request, as if its token had been verified."""
 
-    def __init__(self, folder: Path) -> None:
-        self.database = Database(folder / "hub.db")
-        self.database.migrate()
+    async def caller(self, scope: Any) -> Caller:
+        """Who calls."""
+        found: Caller = scope["caller"]
+        return found
+
+
+class World:
+    """The stores, made once; each round begins and ends with nothing in them.
+
+    `place` is where a database is that `build` has made, and `folder` is for blobs.
+    """
+
+    def __init__(self, place: Path | str, folder: Path) -> None:
+        self.database = Database(place)
         self.blobs = FileBlobs(folder / "blobs")
-        ensure_administrator(self.database, "correct-horse-battery")
-        set_periods(self.database, PERIODS)
-        namespace = create_namespace(self.database, SYSTEM, "one", user_id=1)
-        self.repositories = {name: make_repository(self.database, name, namespace, SYSTEM) for name in REPOSITORIES}
-        self.target = create_target(
-            self.database, SYSTEM, "edge", kind="envoy-fleet", namespace_id=namespace, settings={}
-        )
-        access = {name: frozenset(("pull", "push", "delete")) for name in REPOSITORIES}
-        self.caller = Caller(Claims(1, 0, access, False, 2**40), True, "", "", "")
-        self._look = sqlite3.connect(folder / "hub.db", isolation_level=None)
+        for one in (folder / "blobs/copies").iterdir():
+            if one.name != IN_FOLDER:
+                one.rmdir()
+        self.repositories = dict(self.rows("SELECT name, id FROM repositories"))
+        with self.database.read() as session:
+            target = find_target(session, "edge")
+        assert target is not None
+        self.target = target
+        self.caller, self.puller = _caller("pull", "push", "delete"), _caller("pull")
+        self._lent = self.database._kind.engine.raw_connection()
+        driver: Any = self._lent.driver_connection
+        self._look = driver.execute
         self.begin()
 
     def begin(self) -> None:
@@ -114,7 +134,7 @@ class World:
         """What a request works with when it takes turns."""
         database: Any = TurnDatabase(self.database, turn)
         blobs: Any = TurnBlobs(self.blobs, turn)
-        calls: Any = None
+        calls: Any = Calls()
         return Means(database, blobs, calls, 2**20, "nobody", lambda: None, PERIODS.orphan / 2000)
 
     def reading(self, means: Means) -> Reading:
@@ -128,17 +148,10 @@ class World:
 
     def check(self) -> None:
         """Raises Violation unless all is as clients were told."""
-        blobs = dict(self._look.execute("SELECT digest, key FROM blobs").fetchall())
-        sound = {digest for digest, key in blobs.items() if self._is_sound(digest, key)}
-        if sound != blobs.keys():
-            raise Violation(f"rows name bytes that are gone: {blobs.keys() - sound}")
-        held = set(
-            self._look.execute(
-                "SELECT r.name, b.digest FROM repository_blobs rb JOIN repositories r ON r.id = rb.repository_id"
-                " JOIN blobs b ON b.id = rb.blob_id"
-            )
-        )
-        stored = set(self._look.execute(_MANIFESTS))
+        blobs, held, stored = (set(self._look(sql).fetchall()) for sql in (_BLOBS, _HELD, _MANIFESTS))
+        unsound = {digest for digest, key in blobs if not self._is_sound(digest, key)}
+        if unsound:
+            raise Violation(f"rows name bytes that are gone: {unsound}")
         for place, named in self.known.manifests.items():
             if place not in stored:
                 raise Violation(f"the manifest {place} is gone")
@@ -166,11 +179,11 @@ class World:
             return False
         return digest == f"sha256:{hashlib.sha256(content).hexdigest()}"
 
-    def pass_time(self, seconds: float, ticks: list[int]) -> None:
-        """Lets true time pass, in which some of the replicas look at the hub's clock as often as they should."""
+    def pass_time(self, seconds: float, ticks: Sequence[int] = (0, 1), every: float = PERIODS.step / 1000) -> None:
+        """Lets true time pass, in which some of the replicas look at the hub's clock as often as that."""
         end = self.known.clock + seconds
         while self.known.clock < end:
-            self.known.clock = min(end, self.known.clock + PERIODS.step / 1000)
+            self.known.clock = min(end, self.known.clock + every)
             for replica in ticks:
                 self.replicas[replica].tick()
 
@@ -178,3 +191,44 @@ class World:
         """Sets the hub's clock ahead, as if nobody had done anything for a long time."""
         with self.database.write() as session:
             session.execute(text("UPDATE hub_clock SET reading = reading + :by"), {"by": milliseconds})
+
+    def end(self) -> None:
+        """Deletes all that is there; then everything must go."""
+        for deployment in ("x", "y"):
+            undeploy(self.database, SYSTEM, self.target, deployment)
+        for name, digest in self.rows(_MANIFESTS):
+            delete_manifest(self.database, self.repositories[name], digest, actor=SYSTEM, name=name)
+        sweep = Sweep(self.database, self.blobs, PERIODS)
+        for waiting in (UPLOAD_LIFE + 1, 2 * PERIODS.orphan, 2 * PERIODS.orphan):
+            self.jump(waiting)
+            for phase in PHASES:
+                sweep.step(phase, [], False)
+        self.jump(2 * PERIODS.orphan)
+        sweep.step("copies", [], False)
+        left = self.rows("SELECT digest FROM blobs") + self.rows("SELECT key FROM doomed_copies")
+        stored = [one.key for one in self.blobs.list("", 100)]
+        if left or stored:
+            raise Violation(f"nothing refers to it, and it never goes: {left} {stored}")
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._lent.close()
+        self.database.close()
+
+
+def build(place: Path | str) -> None:
+    """Makes a database for a world."""
+    database = Database(place)
+    database.migrate()
+    ensure_administrator(database, "correct-horse-battery")
+    set_periods(database, PERIODS)
+    namespace = create_namespace(database, SYSTEM, "one", user_id=1)
+    for name in REPOSITORIES:
+        make_repository(database, name, namespace, SYSTEM)
+    create_target(database, SYSTEM, "edge", kind="envoy-fleet", namespace_id=namespace, settings={})
+    database.close()
+
+
+def _caller(*actions: str) -> Caller:
+    access = {name: frozenset(actions) for name in REPOSITORIES}
+    return Caller(Claims(1, 0, access, False, 2**40), True, "", "", "")
