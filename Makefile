@@ -29,7 +29,7 @@ test: .venv/.installed-test ## lint, types and every test that this machine can 
 demo: .venv/.installed-test ## push two versions of a filter and watch a real Envoy run them (KEEP=1 leaves it running)
 	@KEEP=$(KEEP) $(BIN)/python -m examples.demo
 
-bench: .venv/.installed-test ## measure against distribution v3 and against the ceiling
+bench: .venv/.installed-test ## measure beside distribution v3, scaled out, under mixed load, and as data grow
 	@$(BIN)/python -m benchmarks
 
 conformance: .venv/.installed ## run the official conformance tool: make conformance CONFORMANCE=<binary>

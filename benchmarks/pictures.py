@@ -79,9 +79,10 @@ def _short(size: int) -> str:
 
 
 def _x(size: int, sizes: Sequence[int]) -> float:
-    """Sizes stand at equal steps, as each is ten times the last."""
-    whole = WIDTH - LEFT - RIGHT
-    return LEFT + whole * (sizes.index(size) / max(1, len(sizes) - 1))
+    """Ten times as many is always the same step."""
+    if len(sizes) < 2:
+        return LEFT
+    return LEFT + (WIDTH - LEFT - RIGHT) * math.log(size / sizes[0]) / math.log(sizes[-1] / sizes[0])
 
 
 def _y(times: float) -> float:
