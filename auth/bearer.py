@@ -17,7 +17,7 @@ from auth.secrets import SecretKey
 from storage.database import Database, now
 from storage.events import SYSTEM
 from storage.keys import SigningKeyRow, forget_retired_keys, rotate_signing_key, signing_keys
-from storage.users import identity_row
+from storage.users import IdentityRow, identity_row
 
 LIFETIME = 300  # seconds that a token lives
 AUDIENCE = "wasmhub"
@@ -179,9 +179,14 @@ class BearerTokens:
 
 def load_identity(session: OrmSession, claims: Claims, address: str) -> Identity | None:
     """The subject of a token as the database has it now; None if it is gone, inactive, or changed since."""
+    row = None if claims.user_id is None else identity_row(session, claims.user_id)
+    return known_identity(claims, row, address)
+
+
+def known_identity(claims: Claims, row: IdentityRow | None, address: str) -> Identity | None:
+    """The same by the row of its subject, as the database has it now."""
     if claims.user_id is None:
         return replace(ANONYMOUS, address=address)
-    row = identity_row(session, claims.user_id)
     return None if row is None or row.generation != claims.generation else identity_of(row, address)
 
 

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from auth.bearer import Claims, load_identity
+from auth.bearer import Claims, known_identity, load_identity
 from auth.identity import Identity
 from auth.namespaces import rights
 from registry.errors import OCIError
 from registry.names import is_name
-from storage.namespaces import find_holding
+from storage.namespaces import Holding, find_holding
+from storage.pulls import Facts
 from storage.repositories import Viewer
+from storage.users import IdentityRow
 
 # What a client is told to ask for when its token does not cover an action.
 SCOPES = {"pull": "pull", "push": "pull,push", "delete": "delete"}
@@ -70,12 +72,8 @@ def covers(access: Mapping[str, frozenset[str]], name: str, action: str) -> bool
 
 def identify(session: Session, caller: Caller, *scopes: str) -> tuple[Identity, Claims]:
     """Who calls, as the database knows them now. Raises the 401 without a valid token."""
-    if caller.claims is None:
-        raise caller.challenge(*scopes)
-    identity = load_identity(session, caller.claims, caller.address)
-    if identity is None:
-        raise caller.challenge(*scopes, error="invalid_token")
-    return identity, caller.claims
+    identity = None if caller.claims is None else load_identity(session, caller.claims, caller.address)
+    return _known(caller, identity, scopes)
 
 
 def allow(
@@ -96,12 +94,46 @@ def allow(
     exist answers. Push without the right: 403 either way. Allowed, but with a token of too narrow a scope: 401
     `insufficient_scope`.
     """
+    check_name(name)
+    scopes = (f"repository:{name}:{SCOPES[ask_for or action]}", *also)
+    who = identify(session, caller, *scopes)
+    holding = find_holding(session, name)
+    return _decide(caller, who, holding, rights(who[0], name, holding, rule), action, name, scopes)
+
+
+def allow_pull(facts: Facts, caller: Caller, name: str, ask_for: str) -> Entry:
+    """What `allow` says to a pull, by facts that were asked for together with what is to be pulled."""
+    scopes = (f"repository:{name}:{SCOPES[ask_for]}",)
+    who = _known(caller, None if caller.claims is None else _identity(facts, caller.claims, caller.address), scopes)
+    # Who may pull where nothing is finds nothing there: then it does not matter who holds the name.
+    holding = _holding(facts)
+    return _decide(caller, who, holding, rights(who[0], name, holding, "nobody"), "pull", name, scopes)
+
+
+def check_name(name: str) -> None:
+    """Raises the answer to a name that no repository can have."""
     if not is_name(name):
         raise OCIError("NAME_INVALID", detail={"name": name[:300]})
-    scopes = (f"repository:{name}:{SCOPES[ask_for or action]}", *also)
-    identity, claims = identify(session, caller, *scopes)
-    holding = find_holding(session, name)
-    actions = rights(identity, name, holding, rule)
+
+
+def _known(caller: Caller, identity: Identity | None, scopes: tuple[str, ...]) -> tuple[Identity, Claims]:
+    if caller.claims is None:
+        raise caller.challenge(*scopes)
+    if identity is None:
+        raise caller.challenge(*scopes, error="invalid_token")
+    return identity, caller.claims
+
+
+def _decide(
+    caller: Caller,
+    who: tuple[Identity, Claims],
+    holding: Holding | None,
+    actions: frozenset[str],
+    action: str,
+    name: str,
+    scopes: tuple[str, ...],
+) -> Entry:
+    identity, claims = who
     there = holding is not None and holding.repository_id is not None
 
     if action not in actions:
@@ -115,3 +147,19 @@ def allow(
     if holding is None:
         return Entry(identity, claims)
     return Entry(identity, claims, holding.repository_id, holding.namespace_id)
+
+
+def _identity(facts: Facts, claims: Claims, address: str) -> Identity | None:
+    """The subject of a token, with the one team that matters; a pull is recorded nowhere and needs no name."""
+    row = None
+    if claims.user_id is not None and facts.role is not None and facts.user_generation is not None:
+        teams = {facts.owner_team_id: facts.team_role} if facts.owner_team_id and facts.team_role else {}
+        row = IdentityRow(claims.user_id, "", facts.role, facts.user_generation, teams)
+    return known_identity(claims, row, address)
+
+
+def _holding(facts: Facts) -> Holding | None:
+    if facts.namespace_id is None or facts.visibility is None:
+        return None
+    owner = facts.owner_user_id, facts.owner_team_id
+    return Holding(facts.namespace_id, *owner, facts.repository_id, facts.visibility)

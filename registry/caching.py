@@ -1,15 +1,18 @@
-"""What the read path keeps in memory: bytes by digest, and answers for as long as nothing was committed."""
+"""What the read path keeps in memory: bytes by digest, and answers with the facts that they rest on."""
 
 import threading
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
 
+from storage.pulls import Facts
+
 BYTES_LIMIT = 64 * 2**20
 ADMITTED = 8 * 2**20
-ANSWERS_LIMIT = 20_000
+ANSWERS_LIMIT = 10_000  # some 20 MB of them
 
 Headers = list[tuple[bytes, bytes]]
+Key = tuple[bytes, str]  # the Authorization header and the path
 
 
 @dataclass(frozen=True)
@@ -59,29 +62,44 @@ class Bytes:
 
 
 class Answers:
-    """Answers by token and path, all forgotten as soon as the database's version moves.
+    """Answers by token and path, each with the facts that it rests on and the version at which they were last true.
 
-    So an answer given from here is the one that the database would give: no tag, right or deletion is ever stale.
+    While the database's version has not moved since, an answer given from here is the one that the database would give.
+    Afterwards it is once the facts were asked for again and are the same, because an answer follows from its facts and
+    from the token alone. So no tag, right or deletion is ever stale.
     """
 
     def __init__(self, limit: int = ANSWERS_LIMIT) -> None:
         self._limit = limit
-        self._version: object = None
-        self._held: dict[tuple[bytes, str], Answer] = {}
+        self._newest: object = None  # a version; perhaps the present one
+        self._held: OrderedDict[Key, tuple[object, Facts, Answer]] = OrderedDict()
 
-    def get(self, version: object, key: tuple[bytes, str], moment: float) -> Answer | None:
-        """The answer that was found at this version of the database."""
-        if version != self._version:
-            self._held.clear()
-            self._version = version
-            return None
+    def hopes(self, key: Key) -> bool:
+        """Whether there is an answer that is good unless something was committed since the last look."""
         found = self._held.get(key)
-        return found if found is not None and found.expires_at > moment else None
+        return found is not None and found[0] == self._newest
 
-    def put(self, version: object, key: tuple[bytes, str], answer: Answer) -> None:
-        """Holds an answer whose finding began at that version; in vain if the database has moved on."""
-        if version != self._version:
-            return
-        if len(self._held) >= self._limit:
-            self._held.clear()
-        self._held[key] = answer
+    def get(self, version: object, key: Key, moment: float) -> Answer | None:
+        """The answer that was true at this version of the database."""
+        self._newest = version
+        found = self._held.get(key)
+        if found is None or found[0] != version or found[2].expires_at <= moment:
+            return None
+        self._held.move_to_end(key)
+        return found[2]
+
+    def renew(self, version: object, key: Key, facts: Facts) -> Answer | None:
+        """The answer that follows from these facts, which are true at that version; None if it is to be found."""
+        self._newest = version
+        found = self._held.get(key)
+        if found is None or found[1] != facts:
+            return None
+        self._held[key] = version, facts, found[2]
+        self._held.move_to_end(key)
+        return found[2]
+
+    def put(self, version: object, key: Key, facts: Facts, answer: Answer) -> None:
+        """Holds an answer that follows from the facts; the one that was not asked for longest goes for it."""
+        self._held[key] = version, facts, answer
+        while len(self._held) > self._limit:
+            self._held.popitem(last=False)

@@ -1,7 +1,7 @@
 """The hot path: GET and HEAD of manifests and blobs, straight on ASGI before any framework.
 
-A repeated read takes one look at the database's version, one dictionary and the socket. Everything else (a first
-read, a read after any commit) asks the database in a thread.
+A repeated read takes one look at the database's version, one dictionary and the socket. A first read, or a read after
+any commit, takes one statement, which fetches all that the answer rests on; only bytes are fetched in a thread.
 """
 
 import asyncio
@@ -15,19 +15,20 @@ from typing import Any
 import anyio.to_thread
 from starlette.types import Scope, Send
 
-from registry.access import Caller, allow
-from registry.caching import ADMITTED, Answer, Answers, Bytes, Headers
+from auth.bearer import Claims
+from registry.access import Entry, allow_pull, check_name
+from registry.caching import ADMITTED, Answer, Answers, Bytes, Headers, Key
 from registry.calls import Calls
 from registry.errors import OCIError, from_storage
 from registry.hashing import hash_of
 from registry.names import is_digest, is_tag
 from registry.ranges import Unsatisfiable, parse_range
-from storage.blob_leases import fades, renew_lease
+from storage.blob_leases import renew_lease
 from storage.blobs.store import BlobStore
 from storage.checking import mark_damaged
 from storage.database import Database, StorageError
-from storage.manifests import find_blob, find_content, find_manifest
-from storage.modules import find_warning
+from storage.manifests import find_content
+from storage.pulls import Facts, Question
 
 log = logging.getLogger("wasmhub.registry")
 REDIRECTED = 2**20  # bytes; larger blobs are the blob store's to send where clients can reach it
@@ -54,14 +55,14 @@ class Reading:
         headers = dict(scope["headers"])
         key = headers.get(b"authorization", b""), path
         try:
-            version = await self._watch.version()
-            answer = self._answers.get(version, key, time.time())
+            answer = None
+            if self._answers.hopes(key):
+                answer = self._answers.get(await self._watch.version(), key, time.time())
             if answer is None:
                 wanted = _split(path)
                 if wanted is None:
                     return None
-                answer = await self._find(scope, *wanted)
-                self._answers.put(version, key, answer)
+                answer = await self._find(scope, key, *wanted)
             return await self._answer(answer, scope["method"], headers, send)
         except (OCIError, StorageError) as error:
             return await _refuse(error, scope["method"], send)
@@ -70,48 +71,34 @@ class Reading:
         """Closes the connection that watches the database."""
         self._watch.close()
 
-    async def _find(self, scope: Scope, name: str, kind: str, reference: str) -> Answer:
+    async def _find(self, scope: Scope, key: Key, name: str, kind: str, reference: str) -> Answer:
+        """The answer by what the database says now: as it was before if that says the same."""
+        check_name(name)
         caller = await self._calls.caller(scope)
+        version, facts = None, Facts()
+        if caller.claims is not None:
+            version, facts = await self._watch.facts(_question(caller.claims, name, kind, reference))
+            answer = self._answers.renew(version, key, facts)
+            if answer is not None:
+                return answer
         if kind == "manifests":
-            return await anyio.to_thread.run_sync(self._find_manifest, caller, name, reference)
-        # Who asks by HEAD for a blob is about to push, and oras-py keeps the first token that it is told to get.
-        ask_for = "push" if scope["method"] == "HEAD" else "pull"
-        return await anyio.to_thread.run_sync(self._find_blob, caller, name, reference, ask_for)
-
-    def _find_manifest(self, caller: Caller, name: str, reference: str) -> Answer:
-        with self._database.read() as session:
-            entry = allow(session, caller, "pull", name)
-            if entry.repository_id is None:
-                raise OCIError("NAME_UNKNOWN", detail={"name": name})
-            found = None
-            if is_tag(reference) or is_digest(reference):
-                found = find_manifest(session, entry.repository_id, reference)
-            warning = find_warning(session, found.id) if found is not None else None
-        if found is None:
-            raise OCIError("MANIFEST_UNKNOWN", f"{name} holds no manifest {reference[:200]}")
-        self._bytes.put(found.digest, found.content)
-        cache = IMMUTABLE if ":" in reference else REVALIDATE
-        headers = _headers(found.digest, len(found.content), found.media_type, cache)
-        if warning is not None:
-            headers.append((b"warning", _warning(warning)))
-        return Answer(found.digest, _etag(found.digest), len(found.content), headers, found.id, entry.claims.expires_at)
-
-    def _find_blob(self, caller: Caller, name: str, digest: str, ask_for: str) -> Answer:
-        with self._database.read() as session:
-            entry = allow(session, caller, "pull", name, ask_for=ask_for)
-            if not is_digest(digest):
-                raise OCIError("DIGEST_INVALID", f"{digest[:200]} is no sha256 or sha512 digest")
-            if entry.repository_id is None:
-                raise OCIError("NAME_UNKNOWN", detail={"name": name})
-            found = find_blob(session, entry.repository_id, digest)
+            answer = _manifest_answer(facts, allow_pull(facts, caller, name, "pull"), name, reference)
+        else:
+            # Who asks by HEAD for a blob is about to push, and oras-py keeps the first token that it is told to get.
+            ask_for = "push" if scope["method"] == "HEAD" else "pull"
+            entry = allow_pull(facts, caller, name, ask_for)
+            answer = _blob_answer(facts, entry, name, reference)
             # Whoever may push and is told that a blob is there goes on without pushing it.
-            pushes = found is not None and entry.covers(name, "push")
-            renews = found is not None and pushes and fades(session, found[0])
-        if found is None or (renews and not renew_lease(self._database, entry.repository_id, found[0])):
-            raise OCIError("BLOB_UNKNOWN", f"{name} holds no blob {digest}")
-        _, key, size = found
-        headers = [*_headers(digest, size, "application/octet-stream", IMMUTABLE), (b"accept-ranges", b"bytes")]
-        return Answer(digest, _etag(digest), size, headers, key, entry.claims.expires_at)
+            if facts.fades and entry.covers(name, "push"):
+                await anyio.to_thread.run_sync(self._renew_lease, facts, name)
+                return answer  # Not to be remembered: next time the lease is looked at again.
+        self._answers.put(version, key, facts, answer)
+        return answer
+
+    def _renew_lease(self, facts: Facts, name: str) -> None:
+        assert facts.repository_id is not None and facts.blob_id is not None
+        if not renew_lease(self._database, facts.repository_id, facts.blob_id):
+            raise OCIError("BLOB_UNKNOWN", f"{name} holds this blob no more")
 
     async def _answer(self, answer: Answer, method: str, headers: dict[bytes, bytes], send: Send) -> int:
         known = headers.get(b"if-none-match")
@@ -222,6 +209,40 @@ def _split(path: str) -> tuple[str, str, str] | None:
         if found and before.startswith("/v2/") and "/" not in reference and reference:
             return before[4:], kind, reference
     return None
+
+
+def _question(claims: Claims, name: str, kind: str, reference: str) -> Question:
+    """What to ask the database; of a reference that none can have, nothing."""
+    if kind == "blobs":
+        return Question(claims.user_id, name, blob=reference if is_digest(reference) else None)
+    if is_digest(reference):
+        return Question(claims.user_id, name, digest=reference)
+    return Question(claims.user_id, name, tag=reference if is_tag(reference) else None)
+
+
+def _manifest_answer(facts: Facts, entry: Entry, name: str, reference: str) -> Answer:
+    if entry.repository_id is None:
+        raise OCIError("NAME_UNKNOWN", detail={"name": name})
+    digest, size, row = facts.digest, facts.size, facts.manifest_id
+    if digest is None or size is None or row is None:
+        raise OCIError("MANIFEST_UNKNOWN", f"{name} holds no manifest {reference[:200]}")
+    cache = IMMUTABLE if ":" in reference else REVALIDATE
+    headers = _headers(digest, size, facts.media_type or "", cache)
+    if facts.warning is not None:
+        headers.append((b"warning", _warning(facts.warning)))
+    return Answer(digest, _etag(digest), size, headers, row, entry.claims.expires_at)
+
+
+def _blob_answer(facts: Facts, entry: Entry, name: str, digest: str) -> Answer:
+    if not is_digest(digest):
+        raise OCIError("DIGEST_INVALID", f"{digest[:200]} is no sha256 or sha512 digest")
+    if entry.repository_id is None:
+        raise OCIError("NAME_UNKNOWN", detail={"name": name})
+    key, size = facts.blob_key, facts.blob_size
+    if key is None or size is None:
+        raise OCIError("BLOB_UNKNOWN", f"{name} holds no blob {digest}")
+    headers = [*_headers(digest, size, "application/octet-stream", IMMUTABLE), (b"accept-ranges", b"bytes")]
+    return Answer(digest, _etag(digest), size, headers, key, entry.claims.expires_at)
 
 
 def _elsewhere(url: str, digest: str) -> Headers:

@@ -75,7 +75,10 @@ class Database:
         """A session for looking things up, all at one moment; nothing that it changes is kept."""
         with self._connection(self._kind.begin_read) as lent, _Session(self._kind.engine, lent) as session:
             session.autoflush = False
-            yield session
+            try:
+                yield session
+            finally:
+                self._kind.end_read(lent.driver_connection)
 
     @contextmanager
     def write(self, *, beside: bool = False) -> Iterator[OrmSession]:

@@ -59,12 +59,16 @@ _SET_READING = Statement(
     " module_sha256 = :module_sha256, blob_digest = :blob_digest, wrapping = :wrapping, reason = :reason,"
     " claimed_until = 0 WHERE manifest_id = :id"
 )
+# The bytes of a digest never change: what was found in them stays found, also by who cannot read them now.
+_KEEP_READING = Statement(
+    "UPDATE inspections SET reader_version = :version, claimed_until = 0 WHERE manifest_id = :id AND state = 'module'"
+    " AND (:state = 'failed' OR EXISTS (SELECT 1 FROM revisions v WHERE v.module_sha256 = inspections.module_sha256))"
+)
 _SET_FACTS = Statement(
     "INSERT INTO modules (sha256, size, reader_version, facts, read_at) VALUES (:sha256, :size, :version, :facts, :now)"
     " ON CONFLICT (sha256) DO UPDATE"
     " SET size = :size, reader_version = :version, facts = :facts, read_at = :now"
 )
-_WARNING = Statement("SELECT reason FROM inspections WHERE manifest_id = :id AND state IN ('module', 'failed')")
 _LAYER = Statement("SELECT key FROM blobs WHERE digest = :digest")
 _REPOSITORY = Statement("SELECT repository_id FROM manifests WHERE id = :id")
 
@@ -99,12 +103,6 @@ def find_reading(session: Session, repository_id: int, digest: str) -> Reading |
     return Reading(*found) if found else None
 
 
-def find_warning(session: Session, manifest_id: int) -> str | None:
-    """Why the module of a manifest would not run, as a sentence; None if it would, or is no module, or waits."""
-    reason: str | None = _WARNING.value(session, {"id": manifest_id})
-    return reason
-
-
 def find_facts(session: Session, sha256: str, reader_version: int = 0) -> Facts | None:
     """What is known of a module, by a reader of at least that version."""
     row = session.get(Module, sha256)
@@ -114,12 +112,20 @@ def find_facts(session: Session, sha256: str, reader_version: int = 0) -> Facts 
 def save_reading(
     database: Database, manifest_id: int, reading: Reading, reader_version: int, facts: Facts | None
 ) -> None:
-    """Stores what became of a reading, with the module's facts. A manifest deleted meanwhile is no error."""
+    """Stores what became of a reading, with the module's facts. A manifest deleted meanwhile is no error.
+
+    One that found a module is not replaced by one that failed, nor by any that finds none while a deployment runs the
+    module: garbage collection would take its bytes.
+    """
     read = {"id": manifest_id, "version": reader_version, **asdict(reading)}
     with database.write(beside=True) as session:
         repository_id = _REPOSITORY.value(session, {"id": manifest_id})
         if repository_id is None or not take_turn(session, repository_id):
             return
+        if reading.state != "module":
+            kept = {name: read[name] for name in ("id", "version", "state")}
+            if _KEEP_READING.run(session, kept) == 1:
+                return
         if _SET_READING.run(session, read) == 0:
             return
         if facts is not None:

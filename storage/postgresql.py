@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
 from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError
@@ -14,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from storage.errors import StorageError
+from storage.pulls import ALL_ON_POSTGRESQL, Facts, Question
 
 POOL_SECONDS = 10.0  # that a thread waits for one of the connections
 LOOK_SECONDS = 10.0  # that a look at the version may take, connecting and all
@@ -49,6 +51,11 @@ _MIGRATE = (
 )
 # Equal snapshots see the same transactions: if two looks say the same, nothing was committed between them.
 _LOOK = "SELECT CAST(pg_current_snapshot() AS text)"
+# A look finds single rows by their keys: planned once, as it is written, whatever the tables hold at that moment.
+_LOOKING = (
+    "-c plan_cache_mode=force_generic_plan -c join_collapse_limit=1 -c jit=off"
+    " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+)
 
 
 class _Connection(psycopg.Connection[Any]):
@@ -88,6 +95,11 @@ class PostgreSQL:
     def begin_read(self, driver: Any) -> None:
         """Begins a transaction that sees one moment and cannot write."""
         _begin(driver, _READ)
+
+    def end_read(self, driver: Any) -> None:
+        """Ends it by COMMIT. After a ROLLBACK the driver would forget, at one more round trip, all that it prepared."""
+        if driver.info.transaction_status == TransactionStatus.INTRANS:
+            driver.execute("COMMIT")
 
     def begin_write(self, driver: Any, beside: bool) -> None:
         """Begins a transaction that is alone in the world, or beside others that say so; each statement sees anew."""
@@ -146,26 +158,27 @@ class _Text(StrDumperUnknown):
 
 
 class PostgreSQLWatch:
-    """Tells by one query whether anything at all was committed since the last look.
+    """Tells whether anything at all was committed since the last look, and what the answers to pulls rest on.
 
     Those who ask while a query is under way share the next one, never the one under way: it may have looked before
-    they asked.
+    they asked. So a pull's look begins after the pull did, and many cost little more than one.
     """
 
     def __init__(self, parameters: dict[str, Any]) -> None:
-        self._parameters = parameters
+        self._parameters = {**parameters, "options": f"{parameters['options']} {_LOOKING}"}
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._connected = 0  # how often; after a failover another server may give the same answer for other contents
-        self._waiting: list[asyncio.Future[object]] = []
+        self._waiting: list[tuple[Question | None, asyncio.Future[Any]]] = []
         self._looking: asyncio.Task[None] | None = None
 
     async def version(self) -> object:
         """Something that is equal only if nothing was committed between. Raises StorageError if it cannot be had."""
-        mine: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self._waiting.append(mine)
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._look())
-        return await mine
+        return (await self._answer(None))[0]
+
+    async def facts(self, question: Question) -> tuple[object, Facts]:
+        """What the answer to a pull rests on, and the version at which that is so. Raises StorageError."""
+        version, row = await self._answer(question)
+        return version, Facts(*row)
 
     def close(self) -> None:
         """Closes the connection."""
@@ -173,42 +186,55 @@ class PostgreSQLWatch:
             self._looking.cancel()
         self._disconnect()
 
+    async def _answer(self, question: Question | None) -> Any:
+        mine: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append((question, mine))
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+        return await mine
+
     async def _look(self) -> None:
         try:
             while self._waiting:
                 asked, self._waiting = self._waiting, []
-                answer, trouble = await self._ask()
-                for one in asked:
+                version, rows, trouble = await self._ask([one for one, _ in asked if one is not None])
+                found = iter(rows)
+                for question, one in asked:
+                    row = next(found, None) if question is not None else None
                     if one.done():  # whoever asked has gone away
                         continue
                     if trouble is not None:
                         one.set_exception(trouble)
                     else:
-                        one.set_result(answer)
+                        one.set_result((version, row))
         finally:
             self._looking = None
 
-    async def _ask(self) -> tuple[object, StorageError | None]:
-        """The version, or why it cannot be had; a lost connection is made anew once."""
+    async def _ask(self, questions: list[Question]) -> tuple[object, list[Any], StorageError | None]:
+        """The version and a row for each question, or why they cannot be had; a lost connection is made anew once."""
         again = self._connection is not None
         while True:
             try:
                 async with asyncio.timeout(LOOK_SECONDS):
-                    return await self._query(), None
+                    return *await self._query(questions), None
             except (psycopg.Error, OSError, TimeoutError) as error:
                 self._disconnect()
                 if not again or isinstance(error, TimeoutError):
-                    return None, explain(error) or StorageError(UNREACHABLE)
+                    return None, [], explain(error) or StorageError(UNREACHABLE)
                 again = False
 
-    async def _query(self) -> object:
+    async def _query(self, questions: list[Question]) -> tuple[object, list[Any]]:
         if self._connection is None:
             self._connection = await psycopg.AsyncConnection.connect(
                 **self._parameters, autocommit=True, prepare_threshold=0
             )
             self._connected += 1
-        row = await (await self._connection.execute(_LOOK)).fetchone()
-        return self._connected, row[0] if row else None
+        if not questions:
+            (row,) = await (await self._connection.execute(_LOOK)).fetchall()
+            return (self._connected, row[0]), []
+        columns = [list(column) for column in zip(*questions, strict=True)]
+        rows = await (await self._connection.execute(ALL_ON_POSTGRESQL, columns)).fetchall()
+        return (self._connected, rows[0][0]), [row[1:] for row in rows]
 
     def _disconnect(self) -> None:
         if self._connection is not None:

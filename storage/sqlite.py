@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from storage.errors import StorageError
+from storage.pulls import ONE_ON_SQLITE, Facts, Question
 
 READERS = 16
 MORE_READERS = 64  # for a moment; each costs a file handle and little memory
@@ -48,6 +49,9 @@ class SQLite:
         """Begins a transaction that sees one moment."""
         driver.execute("BEGIN")
 
+    def end_read(self, driver: Any) -> None:
+        """Nothing: the pool rolls it back."""
+
     def begin_write(self, driver: Any, beside: bool) -> None:
         """Begins a transaction that is alone in the world."""
         driver.execute("BEGIN IMMEDIATE")
@@ -69,10 +73,7 @@ class SQLite:
 
     def explain(self, error: BaseException) -> StorageError | None:
         """The engine's own words for full, read-only and busy as a sentence; None for what nobody can do anything."""
-        if not isinstance(error, DBAPIError | sqlite3.Error):
-            return None
-        words = str(error.orig if isinstance(error, DBAPIError) else error)
-        return next((StorageError(sentence) for sign, sentence in _TROUBLE.items() if sign in words), None)
+        return explain(error)
 
     def explain_start(self, error: StorageError) -> str:
         """The same for whoever starts the hub."""
@@ -89,11 +90,31 @@ class SQLiteWatch:
 
     async def version(self) -> object:
         """A number that changes with each commit made on another connection."""
-        return self._look("PRAGMA data_version").fetchone()[0]
+        try:
+            return self._look("PRAGMA data_version").fetchone()[0]
+        except sqlite3.Error as error:
+            raise explain(error) or error from error
+
+    async def facts(self, question: Question) -> tuple[object, Facts]:
+        """What the answer to a pull rests on, and a version that is no newer: a few look-ups by key."""
+        version = await self.version()
+        try:
+            row = self._look(ONE_ON_SQLITE, question._asdict()).fetchone()
+        except sqlite3.Error as error:
+            raise explain(error) or error from error
+        return version, Facts(*row)
 
     def close(self) -> None:
         """Closes the connection."""
         self._connection.close()
+
+
+def explain(error: BaseException) -> StorageError | None:
+    """What an error of the engine means to a user; None if it is the hub's own fault."""
+    if not isinstance(error, DBAPIError | sqlite3.Error):
+        return None
+    words = str(error.orig if isinstance(error, DBAPIError) else error)
+    return next((StorageError(sentence) for sign, sentence in _TROUBLE.items() if sign in words), None)
 
 
 def _prepare(connection: Any, record: Any) -> None:
