@@ -126,19 +126,7 @@ def test_asking_without_the_right_to_push_keeps_nothing(yard: Yard, name: str) -
 
 
 def test_what_a_deployment_runs_stays_when_it_is_taken_out_of_its_repository(yard: Yard, name: str) -> None:
-    module = built_filter("add-header").read_bytes() + b"\x00\x04\x03xyz" + secrets.token_bytes(0)
-    yard.client.push_filter(name, "1", module)
-    target = f"t{secrets.token_hex(4)}"
-    made = yard.api.post("/targets", json={"name": target})
-    assert made.status_code == 201, made.text
-    where = f"/targets/{target}/deployments/one"
-
-    def deploy() -> httpx.Response | None:
-        answer = yard.api.put(where, json={"reference": f"{name}:1"})
-        return answer if answer.status_code == 201 else None
-
-    until(deploy, "the deployment")
-    layer = digest_of(module)
+    layer, where = _deployed(yard, name)
     assert yard.client.ask("DELETE", f"/v2/{name}/blobs/{layer}").status_code == 202
     key = _key_of(yard, layer)
     _have_read_again(yard)
@@ -147,6 +135,22 @@ def test_what_a_deployment_runs_stays_when_it_is_taken_out_of_its_repository(yar
     assert yard.api.delete(where).status_code == 204
     yard.collect()
     assert _key_of(yard, layer) is None
+
+
+def test_what_a_deployment_runs_stays_when_it_cannot_be_read_again(yard: Yard, name: str) -> None:
+    layer, _ = _deployed(yard, name)
+    assert yard.client.ask("DELETE", f"/v2/{name}/blobs/{layer}").status_code == 202
+    key, blobs = _key_of(yard, layer), yard.blobs()
+    assert key is not None
+    content = blobs.read(key)
+    blobs.discard(key)  # the store has lost it for a while
+    _have_read_again(yard)
+    with blobs.resume(key, 0, None) as writer:
+        writer.write([content])
+        assert writer.finish() == key
+        writer.done()
+    yard.collect_after_leases()
+    assert _key_of(yard, layer) == key
 
 
 def test_what_a_crash_leaves_goes_and_what_is_named_stays(yard: Yard, name: str) -> None:
@@ -163,6 +167,23 @@ def test_what_a_crash_leaves_goes_and_what_is_named_stays(yard: Yard, name: str)
     answer = yard.client.ask("PUT", f"{path}?digest={digest_of(layer)}", content=layer[100:], scope=scope)
     assert answer.status_code == 201, answer.text
     assert yard.status(name, digest_of(layer)) == 200
+
+
+def _deployed(yard: Yard, name: str) -> tuple[str, str]:
+    """A filter that a deployment runs: the digest of its layer, and the deployment's path."""
+    module = built_filter("add-header").read_bytes() + b"\x00\x14\x03xyz" + secrets.token_bytes(16)
+    yard.client.push_filter(name, "1", module)
+    target = f"t{secrets.token_hex(4)}"
+    made = yard.api.post("/targets", json={"name": target})
+    assert made.status_code == 201, made.text
+    where = f"/targets/{target}/deployments/one"
+
+    def deploy() -> httpx.Response | None:
+        answer = yard.api.put(where, json={"reference": f"{name}:1"})
+        return answer if answer.status_code == 201 else None
+
+    until(deploy, "the deployment")
+    return digest_of(module), where
 
 
 def _key_of(yard: Yard, digest: str) -> str | None:
