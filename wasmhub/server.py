@@ -11,6 +11,7 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
+from wasmhub.accepting import Acceptor, Connections
 from wasmhub.protocol import BoundedProtocol
 
 GRACE = 30  # seconds that requests in flight have after SIGTERM
@@ -31,6 +32,7 @@ class Life:
     leaving: Callable[[], None] = _nothing  # it will go: whoever balances load should look elsewhere
     drain: float = 0  # seconds from then until it lets nobody in any more
     parent: int | None = None  # the read end of a pipe, which ends with the process that started this one
+    connections: Connections | None = None  # of a worker among others, with whom it shares who comes in
 
 
 def serve(
@@ -71,10 +73,17 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, life: Life) -> None:
         super().__init__(config)
         self._life = life
+        self._acceptors: list[Acceptor] = []
+        if life.connections is not None:
+            self.server_state.connections = life.connections  # type: ignore[assignment]
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts, and tells."""
-        await super().startup(sockets)
+        shared = self._life.connections
+        await super().startup(sockets if shared is None else [])
+        if shared is not None:
+            tls = self.config.ssl
+            self._acceptors = [Acceptor(one, self._protocol, tls, shared) for one in sockets or []]
         if self._life.parent is not None:
             asyncio.get_running_loop().add_reader(self._life.parent, self._orphaned, self._life.parent)
         self._life.started()
@@ -106,6 +115,8 @@ class Server(uvicorn.Server):
             with contextlib.suppress(OSError):  # nobody waits any more
                 while True:
                     waiting.append(listener.accept()[0])
+        for acceptor in self._acceptors:
+            acceptor.close()
         for server in self.servers:
             server.close()
         for listener in listeners:

@@ -1,8 +1,10 @@
 """Several workers are one hub: a dead one is replaced, a stop ends what was begun, nobody outlives the parent."""
 
+import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -101,3 +103,30 @@ def test_a_stop_is_heeded_at_any_moment(tmp_path: Path) -> None:
         time.sleep(pause)
         assert hub.stop() == 0
         assert "Traceback" not in hub.log()
+
+
+def sockets_of(pid: int) -> int:
+    """How many sockets a process has open."""
+    found = 0
+    for handle in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found += os.readlink(handle).startswith("socket:")
+    return found
+
+
+def fewest(hub: HubProcess, count: int) -> int:
+    """Of so many new connections, how many the worker got that got the fewest."""
+    host, _, port = hub.host.rpartition(":")
+    before: dict[int, int] = {}
+    while before != (before := {pid: sockets_of(pid) for pid in workers_of(hub)}):
+        time.sleep(0.5)  # until what was there before is gone
+    with contextlib.ExitStack() as held:
+        for _ in range(count):
+            held.enter_context(socket.create_connection((host, int(port))))
+        until(lambda: sum(sockets_of(pid) - had for pid, had in before.items()) == count)
+        return min(sockets_of(pid) - had for pid, had in before.items())
+
+
+def test_connections_are_shared_evenly(two: HubProcess) -> None:
+    until(lambda: fewest(two, 2) == 1)  # the second one has begun to serve too
+    assert fewest(two, 16) >= 6

@@ -14,6 +14,7 @@ from pathlib import Path
 from auth.secrets import load_secret_key
 from storage.database import Database, StorageError
 from storage.hubs import identify_hub
+from wasmhub.accepting import Connections, Loads
 from wasmhub.app import Hub
 from wasmhub.counts import Counts
 from wasmhub.logs import configure_logs
@@ -68,7 +69,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _serve_by_workers(settings: Settings, listener: socket.socket) -> int:
-    counts = Counts(settings.workers)
+    counts, loads = Counts(settings.workers), Loads(settings.workers)
 
     def work(post: Post) -> int:
         counts.take(post.number)
@@ -82,7 +83,8 @@ def _serve_by_workers(settings: Settings, listener: socket.socket) -> int:
                 _greet(settings, hub, listener)
             post.started()
 
-        _serve(settings, hub, listener, Life(started, hub.leave, settings.drain, post.parent))
+        life = Life(started, hub.leave, settings.drain, post.parent, Connections(loads, post.number))
+        _serve(settings, hub, listener, life)
         return 0
 
     gc.collect()
