@@ -79,11 +79,12 @@ class Acceptor:
         listener.setblocking(False)
         self._loop.add_reader(listener, self._look)
 
-    def close(self) -> None:
-        """Lets nobody in any more. The listener stays open."""
+    async def close(self) -> None:
+        """Lets nobody in any more, once those who are being let in are. The listener stays open."""
         if self._later is not None:
             self._later.cancel()
         self._loop.remove_reader(self._listener)
+        await asyncio.gather(*self._greeting)
 
     def _look(self) -> None:
         """Somebody waits."""

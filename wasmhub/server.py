@@ -110,13 +110,13 @@ class Server(uvicorn.Server):
 
     async def _close(self, listeners: list[socket.socket]) -> None:
         """Stops listening. Who waits to be let in gets in first: the system would cut them off with the listener."""
-        waiting = []
+        for acceptor in self._acceptors:
+            await acceptor.close()
+        waiting = []  # from here on nothing is waited for: whoever came meanwhile would be cut off
         for listener in listeners:
             with contextlib.suppress(OSError):  # nobody waits any more
                 while True:
                     waiting.append(listener.accept()[0])
-        for acceptor in self._acceptors:
-            acceptor.close()
         for server in self.servers:
             server.close()
         for listener in listeners:
