@@ -73,7 +73,7 @@ class Round:
 
     def _hold(self, one: Turn) -> None:
         """Holds up, at times for long, who has looked and is about to act, and the collector between two runs."""
-        often = {"a rest": 1.0, "a transaction": 0.8 if one.name == COLLECTOR else 0.1}
+        often = {"a rest": 1.0, "a removal": 0.5, "bytes": 0.3, "a transaction": 0.8 if one.name == COLLECTOR else 0.1}
         if self._dice.random() < often.get(one.before, 0):
             self._held[one] = self.turns + self._dice.choice([5, 20, 80])
 

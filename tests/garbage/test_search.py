@@ -10,7 +10,7 @@ import pytest
 
 from tests.hub import ROOT
 
-SECONDS = int(os.environ.get("WASMHUB_GC_SEARCH_SECONDS", "25"))
+SECONDS = int(os.environ.get("WASMHUB_GC_SEARCH_SECONDS", "50"))
 PROCESSES = 2
 
 
