@@ -1,7 +1,9 @@
 """The database on each engine: what a reader sees, who waits for whom, and what is said when it cannot be had."""
 
 import asyncio
+import os
 import re
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from storage.database import Database, StorageError
 from storage.events import SYSTEM
 from storage.leases import take_lease
 from storage.namespaces import create_namespace, find_namespace
+from storage.postgresql import BEGIN_SECONDS
 from tests.engines import PASSWORD, engines, free_port
 from tests.storage.replicas import ENGINES, new_place, opened
 
@@ -160,3 +163,17 @@ def test_a_newer_database_is_left_alone(replicas: list[Database]) -> None:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(StorageError, match="written by a newer version"):
         replicas[1].migrate()
+
+
+def test_a_server_process_that_stands_still_is_given_up(tmp_path: Path) -> None:
+    """Its kernel goes on to take what it is sent, so that no network's timeout ever ends the wait."""
+    with opened(new_place("postgresql", tmp_path), 1) as (database,):
+        with database.read() as session:
+            process = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        os.kill(process, signal.SIGSTOP)
+        begun = time.monotonic()
+        try:
+            database.ping()
+        finally:
+            os.kill(process, signal.SIGCONT)
+        assert BEGIN_SECONDS - 1 < time.monotonic() - begun < BEGIN_SECONDS + 30
