@@ -187,10 +187,10 @@ def _finish(
     """Verifies the bytes and commits them: durable bytes first, then the row that names them."""
     intake.write(rest)
     try:
-        entry = enter_for_push(means, caller, name)
+        entry, stored = _enter_again(means, caller, name, digest)
         if not upload.id:
             upload = replace(upload, repository_id=repository_for_push(means, entry, name))
-        key = _verified_copy(means, entry, upload, intake, digest)
+        key = _verified_copy(means, entry, upload, intake, digest, stored)
     except BaseException:
         intake.writer.undo()
         raise
@@ -209,14 +209,23 @@ def _finish(
         _drop(means, upload, intake)
 
 
-def _verified_copy(means: Means, entry: Entry, upload: UploadRow, intake: Intake, digest: str) -> str | None:
+def _enter_again(means: Means, caller: Caller, name: str, digest: str) -> tuple[Entry, bool]:
+    """Lets a push in whose body has come by now, and says whether such bytes are stored already."""
+    with means.database.read() as session:
+        entry = allow(session, caller, "push", name, rule=means.namespace_rule)
+        return entry, holds_blob(session, digest)
+
+
+def _verified_copy(
+    means: Means, entry: Entry, upload: UploadRow, intake: Intake, digest: str, stored: bool
+) -> str | None:
     """The key of a copy that has this digest. None: such bytes were stored before, and are linked by now."""
     key = None
     if intake.running is None:  # Bytes whose hash did not run along are read back as the copy that they become.
         key = intake.writer.finish()
         _hash_copy(means, intake, key, digest)
     _verify(means, upload, intake, digest)
-    if _link_stored(means, entry, upload, intake, digest):
+    if stored and _link_stored(means, entry, upload, intake, digest):
         return None
     if key is None:
         key = intake.writer.finish()
@@ -243,10 +252,7 @@ def _verify(means: Means, upload: UploadRow, intake: Intake, digest: str) -> Non
 
 
 def _link_stored(means: Means, entry: Entry, upload: UploadRow, intake: Intake, digest: str) -> bool:
-    """Links bytes that are stored already; those that came are not stored again."""
-    with means.database.read() as session:
-        if not holds_blob(session, digest):
-            return False
+    """Links bytes that were stored already; those that came are not stored again. False: they are gone again."""
     linked = link_stored_blob(
         means.database,
         upload.repository_id,

@@ -139,12 +139,9 @@ def names_copy(database: Database, key: str) -> bool:
 def _keep(session: Session, digest: str, copy: tuple[str, int]) -> tuple[int, bool]:
     """The row of a digest, and whether it now names this copy: as new, or in the place of a damaged one."""
     asked = {"digest": digest}
-    blob_id = _FIND_BLOB.value(session, asked)
-    if blob_id is not None:
-        return blob_id, False
-    mine = _heal(session, digest, copy)
+    mine = _ADD_BLOB.value(session, {**asked, "key": copy[0], "size": copy[1], "now": now()})
     if mine is None:
-        mine = _ADD_BLOB.value(session, {**asked, "key": copy[0], "size": copy[1], "now": now()})
+        mine = _heal(session, digest, copy)
     if mine is not None:
         return mine, True
     return _FIND_BLOB.value(session, asked), False  # another push of it was first
