@@ -233,6 +233,17 @@ def looked_at_late(stage: Stage) -> None:
     stage.collect(*ROWS)
 
 
+def remembered_for_long(stage: Stage) -> None:
+    """A blob is shown twice by the same process, the second time when its lease is nearly over."""
+    stage.do(lambda client: client.push_whole(ONE))
+    client = stage.until(stage.turn(lambda client: [client.look(ONE) for _ in range(3)]), "a look")
+    stage.until(client, "a look")
+    stage.wait(PERIODS.lease / 1000 - 1)
+    stage.until(client, "a look")
+    stage.wait(PERIODS.lease / 2000 - 0.5)
+    stage.collect(*ROWS)
+
+
 def pushed_again_late(stage: Stage) -> None:
     """A blob whose lease is over is pushed again."""
     stage.do(lambda client: client.push_whole(ONE))
@@ -286,6 +297,7 @@ SCHEDULES: dict[str, Callable[[Stage], None]] = {
         pushed_again_before_the_removal,
         taken_out_before_the_renewal,
         looked_at_late,
+        remembered_for_long,
         pushed_again_late,
         mounted_late,
         lease_lasts_in_true_time,

@@ -10,6 +10,7 @@ from tests.engines import chosen, engines
 from tests.garbage.mutants import Change, changed
 from tests.garbage.schedules import SCHEDULES, run
 from tests.garbage.world import Violation, World, build
+from tests.hub import ROOT
 
 GARBAGE, CLOCK, LEASES = "storage.garbage", "storage.clock", "storage.blob_leases"
 _DELETES = "_DELETE_BLOB = Statement(\n"
@@ -96,6 +97,16 @@ MUTANTS: dict[str, tuple[list[Change], str, str]] = {
         "looked_at_late",
         "somebody counts on",
     ),
+    "a remembered answer is not compared with what the database says": (
+        [("registry.caching", "if found is None or found[1] != facts:", "if found is None:")],
+        "looked_at_late",
+        "somebody counts on",
+    ),
+    "a remembered answer is good whatever was committed": (
+        [("registry.caching", "if found is None or found[0] != version or", "if found is None or")],
+        "remembered_for_long",
+        "somebody counts on",
+    ),
     "pushes do not renew": (
         [("storage.uploads", '    _LEASE.run(session, {"id": blob_id})\n', "")],
         "pushed_again_late",
@@ -173,6 +184,11 @@ def engine_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_nothing_is_lost(schedule: str, engine_world: World) -> None:
     run(engine_world, schedule)
+
+
+def test_each_schedule_is_explained() -> None:
+    page = (ROOT / "docs/garbage-collection.md").read_text()
+    assert [one for one in SCHEDULES if f"| `{one}` |" not in page] == []
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
