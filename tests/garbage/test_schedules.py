@@ -191,6 +191,7 @@ def test_each_schedule_is_explained() -> None:
     assert [one for one in SCHEDULES if f"| `{one}` |" not in page] == []
 
 
+@pytest.mark.usefixtures("embedded")
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_rule_that_is_left_out_loses_something(mutant: str, world: World) -> None:
     changes, schedule, words = MUTANTS[mutant]
@@ -198,6 +199,7 @@ def test_a_rule_that_is_left_out_loses_something(mutant: str, world: World) -> N
         run(world, schedule)
 
 
+@pytest.mark.usefixtures("embedded")
 @pytest.mark.parametrize("mutant", IN_DEPTH)
 def test_a_rule_that_another_one_covers_loses_nothing(mutant: str, world: World) -> None:
     with changed(*IN_DEPTH[mutant]):

@@ -28,6 +28,7 @@ def ended(process: "subprocess.Popen[str]") -> dict[str, Any]:
     return found
 
 
+@pytest.mark.usefixtures("embedded")
 def test_no_order_of_things_loses_anything(capsys: pytest.CaptureFixture[str]) -> None:
     searches = [start() for _ in range(PROCESSES)]
     found = [ended(one) for one in searches]
