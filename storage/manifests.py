@@ -241,7 +241,7 @@ def newest_referrers(
 def _missing(session: Session, repository_id: int, blobs: dict[str, int]) -> list[str]:
     """The digests that the repository does not hold, in the manifest's order."""
     digests = list(blobs)
-    held = set()
+    held: set[str] = set()
     size = _FEW if len(digests) <= _FEW else _MANY
     for start in range(0, len(digests), size):
         batch = digests[start : start + size]
