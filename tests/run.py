@@ -25,7 +25,7 @@ CHECKS = {
 # Quick suites first; a folder of tests/ that is not named here runs after these.
 ORDER = ["architecture", "storage", "wasmhub", "auth", "registry", "web", "cli", "deploy", "proxywasm", "examples"]
 # Sets of engines besides the embedded one -> the suites that run once more on them.
-AGAIN = {"scaled": ["registry", "auth", "web", "deploy", "garbage"], "replicas": ["registry"]}
+AGAIN = {"scaled": ["registry", "auth", "web", "deploy", "garbage", "upkeep"], "replicas": ["registry"]}
 # What a test says that has nothing to see on the other sets of engines: it ran on the embedded ones.
 ELSEWHERE = "it looks into the data folder"
 
