@@ -96,7 +96,7 @@ def _run(command: list[str]) -> Outcome:
         return Outcome(skipped=[f"all of it: {missing}"]) if missing else _run_tests(*command[1:])
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     failed = int(done.returncode != 0)
-    return Outcome(1 - failed, failed, [], done.stdout + done.stderr)
+    return Outcome(1 - failed, failed, output=done.stdout + done.stderr)
 
 
 def _run_tests(where: str, engines: str) -> Outcome:
