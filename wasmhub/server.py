@@ -12,11 +12,13 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from wasmhub.accepting import Acceptor, Connections
+from wasmhub.deafness import deafen, hear
 from wasmhub.protocol import BoundedProtocol
 
 GRACE = 30  # seconds that requests in flight have after SIGTERM
 IDLE = 75  # seconds that a connection may wait for its next request: longer than balancers keep one (60 s)
 FRESH = 1  # seconds that a client which has just connected has to begin its request, once nobody else is let in
+HALFWAY = 0.1  # seconds that clients have who are connecting when nobody else is let in any more
 _CLOSE = (b"connection", b"close")
 
 
@@ -79,6 +81,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts, and tells."""
+        for listener in sockets or []:
+            hear(listener)
         shared = self._life.connections
         await super().startup(sockets if shared is None else [])
         if shared is not None:
@@ -110,6 +114,9 @@ class Server(uvicorn.Server):
 
     async def _close(self, listeners: list[socket.socket]) -> None:
         """Stops listening. Who waits to be let in gets in first: the system would cut them off with the listener."""
+        for listener in listeners:
+            deafen(listener)
+        await asyncio.sleep(HALFWAY)
         for acceptor in self._acceptors:
             await acceptor.close()
         waiting = []  # from here on nothing is waited for: whoever came meanwhile would be cut off
