@@ -275,7 +275,7 @@ def test_what_a_broken_store_says(embedded: None, full: HubProcess, ann: httpx.C
         kept = full.data / "blobs" / "copies" / key[:2] / key
         kept.rename(kept.with_suffix(".away"))
         page = ann.get("/r/zoo/broken")
-        assert page.status_code == 503 and "The blob store failed" in page.text and page.headers["retry-after"]
+        assert page.status_code == 503 and "missing from the blob store" in page.text and page.headers["retry-after"]
         kept.with_suffix(".away").rename(kept)
 
         sha256 = digest_of(module).removeprefix("sha256:")
