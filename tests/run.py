@@ -1,6 +1,8 @@
-"""Runs lint, types and every suite, quick ones first: one line each with its time, then what failed and was skipped.
+"""Runs lint, types and the suites, quick ones first: one line each with its time, then what failed and was skipped.
 
-`python -m tests.run [SUITE ...]` runs those suites alone. With CI set in the environment a skipped test fails it.
+`python -m tests.run [SUITE ...]` runs those suites alone, also those that take long and run on request only:
+`python -m tests.run faults replicas`, `python -m tests.run "auth (scaled)"`. With CI set in the environment a skipped
+test fails it.
 """
 
 import os
@@ -26,6 +28,9 @@ CHECKS = {
 ORDER = ["architecture", "storage", "wasmhub", "auth", "registry", "web", "cli", "deploy", "proxywasm", "examples"]
 # Sets of engines besides the embedded one -> the suites that run once more on them.
 AGAIN = {"scaled": ["registry", "auth", "web", "deploy", "garbage", "upkeep"], "replicas": ["registry"]}
+# Minutes each, and under a load that other suites would feel: only for who names them.
+ON_REQUEST = {"faults", "replicas", "registry (replicas)", "auth (scaled)", "web (scaled)", "deploy (scaled)"}
+ON_REQUEST |= {"garbage (scaled)", "upkeep (scaled)"}
 # What a test says that has nothing to see on the other sets of engines: it ran on the embedded ones.
 ELSEWHERE = "it looks into the data folder"
 
@@ -48,7 +53,8 @@ def main(names: list[str]) -> int:
     """Runs what was asked for and says how it went."""
     started = time.monotonic()
     total = Outcome()
-    chosen = {name: command for name, command in {**CHECKS, **_suites()}.items() if not names or name in names}
+    known = {**CHECKS, **_suites()}
+    chosen = {name: known[name] for name in known if (name in names if names else name not in ON_REQUEST)}
     with ThreadPoolExecutor(LANES) as lanes:
         running = {lanes.submit(_timed, command): name for name, command in chosen.items()}
         for done in as_completed(running):
