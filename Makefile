@@ -23,7 +23,7 @@ help: ## this list
 run: .venv/.installed ## start the hub on http://127.0.0.1:8080
 	@$(BIN)/wasmhub serve
 
-test: .venv/.installed-test ## lint, types and every test that this machine can run
+test: .venv/.installed-test ## lint, types and the tests that this machine can run, but for those that take long
 	@$(BIN)/python -m tests.run
 
 demo: .venv/.installed-test ## push two versions of a filter and watch a real Envoy run them (KEEP=1 leaves it running)

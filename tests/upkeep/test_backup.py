@@ -128,13 +128,14 @@ def test_a_backup_is_restored_on_either_set_of_engines(hub: HubProcess, kept: St
     assert said.returncode == 1 and "holds a hub already" in said.stderr
 
 
-def test_damaged_bytes_are_left_behind_and_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rotten", [b"rotten!!" * 100, b"cut off"], ids=["changed", "short"])
+def test_damaged_bytes_are_left_behind_and_named(tmp_path: Path, rotten: bytes) -> None:
     with Embedded(tmp_path / "data") as hub:
         made = Stock()
         client = Client(hub.url, "admin", hub.admin_password)
         made.push(client, HOLDER, "v1", b"will rot" * 100)
         ((_, digest),) = made.blobs
-        copy_of(hub, digest).write_bytes(b"rotten!!" * 100)
+        copy_of(hub, digest).write_bytes(rotten)
         said = run(hub, "backup", str(tmp_path / "backup"))
         assert said.returncode == 1 and digest in said.stdout
         client.close()
