@@ -27,7 +27,7 @@ READ_SECONDS = 20
 TRIES = 3
 URL_SECONDS = 600
 PIECE = 2**18  # bytes
-ABSENT = ("NoSuchKey", "404", "NotFound")
+ABSENT = ("NoSuchKey", "404", "NotFound", "InvalidRange", "416")  # the last two: it ends before what was asked for
 NO_PARTS = ("NoSuchUpload", "InvalidPart", "InvalidPartOrder", "EntityTooSmall")
 
 
@@ -96,7 +96,7 @@ class Objects:
             body = answer["Body"]
             try:
                 if stop is not None and answer["ContentLength"] != stop - at:
-                    raise StorageError(f"the copy {key} is shorter than its row says")
+                    raise Missing  # of what its row promises: who scrubs or backs up goes on with the next
                 with self._translated():  # A body that ends before its end raises.
                     pieces.extend(body.iter_chunks(PIECE))
                 break

@@ -168,10 +168,11 @@ def test_what_is_missing_says_so(blobs: BlobStore) -> None:
             pass
 
 
-def test_a_copy_that_is_too_short_says_so(blobs: BlobStore) -> None:
+@pytest.mark.parametrize(("start", "stop"), [(0, 6), (3, 6), (5, 6), (9, 20)])
+def test_a_copy_that_is_too_short_says_so(blobs: BlobStore, start: int, stop: int) -> None:
     key = whole(blobs, b"short")
-    with pytest.raises(StorageError):
-        b"".join(blobs.stream(key, 0, 6))
+    with pytest.raises(Missing):
+        b"".join(blobs.stream(key, start, stop))
 
 
 def test_the_list_comes_by_key_in_pages(blobs: BlobStore) -> None:
