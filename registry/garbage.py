@@ -87,10 +87,12 @@ class Sweep:
 class Collector:
     """One process's part in collecting garbage. Of all processes one at a time does; two would do no harm.
 
-    `interval` is in seconds; 0: only when somebody asks.
+    `interval` is in seconds; 0: only when somebody asks. `note` is told what was done, by its name and how often.
     """
 
-    def __init__(self, database: Database, blobs: BlobStore, periods: Periods, interval: int) -> None:
+    def __init__(
+        self, database: Database, blobs: BlobStore, periods: Periods, interval: int, note: Callable[[str, int], None]
+    ) -> None:
         self._database = database
         self._sweep = Sweep(database, blobs, periods)
         self._periods = periods
@@ -99,8 +101,7 @@ class Collector:
         self._ticker = Ticker(database)
         self._ending = threading.Event()
         self._held_at: float | None = None  # when this process took the lease, or made it longer
-        self.running = False
-        self.totals: Counter[str] = Counter()  # what this process has done since its start
+        self._note = note
 
     async def run(self) -> None:
         """Moves the hub's clock on and collects, until it is cancelled; `close` comes first."""
@@ -138,12 +139,12 @@ class Collector:
             schedule_run(self._database)
         with self._database.read() as session:
             run = find_open(session)
+        self._note("collecting", 1)
         try:
             if run is not None:
-                self.running = True
                 self._collect(run)
         finally:
-            self.running = False
+            self._note("collecting", -1)
             self._held_at = None
             give_back_lease(self._database, LEASE, self._holder)
 
@@ -157,7 +158,7 @@ class Collector:
         except StorageError as error:
             reason = str(error)
         end_run(self._database, run.id, dict(figures), reason)
-        self.totals["failed" if reason else "finished"] += 1
+        self._note("failed" if reason else "finished", 1)
         if reason is not None:
             log.warning("garbage collection %d failed: %s; the next one goes on", run.id, reason)
         elif any(count for name, count in figures.items() if name != "looked_at"):
@@ -181,8 +182,9 @@ class Collector:
         began = time.monotonic()
         done = self._sweep.step(phase, cursor, dry_run)
         figures.update(done.figures)
-        if not dry_run:
-            self.totals.update(done.figures)
+        for name, count in done.figures.items():
+            if not dry_run:
+                self._note(name, count)
         if done.cursor is not None and self._ending.wait(min(LONGEST_PAUSE, PACE * (time.monotonic() - began))):
             raise Ending
         self._ticker.tick()

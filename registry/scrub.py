@@ -3,6 +3,7 @@
 import logging
 import secrets
 import time
+from collections.abc import Callable
 
 import anyio
 import anyio.to_thread
@@ -21,11 +22,20 @@ RATE = 20 * 2**20  # bytes a second, so that readers do not feel it
 
 
 class Scrub:
-    """Hashes each blob anew every so many days; the replica that holds the lease does it for all."""
+    """Hashes each blob anew every so many days; the replica that holds the lease does it for all.
 
-    def __init__(self, database: Database, blobs: BlobStore, second: Second | None, days: float) -> None:
-        self.checked = 0  # blobs that this process looked at
-        self.damaged = 0  # of these
+    `note` is told what was done, by its name and how often.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        second: Second | None,
+        days: float,
+        note: Callable[[str, int], None],
+    ) -> None:
+        self._note = note
         self._database = database
         self._blobs = blobs
         self._second = second
@@ -57,7 +67,7 @@ class Scrub:
             if time.monotonic() - began > LEASE / 2:
                 break
             size += one.size
-            self.checked += 1
+            self._note("scrubbed", 1)
             if is_sound(self._blobs, one):
                 sound.append(one.id)
             else:
@@ -68,7 +78,7 @@ class Scrub:
 
     def _treat(self, one: BlobRow) -> None:
         """Mends a blob, or keeps it from being served."""
-        self.damaged += 1
+        self._note("damaged", 1)
         if self._second is not None and mend(self._database, self._blobs, one, self._second):
             log.warning("the stored bytes of %s were damaged; they were mended from the second copy", one.digest)
             return

@@ -55,11 +55,11 @@ class Hub:
         gate = Gate(self.database, secret_key, origins, self._shared)  # one: throttling counts over all doors
         self._inspector = Inspector()
         self._reader = Reader(self.database, self.blobs, self._inspector)
-        self._collector = Collector(self.database, self.blobs, _periods(settings), settings.gc_interval)
+        self._collector = Collector(self.database, self.blobs, _periods(settings), settings.gc_interval, counts.note)
         second = Second(settings.second_copy) if settings.second_copy else None
-        self._scrub = Scrub(self.database, self.blobs, second, settings.scrub_days)
+        self._scrub = Scrub(self.database, self.blobs, second, settings.scrub_days, counts.note)
         self._counts = counts
-        self._health = HealthDoor(Readiness(self._parts()), self._collector, self._scrub, counts)
+        self._health = HealthDoor(Readiness(self._parts()), counts)
         self._registry = RegistryDoor(
             Means(
                 self.database,

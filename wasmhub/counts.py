@@ -1,15 +1,18 @@
-"""How many requests were answered: counters that all workers of a hub share."""
+"""What a hub did since its start, for /metrics: counters that all its workers share."""
 
 import mmap
 import time
 
 DOORS = ("registry", "token", "deploy", "health", "web")
 STATUSES = 600
-_EACH = len(DOORS) * STATUSES
+REMOVED = ("uploads", "links", "blobs", "copies", "orphans", "expired")
+WORK = ("collecting", "finished", "failed", "looked_at", "bytes", *REMOVED, "scrubbed", "damaged")
+_REQUESTS = len(DOORS) * STATUSES
+_EACH = _REQUESTS + len(WORK)
 
 
 class Counts:
-    """Counters by door and status, in memory that processes forked later share.
+    """Requests by door and status and work done beside them, in memory that processes forked later share.
 
     Each worker writes its own and reads all, so nobody waits for anybody; a worker that is started in a dead one's
     place goes on with its counters, so that none ever runs backwards.
@@ -24,16 +27,27 @@ class Counts:
         """Counts from now on as that worker; the first is 0."""
         first = worker * _EACH
         self._own = {door: self._all[first + at * STATUSES :][:STATUSES] for at, door in enumerate(DOORS)}
+        self._work = self._all[first + _REQUESTS :][: len(WORK)]
+        self._work[WORK.index("collecting")] = 0  # whoever was here before does so no more
 
     def add(self, door: str, status: int) -> None:
         """Counts an answer."""
         self._own[door][status] += 1
 
+    def note(self, work: str, by: int = 1) -> None:
+        """Counts some of the work named in WORK."""
+        self._work[WORK.index(work)] += by
+
     def totals(self) -> dict[tuple[str, int], int]:
         """Door and status -> requests that all workers answered; only what was counted."""
         found: dict[tuple[str, int], int] = {}
         for index, count in enumerate(self._all):
-            if count:
-                key = DOORS[index % _EACH // STATUSES], index % STATUSES
+            place = index % _EACH
+            if count and place < _REQUESTS:
+                key = DOORS[place // STATUSES], place % STATUSES
                 found[key] = found.get(key, 0) + count
         return found
+
+    def work(self) -> dict[str, int]:
+        """What of WORK all workers did."""
+        return {name: sum(self._all[_REQUESTS + at :: _EACH]) for at, name in enumerate(WORK)}

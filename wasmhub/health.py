@@ -4,9 +4,7 @@ import json
 
 from starlette.types import Receive, Scope, Send
 
-from registry.garbage import Collector
-from registry.scrub import Scrub
-from wasmhub.counts import Counts
+from wasmhub.counts import REMOVED, Counts
 from wasmhub.readiness import Readiness
 
 PLAIN = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
@@ -16,10 +14,8 @@ JSON = (b"content-type", b"application/json")
 class HealthDoor:
     """Answers what machines ask about the hub."""
 
-    def __init__(self, readiness: Readiness, collector: Collector, scrub: Scrub, counts: Counts) -> None:
+    def __init__(self, readiness: Readiness, counts: Counts) -> None:
         self.readiness = readiness
-        self._collector = collector
-        self._scrub = scrub
         self._counts = counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,14 +37,15 @@ class HealthDoor:
         lines = ["# HELP wasmhub_requests_total Requests answered.", "# TYPE wasmhub_requests_total counter"]
         for (door, status), count in sorted(self._counts.totals().items()):
             lines.append(f'wasmhub_requests_total{{door="{door}",status="{status}"}} {count}')
-        lines += _collected(self._collector)
+        work = self._counts.work()
         lines += [
-            "# HELP wasmhub_scrubbed_blobs_total Blobs whose stored bytes this process read and compared again.",
+            *_collected(work),
+            "# HELP wasmhub_scrubbed_blobs_total Blobs whose stored bytes were read and compared again.",
             "# TYPE wasmhub_scrubbed_blobs_total counter",
-            f"wasmhub_scrubbed_blobs_total {self._scrub.checked}",
+            f"wasmhub_scrubbed_blobs_total {work['scrubbed']}",
             "# HELP wasmhub_damaged_blobs_total Of these, blobs whose bytes were wrong or gone, mended ones too.",
             "# TYPE wasmhub_damaged_blobs_total counter",
-            f"wasmhub_damaged_blobs_total {self._scrub.damaged}",
+            f"wasmhub_damaged_blobs_total {work['damaged']}",
             "# HELP process_start_time_seconds When the hub started, in seconds since 1970.",
             "# TYPE process_start_time_seconds gauge",
             f"process_start_time_seconds {self._counts.started:.0f}",
@@ -56,24 +53,19 @@ class HealthDoor:
         return "\n".join(lines) + "\n"
 
 
-def _collected(collector: Collector) -> list[str]:
-    """What this process has done about garbage since its start."""
-    totals = collector.totals
-    lines = [
-        "# HELP wasmhub_gc_running Whether this process is collecting garbage now.",
+def _collected(work: dict[str, int]) -> list[str]:
+    """What was done about garbage."""
+    return [
+        "# HELP wasmhub_gc_running Whether this hub is the one that collects garbage now.",
         "# TYPE wasmhub_gc_running gauge",
-        f"wasmhub_gc_running {int(collector.running)}",
-        "# HELP wasmhub_gc_runs_total Garbage collections that ended in this process.",
+        f"wasmhub_gc_running {work['collecting']}",
+        "# HELP wasmhub_gc_runs_total Garbage collections that ended in this hub.",
         "# TYPE wasmhub_gc_runs_total counter",
-        *(f'wasmhub_gc_runs_total{{result="{result}"}} {totals[result]}' for result in ("finished", "failed")),
+        *(f'wasmhub_gc_runs_total{{result="{result}"}} {work[result]}' for result in ("finished", "failed")),
         "# HELP wasmhub_gc_removed_total What garbage collection removed, or noted as left behind (orphans).",
         "# TYPE wasmhub_gc_removed_total counter",
-    ]
-    removed = ("uploads", "links", "blobs", "copies", "orphans", "expired")
-    lines += [f'wasmhub_gc_removed_total{{kind="{kind}"}} {totals[kind]}' for kind in removed]
-    return [
-        *lines,
+        *(f'wasmhub_gc_removed_total{{kind="{kind}"}} {work[kind]}' for kind in REMOVED),
         "# HELP wasmhub_gc_freed_bytes_total Bytes of blobs that garbage collection deleted.",
         "# TYPE wasmhub_gc_freed_bytes_total counter",
-        f"wasmhub_gc_freed_bytes_total {totals['bytes']}",
+        f"wasmhub_gc_freed_bytes_total {work['bytes']}",
     ]

@@ -53,6 +53,19 @@ def test_both_serve_and_count_together(two: HubProcess) -> None:
     assert [counted(two, "token") for _ in range(10)] == [40] * 10
 
 
+def test_both_tell_what_either_collected(two: HubProcess) -> None:
+    with httpx.Client(base_url=two.url, auth=("admin", two.admin_password), trust_env=False, timeout=30) as admin:
+        run = admin.post("/api/v1/garbage-collections", json={}).json()["id"]
+        until(lambda: admin.get(f"/api/v1/garbage-collections/{run}").json()["state"] == "finished")
+    signs = {'wasmhub_gc_runs_total{result="finished"} 1', "wasmhub_gc_running 0"}
+
+    def told() -> bool:
+        return signs <= set(httpx.get(f"{two.url}/metrics", trust_env=False).text.splitlines())
+
+    until(told)
+    assert all(told() for _ in range(20))  # each on a connection of its own
+
+
 def test_a_dead_worker_is_replaced(two: HubProcess) -> None:
     client = Client(two.url, "admin", two.admin_password)
     client.push_image("admin/before", "v1", b"layer")
