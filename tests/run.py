@@ -1,8 +1,7 @@
 """Runs lint, types and the suites, quick ones first: one line each with its time, then what failed and was skipped.
 
-`python -m tests.run [SUITE ...]` runs those suites alone, also those that take long and run on request only:
-`python -m tests.run faults replicas`, `python -m tests.run "auth (scaled)"`. With CI set in the environment a skipped
-test fails it.
+`python -m tests.run [SUITE ...]` runs those suites alone: `python -m tests.run storage "auth (scaled)"`. With CI set in
+the environment a skipped test fails it.
 """
 
 import os
@@ -26,11 +25,10 @@ CHECKS = {
 }
 # Quick suites first; a folder of tests/ that is not named here runs after these.
 ORDER = ["architecture", "storage", "wasmhub", "auth", "registry", "web", "cli", "deploy", "proxywasm", "examples"]
-# Sets of engines besides the embedded one -> the suites that run once more on them.
-AGAIN = {"scaled": ["registry", "auth", "web", "deploy", "garbage", "upkeep"], "replicas": ["registry"]}
-# Minutes each, and under a load that other suites would feel: only for who names them.
-ON_REQUEST = {"faults", "replicas", "registry (replicas)", "auth (scaled)", "web (scaled)", "deploy (scaled)"}
-ON_REQUEST |= {"garbage (scaled)", "upkeep (scaled)"}
+HUBS = ["registry", "auth", "wasmhub", "web", "cli", "clients", "deploy", "durability", "garbage", "upkeep"]
+# Sets of engines besides the embedded one -> the suites that run once more on them: all that start hubs, but for those
+# that choose their engines themselves (storage, replicas, faults).
+AGAIN = {"scaled": HUBS, "replicas": ["registry"]}
 # What a test says that has nothing to see on the other sets of engines: it ran on the embedded ones.
 ELSEWHERE = "it looks into the data folder"
 
@@ -54,7 +52,7 @@ def main(names: list[str]) -> int:
     started = time.monotonic()
     total = Outcome()
     known = {**CHECKS, **_suites()}
-    chosen = {name: known[name] for name in known if (name in names if names else name not in ON_REQUEST)}
+    chosen = {name: known[name] for name in known if not names or name in names}
     with ThreadPoolExecutor(LANES) as lanes:
         running = {lanes.submit(_timed, command): name for name, command in chosen.items()}
         for done in as_completed(running):
