@@ -83,10 +83,10 @@ class Gate:
             raise SignInRefused("wrong user name or password")
         # Before anything else, so that no answer tells a right guess.
         _refuse_if(await self._throttle.wait(name, address))
-        row = await anyio.to_thread.run_sync(self._login_row, name)
+        row = await self.database.look(self._login_row, name)
         if not self.passwords.remembers(row, password):
             await self._check(name, row, password, address)
-        identity = await anyio.to_thread.run_sync(self._identity, row, address)
+        identity = await self.database.look(self._identity, row, address)
         if identity is None:
             raise SignInRefused("wrong user name or password")
         return Proof(identity)

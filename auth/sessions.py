@@ -31,7 +31,7 @@ async def find_signed_in(request: Request, gate: Gate) -> SignedIn | None:
     secret = _secret(request, origin)
     if secret is None:
         return None
-    identity = await anyio.to_thread.run_sync(_identity, gate, secret)
+    identity = await gate.database.look(_identity, gate, secret)
     if identity is None:
         return None
     return SignedIn(replace(identity, address=origin.address), csrf_token(gate, secret))

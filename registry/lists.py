@@ -4,7 +4,6 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
-import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -35,7 +34,7 @@ async def get_tags(request: Request) -> Response:
                 raise OCIError("NAME_UNKNOWN", f"there is no repository {name}, or you may not see it")
             return list_tags(session, entry.repository_id, last=last, limit=limit + 1)
 
-    return _listed(request, "tags", await anyio.to_thread.run_sync(find), limit, {"name": name})
+    return _listed(request, "tags", await means.database.look(find), limit, {"name": name})
 
 
 async def get_catalog(request: Request) -> Response:
@@ -51,7 +50,7 @@ async def get_catalog(request: Request) -> Response:
                 raise caller.challenge(CATALOG, error="insufficient_scope")
             return list_names(session, identity.viewer(), last=last, limit=limit + 1)
 
-    return _listed(request, "repositories", await anyio.to_thread.run_sync(find), limit, {})
+    return _listed(request, "repositories", await means.database.look(find), limit, {})
 
 
 async def get_referrers(request: Request) -> Response:
@@ -79,7 +78,7 @@ async def get_referrers(request: Request) -> Response:
                 limit=REFERRERS_LIMIT + 1,
             )
 
-    found = await anyio.to_thread.run_sync(find)
+    found = await means.database.look(find)
     shown = _fitting(found[:REFERRERS_LIMIT])
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [_descriptor(item) for item in shown]}
     headers = {"OCI-Filters-Applied": "artifactType"} if artifact_type else {}
@@ -93,7 +92,7 @@ async def get_version(request: Request) -> Response:
     """Says to whoever has a valid token that this is a registry."""
     means = means_of(request)
     caller = await means.calls.caller(request.scope)
-    await anyio.to_thread.run_sync(_identified, means, caller)
+    await means.database.look(_identified, means, caller)
 
     return Response("{}", media_type="application/json", headers={"Docker-Distribution-API-Version": "registry/2.0"})
 

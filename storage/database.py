@@ -1,11 +1,13 @@
 """The database: opening it, migrating it, reading from it and writing to it, on SQLite or on PostgreSQL."""
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 
 from alembic import command
 from alembic.config import Config
@@ -19,8 +21,11 @@ from storage.postgresql import PostgreSQL, PostgreSQLWatch
 from storage.sqlite import SQLite, SQLiteWatch
 
 CONNECTIONS = 16  # to PostgreSQL; one of them watches
+LOOKING = 3  # threads that look things up in a file at once: more fight for the interpreter, and all get less done
 _CLOCK = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
 Watch = SQLiteWatch | PostgreSQLWatch
+Found = TypeVar("Found")
+Values = TypeVarTuple("Values")
 
 
 def now() -> int:
@@ -44,6 +49,7 @@ class Database:
 
     def __init__(self, where: Path | str, connections: int = CONNECTIONS) -> None:
         self._kind = SQLite(where) if isinstance(where, Path) else PostgreSQL(where, connections)
+        self._lookers = ThreadPoolExecutor(LOOKING if isinstance(where, Path) else connections, "look")
 
     def migrate(self) -> None:
         """Brings the tables to the newest migration, wholly or not at all. Safe to call at each start.
@@ -80,6 +86,10 @@ class Database:
             finally:
                 self._kind.end_read(lent.driver_connection)
 
+    async def look(self, find: Callable[[*Values], Found], *values: *Values) -> Found:
+        """What `find` finds with `read`, in a thread beside the event loop once it is its turn."""
+        return await asyncio.get_running_loop().run_in_executor(self._lookers, find, *values)
+
     @contextmanager
     def write(self, *, beside: bool = False) -> Iterator[OrmSession]:
         """A session for one command: committed at the end of the block, rolled back if it raises.
@@ -107,6 +117,7 @@ class Database:
 
     def close(self) -> None:
         """Closes the pooled connections."""
+        self._lookers.shutdown(wait=False)
         self._kind.engine.dispose()
 
     @contextmanager

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -40,7 +39,7 @@ class Card:
 async def show_catalog(request: Request) -> Response:
     """`GET /`: the catalog, or how to push the first filter where there is nothing to see."""
     visitor = await find_visitor(request)
-    return await anyio.to_thread.run_sync(_show, request, visitor)
+    return await means_of(request).database.look(_show, request, visitor)
 
 
 def _show(request: Request, visitor: Visitor) -> Response:

@@ -63,7 +63,7 @@ def _show(request: Request, visitor: Visitor) -> Response:
         version = _version(session, found, asked, name)
         shelf = _shelf(session, found.entry.id, request.query_params.get("after", ""))
         tags = tags_of(session, version.manifest_id, limit=MORE_TAGS) if version else []
-        readme = find_readme(session, means.blobs, found.entry.id, version) if version else None
+        readme = find_readme(session, found.entry.id, version) if version else None
 
     said = read_said(version.reading if version else None)
     values: dict[str, Any] = {
@@ -74,7 +74,7 @@ def _show(request: Request, visitor: Visitor) -> Response:
         "newer": _newer(found, version),
         "tags": [tag for tag in tags if version and tag != version.tag],
         "said": said,
-        "readme": render_markdown(readme) if readme else Markup(""),
+        "readme": render_markdown(readme.read(means.blobs)) if readme else Markup(""),
         "facts": _annotated(version),
         "pull": pull_lines(visitor, name, version) if version else [],
         "deploy": deploy_line(name, version) if version and said.deployable else None,

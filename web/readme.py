@@ -1,6 +1,7 @@
 """A version's README: Markdown from a referrer or an annotation, as HTML that can do no harm."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -24,15 +25,27 @@ MOST_CELLS = 50_000  # of tables, whose rows are filled up to the width of their
 REFERRERS = 10  # looked at, from the newest on, for one whose README can be shown
 
 
-def find_readme(session: Session, blobs: BlobStore, repository_id: int, version: Version) -> str | None:
-    """The Markdown of a version's newest README: the first layer of such a referrer, else an annotation."""
+@dataclass(frozen=True)
+class Readme:
+    """Where a README is: in a copy of that key, or here."""
+
+    key: str | None
+    text: str = ""
+
+    def read(self, blobs: BlobStore) -> str:
+        """Its Markdown. Takes as long as the blob store does, so no connection to the database is held meanwhile."""
+        return blobs.read(self.key).decode(errors="replace") if self.key is not None else self.text
+
+
+def find_readme(session: Session, repository_id: int, version: Version) -> Readme | None:
+    """A version's newest README: the first layer of such a referrer, else an annotation."""
     for referrer in newest_referrers(session, repository_id, version.digest, ARTIFACT_TYPE, limit=REFERRERS):
         layer = _first_layer(find_content(session, referrer))
         blob = find_blob(session, repository_id, layer) if layer else None
         if blob is not None and blob[2] <= LIMIT:
-            return blobs.read(blob[1]).decode(errors="replace")
+            return Readme(blob[1])
     said = version.annotations.get(ANNOTATION)
-    return said[:LIMIT] if isinstance(said, str) and said.strip() else None
+    return Readme(None, said[:LIMIT]) if isinstance(said, str) and said.strip() else None
 
 
 def render_markdown(text: str) -> Markup:

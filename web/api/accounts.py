@@ -48,7 +48,7 @@ async def list_users(request: Request) -> Response:
     await _administrator(request)
 
     after, limit = _page(request)
-    rows = await anyio.to_thread.run_sync(_read_users, _gate(request), after, limit)
+    rows = await _gate(request).database.look(_read_users, _gate(request), after, limit)
     return JSONResponse({"users": [_user(row) for row in rows], "next": _next([row.name for row in rows], limit)})
 
 
@@ -113,7 +113,7 @@ async def list_tokens(request: Request) -> Response:
     """The caller's personal tokens; never their secrets."""
     identity = await require(request, _gate(request))
 
-    rows = await anyio.to_thread.run_sync(_read_tokens, _gate(request), identity)
+    rows = await _gate(request).database.look(_read_tokens, _gate(request), identity)
     return JSONResponse({"tokens": [_token(row) for row in rows]})
 
 
@@ -143,7 +143,7 @@ async def list_namespaces(request: Request) -> Response:
     await _administrator(request)
 
     after, limit = _page(request)
-    rows = await anyio.to_thread.run_sync(_read_namespaces, _gate(request), after, limit)
+    rows = await _gate(request).database.look(_read_namespaces, _gate(request), after, limit)
     page = [_namespace(row) for row in rows]
     return JSONResponse({"namespaces": page, "next": _next([row.name for row in rows], limit)})
 
@@ -189,7 +189,7 @@ async def _administrator(request: Request) -> Identity:
 async def _subject(request: Request, identity: Identity) -> UserRow:
     """The user in the path, for administrators and for the user; for everybody else there is none."""
     name = request.path_params["name"]
-    row = await anyio.to_thread.run_sync(_read_user, _gate(request), name)
+    row = await _gate(request).database.look(_read_user, _gate(request), name)
     if row is None or not (identity.administrator or row.id == identity.user_id):
         raise ApiError(404, "not_found", f"there is no user {name[:64]!r}, or you may not see it")
     return row

@@ -34,7 +34,7 @@ async def get_runs(request: Request) -> Response:
     means = means_of(request)
     await _administrator(request)
 
-    runs = await anyio.to_thread.run_sync(_read_runs, means)
+    runs = await means.database.look(_read_runs, means)
     return JSONResponse({"garbage_collections": [_shown(run) for run in runs]})
 
 
@@ -43,7 +43,7 @@ async def get_run(request: Request) -> Response:
     means, number = means_of(request), request.path_params["number"]
     await _administrator(request)
     known = number.isascii() and number.isdigit() and len(number) < 19
-    run = await anyio.to_thread.run_sync(_read_run, means, int(number)) if known else None
+    run = await means.database.look(_read_run, means, int(number)) if known else None
 
     if run is None:
         raise ApiError(404, "not_found", f"there is no garbage collection {number[:50]!r}; only the last are kept")

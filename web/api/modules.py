@@ -42,7 +42,7 @@ async def get_module(request: Request) -> Response:
     identity = await identify(request, means_of(request).gate)
     sha256 = _read_sha256(request)
 
-    return JSONResponse(await anyio.to_thread.run_sync(_describe, means_of(request), identity, sha256))
+    return JSONResponse(await means_of(request).database.look(_describe, means_of(request), identity, sha256))
 
 
 async def get_bytes(request: Request) -> Response:
@@ -50,7 +50,7 @@ async def get_bytes(request: Request) -> Response:
     means = means_of(request)
     identity = await identify(request, means.gate)
     sha256 = _read_sha256(request)
-    copy = await anyio.to_thread.run_sync(_find_copy, means, identity, sha256)
+    copy = await means_of(request).database.look(_find_copy, means, identity, sha256)
 
     headers = {
         "ETag": f'"{sha256}"',

@@ -26,7 +26,8 @@ async def get_repositories(request: Request) -> Response:
     identity = await identify(request, means_of(request).gate)
 
     after, limit = read_page(request)
-    entries = await anyio.to_thread.run_sync(_list, means_of(request), identity, request.query_params, after, limit)
+    means = means_of(request)
+    entries = await means.database.look(_list, means, identity, request.query_params, after, limit)
     page = entries[:limit]
     more = page[-1].name if len(entries) > limit else None
     return JSONResponse({"repositories": [_entry(entry) for entry in page], "next": more})
@@ -44,7 +45,7 @@ async def patch_repository(request: Request) -> Response:
     means = means_of(request)
     identity = await identify(request, means.gate)
     name = request.path_params["name"]
-    found = await anyio.to_thread.run_sync(_find, means, identity, name)
+    found = await means_of(request).database.look(_find, means, identity, name)
     if "configure" not in found.actions:
         if identity.anonymous:
             raise unauthorized(f"sign in to change {name}")
@@ -62,7 +63,7 @@ async def get_versions(request: Request) -> Response:
     name = request.path_params["name"]
     after, limit = read_page(request)
 
-    page = await anyio.to_thread.run_sync(_versions, means, identity, name, after, limit)
+    page = await means_of(request).database.look(_versions, means, identity, name, after, limit)
     if page is None:  # a repository may itself be named so
         return await _answer(request, identity, f"{name}/versions")
     return JSONResponse(page)
@@ -85,7 +86,7 @@ def read_page(request: Request) -> tuple[str, int]:
 
 
 async def _answer(request: Request, identity: Identity, name: str) -> Response:
-    found = await anyio.to_thread.run_sync(_find, means_of(request), identity, name)
+    found = await means_of(request).database.look(_find, means_of(request), identity, name)
     return JSONResponse(_entry(found.entry) | {"actions": sorted(found.actions)})
 
 
