@@ -11,6 +11,7 @@ from sqlmodel import col
 from storage.blobs.files import FileBlobs
 from storage.blobs.store import BlobStore, Missing
 from storage.blobs.store import Stored as Kept
+from storage.blobs.verified import verified
 from storage.clock import read_clock
 from storage.database import Database, StorageError, now
 from storage.events import SYSTEM, record
@@ -140,25 +141,13 @@ def mend(database: Database, blobs: BlobStore, one: BlobRow, second: Second) -> 
     chunks = second.find(one.digest)
     if chunks is None:
         return False
-    algorithm, _, wanted = one.digest.partition(":")
-    running = hashlib.new(algorithm)
-    with blobs.resume(blobs.new_key(), 0, None) as writer:
-        try:
-            for chunk in chunks:
-                running.update(chunk)
-                writer.write([chunk])
-        except Missing:
-            writer.undo()
+    with verified(blobs, blobs.new_key(), chunks, one.digest) as key:
+        if key is None:
             return False
-        if running.hexdigest() != wanted:
-            writer.undo()
-            return False
-        key = writer.finish()
-        if not _replace(database, one, key):
-            blobs.discard(key)
-            return False
-        writer.done()
-    return True
+        mended = _replace(database, one, key)
+    if not mended:
+        blobs.discard(key)
+    return mended
 
 
 def mark_damaged(database: Database, digest: str, key: str) -> None:

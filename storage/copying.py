@@ -6,7 +6,6 @@ other database in one transaction. So what the other set names is always there, 
 started again: bytes that arrived are not sent twice.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,8 @@ from sqlalchemy import Table, delete, func, insert, select, text
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel, col
 
-from storage.blobs.store import BlobStore, Missing
+from storage.blobs.store import BlobStore
+from storage.blobs.verified import verified
 from storage.database import Database
 from storage.errors import StorageError
 from storage.tables import Blob, Hub
@@ -104,32 +104,14 @@ class Copying:
         """Copies one blob if the target has it not yet. Returns whether it is there now."""
         if _upload_of(key) in self._there:
             return True
-        kept = self._transfer(key, digest, size)
-        if kept is None:
-            return False
+        bytes_there = self._source.blobs.stream(key, 0, size)
+        with verified(self._target.blobs, _upload_of(key), bytes_there, digest) as kept:
+            if kept is None:
+                return False
         self._there[_upload_of(key)] = kept
         self.progress.blobs_done += 1
         self.progress.bytes_done += size
         return True
-
-    def _transfer(self, key: str, digest: str, size: int) -> str | None:
-        """Copies one blob, hashing it on the way, and says under which key. None: its bytes are not what they were."""
-        algorithm, _, wanted = digest.partition(":")
-        running = hashlib.new(algorithm)
-        with self._target.blobs.resume(_upload_of(key), 0, None) as writer:
-            try:
-                for chunk in self._source.blobs.stream(key, 0, size):
-                    running.update(chunk)
-                    writer.write([chunk])
-            except Missing:
-                writer.undo()
-                return None
-            if running.hexdigest() != wanted:
-                writer.undo()
-                return None
-            kept = writer.finish()
-            writer.done()
-        return kept
 
     def _copy_table(self, reading: Session, writing: Session, table: Table) -> None:
         rows = WIDE_ROWS if table.name == "manifests" else ROWS

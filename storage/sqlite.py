@@ -34,6 +34,7 @@ class SQLite:
             poolclass=QueuePool,
             pool_size=READERS,
             max_overflow=MORE_READERS,
+            pool_use_lifo=True,  # what a connection remembers of the file is of use again, and the others stay small
             hide_parameters=True,  # hashes of secrets are among them, and errors are logged
             connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},
         )
@@ -122,7 +123,7 @@ def _prepare(connection: Any, record: Any) -> None:
         "journal_mode = WAL",
         "synchronous = FULL",  # a commit is on disk before it is answered
         "foreign_keys = ON",
-        "cache_size = -1000",  # KiB of each connection; the system's own cache holds the rest
+        "cache_size = -8000",  # KiB of each connection; the system's own cache holds the rest
         "journal_size_limit = 67108864",
     ):
         connection.execute(f"PRAGMA {pragma}")

@@ -16,7 +16,7 @@ from storage.database import Database, StorageError
 from storage.events import SYSTEM
 from storage.leases import take_lease
 from storage.namespaces import create_namespace, find_namespace
-from storage.postgresql import BEGIN_SECONDS
+from storage.postgresql import BEGIN_SECONDS, POOL_SECONDS
 from tests.engines import PASSWORD, engines, free_port
 from tests.storage.replicas import ENGINES, new_place, opened
 
@@ -163,6 +163,19 @@ def test_a_newer_database_is_left_alone(replicas: list[Database]) -> None:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(StorageError, match="written by a newer version"):
         replicas[1].migrate()
+
+
+def test_who_finds_all_connections_in_use_is_told_so(tmp_path: Path) -> None:
+    place = new_place("postgresql", tmp_path)
+    with opened(place, 1):
+        few = Database(place, 3)  # one of them watches
+        with few.read(), few.read():
+            begun = time.monotonic()
+            with pytest.raises(StorageError, match="all connections to it are in use"):
+                few.ping()
+            assert POOL_SECONDS - 1 < time.monotonic() - begun < POOL_SECONDS + 5
+        few.ping()
+        few.close()
 
 
 def test_a_server_process_that_stands_still_is_given_up(tmp_path: Path) -> None:
