@@ -16,6 +16,7 @@ import pytest
 from tests.hub import HubProcess
 from tests.oci import Client
 
+ESTABLISHED = "01"  # in /proc/net/tcp
 COUNTED = re.compile(r'^wasmhub_requests_total\{door="(\w+)",status="(\d+)"\} (\d+)$', re.MULTILINE)
 
 
@@ -118,26 +119,29 @@ def test_a_stop_is_heeded_at_any_moment(tmp_path: Path) -> None:
         assert "Traceback" not in hub.log()
 
 
-def sockets_of(pid: int) -> int:
-    """How many sockets a process has open."""
-    found = 0
-    for handle in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            found += os.readlink(handle).startswith("socket:")
+def clients_of(hub: HubProcess) -> dict[int, int]:
+    """Each worker, and how many connections of clients it has open."""
+    port = f":{int(hub.host.rpartition(':')[2]):04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    come = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(port) and row[3] == ESTABLISHED}
+    found = {}
+    for pid in workers_of(hub):
+        found[pid] = 0
+        for handle in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                found[pid] += os.readlink(handle) in come
     return found
 
 
 def fewest(hub: HubProcess, count: int) -> int:
     """Of so many new connections, how many the worker got that got the fewest."""
     host, _, port = hub.host.rpartition(":")
-    before: dict[int, int] = {}
-    while before != (before := {pid: sockets_of(pid) for pid in workers_of(hub)}):
-        time.sleep(0.5)  # until what was there before is gone
+    until(lambda: not any(clients_of(hub).values()))
     with contextlib.ExitStack() as held:
         for _ in range(count):
             held.enter_context(socket.create_connection((host, int(port))))
-        until(lambda: sum(sockets_of(pid) - had for pid, had in before.items()) == count)
-        return min(sockets_of(pid) - had for pid, had in before.items())
+        until(lambda: sum(clients_of(hub).values()) == count)
+        return min(clients_of(hub).values())
 
 
 def test_connections_are_shared_evenly(two: HubProcess) -> None:
