@@ -47,10 +47,7 @@ class Wish:
 
 def create_token_door(gate: Gate, tokens: BearerTokens, rule: str) -> Starlette:
     """The ASGI application for /token; `rule` says who may make a namespace by pushing."""
-    door = Starlette(
-        routes=[Route("/token", get_token, methods=["GET"]), Route("/token", post_token, methods=["POST"])],
-        exception_handlers=HANDLERS,
-    )
+    door = Starlette(routes=ROUTES, exception_handlers=HANDLERS)
     door.state.gate, door.state.tokens, door.state.rule = gate, tokens, rule
     return door
 
@@ -187,6 +184,7 @@ async def _crashed(request: Request, error: Exception) -> Response:
     return await _refused(request, TokenRefused(500, "UNKNOWN", "the hub failed; its log says why"))
 
 
+ROUTES = [Route("/token", get_token, methods=["GET"]), Route("/token", post_token, methods=["POST"])]
 HANDLERS: dict[Any, Any] = {
     TokenRefused: _refused,
     SignInRefused: _sign_in_refused,

@@ -1,4 +1,4 @@
-"""The routes of /v2/. Reads of manifests and blobs are answered before them, in `reading`."""
+"""The routes of /v2/. Those of READS are answered before them, in `reading`."""
 
 from starlette.routing import Route
 
@@ -9,6 +9,8 @@ from registry.uploads import delete_upload, get_upload, patch_upload, post_uploa
 UPLOAD = "/v2/{name:path}/blobs/uploads/{upload}"
 MANIFEST = "/v2/{name:path}/manifests/{reference}"
 
+_READ = ("/v2/{name}/manifests/{reference}", "/v2/{name}/blobs/{digest}")
+READS = [f"{method} {path}" for method in ("GET", "HEAD") for path in _READ]
 # Names are checked by `access.allow`, which says what is wrong with one; a convertor could only say 404.
 ROUTES = [
     Route("/v2", get_version, methods=["GET"]),

@@ -1,0 +1,151 @@
+"""Every endpoint asked by every role: who is let in is what the table says, cold, warm, and once a right is gone."""
+
+from collections.abc import Iterable, Iterator
+
+import httpx
+import pytest
+from starlette.routing import BaseRoute, Route
+
+from auth.identity import ANONYMOUS, Identity
+from auth.permissions import VISIBILITY, Resource, allowed
+from auth.token_door import ROUTES as TOKEN
+from deploy.routes import ROUTES as DEPLOY
+from registry.routes import READS
+from registry.routes import ROUTES as REGISTRY
+from tests.auth.endpoints import ENDPOINTS, Endpoint
+from tests.auth.people import People
+from tests.auth.world import PERSONS, ROLES, World
+from tests.hub import HubProcess
+from wasmhub.app import HEALTH_PATHS
+from web.routes import API, PAGES
+
+TEAM = 7
+IDENTITIES = {
+    "nobody": ANONYMOUS,
+    "stranger": Identity(1, "stranger"),
+    **{role: Identity(2, role, teams={TEAM: role}) for role in ROLES},
+    "auditor": Identity(3, "auditor", "auditor"),
+    "administrator": Identity(4, "administrator", "administrator"),
+}
+READ = [name for name, one in ENDPOINTS.items() if one.rule == "pull" and one.door != "target"]
+DONE = range(200, 400)
+
+
+@pytest.fixture(scope="module")
+def world(hub: HubProcess, people: People) -> Iterator[World]:
+    """Everybody, and what they ask for."""
+    made = World(hub, people)
+    yield made
+    made.close()
+
+
+def test_every_route_has_its_place_in_the_matrix() -> None:
+    routes = {*_named(REGISTRY), *_named(TOKEN), *_named(PAGES), *_named(API), *_named(DEPLOY)}
+    routes |= {*READS, *(f"GET {path}" for path in HEALTH_PATHS)}
+    assert routes - ENDPOINTS.keys() == set(), "new routes: say in tests/auth/endpoints.py who may use them"
+    assert ENDPOINTS.keys() - routes == set(), "these routes are no more"
+
+
+def _named(routes: Iterable[BaseRoute]) -> Iterator[str]:
+    for route in routes:
+        assert isinstance(route, Route)
+        for method in sorted((route.methods or set()) - {"HEAD"}):
+            yield f"{method} {route.path}"
+
+
+@pytest.mark.parametrize("visibility", VISIBILITY)
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_who_is_let_in(world: World, name: str, visibility: str) -> None:
+    endpoint, world.visibility = ENDPOINTS[name], visibility
+    found, expected = {}, {}
+    for person in PERSONS:
+        asked = endpoint.ask(world, person)
+        first = _ask(world, name, endpoint, person, asked.path, asked.more)
+        again = _ask(world, name, endpoint, person, asked.path, asked.more) if _reads(name) else first
+        assert again.status_code == first.status_code, f"{name} by {person}, warm: {again.text}"
+        found[person] = "let in" if _shows(endpoint, first) else _refusal(endpoint, first)
+        expected[person] = _expected(endpoint, person, visibility)
+    assert found == expected
+
+
+@pytest.mark.parametrize("name", READ)
+def test_who_is_put_out_is_put_out_at_once(world: World, name: str) -> None:
+    endpoint, world.visibility = ENDPOINTS[name], "private"
+    world.sign_in_anew()
+    path = endpoint.ask(world, "reader").path
+    try:
+        for _ in range(3):
+            answer = _ask(world, name, endpoint, "reader", path, {})
+            assert _shows(endpoint, answer), answer.text
+        world.join("reader", None)
+        assert _refusal(endpoint, _ask(world, name, endpoint, "reader", path, {})) == 404
+        assert _refusal(endpoint, _ask(world, name, endpoint, "reader", path, {})) == 404
+    finally:
+        world.join("reader", "reader")
+    assert _shows(endpoint, _ask(world, name, endpoint, "reader", path, {}))
+
+
+@pytest.mark.parametrize("name", READ)
+def test_what_becomes_private_is_gone_at_once(world: World, name: str) -> None:
+    endpoint, world.visibility = ENDPOINTS[name], "internal"
+    world.sign_in_anew()
+    path = endpoint.ask(world, "stranger").path
+    try:
+        for _ in range(3):
+            answer = _ask(world, name, endpoint, "stranger", path, {})
+            assert _shows(endpoint, answer), answer.text
+        world.see("private")
+        assert _refusal(endpoint, _ask(world, name, endpoint, "stranger", path, {})) == 404
+        assert _refusal(endpoint, _ask(world, name, endpoint, "stranger", path, {})) == 404
+    finally:
+        world.see("internal")
+    assert _shows(endpoint, _ask(world, name, endpoint, "stranger", path, {}))
+
+
+def _shows(endpoint: Endpoint, answer: httpx.Response) -> bool:
+    return answer.status_code in DONE and not (endpoint.nothing and endpoint.nothing in answer.text)
+
+
+def _refusal(endpoint: Endpoint, answer: httpx.Response) -> int:
+    """The status; 404 for a list of nothing, which says as little."""
+    return 404 if answer.status_code in DONE and not _shows(endpoint, answer) else answer.status_code
+
+
+def _reads(name: str) -> bool:
+    return name.startswith(("GET", "HEAD"))
+
+
+def _ask(
+    world: World, name: str, endpoint: Endpoint, person: str, path: str, more: dict[str, object]
+) -> httpx.Response:
+    """Asks in the way of the door: with a registry token, as a browser, or by name and password."""
+    ways = {"registry": world.registry, "page": world.browser}
+    client = ways.get(endpoint.door, world.api)(person)
+    return client.request(name.partition(" ")[0], path, **more)  # type: ignore[arg-type]
+
+
+def _expected(endpoint: Endpoint, person: str, visibility: str) -> str | int:
+    """What the table makes of it: let in, or how this door refuses this person."""
+    identity = IDENTITIES[person]
+    shown = visibility if endpoint.door in ("registry", "repository", "page") else "private"
+    actions = allowed(identity, Resource(owner_team_id=TEAM, visibility=shown))
+    rules = {
+        "everybody": True,
+        "nobody": False,
+        "signed in": not identity.anonymous,
+        "themselves": identity.administrator,  # it is asked about somebody else
+        "administrator": identity.administrator,
+    }
+    if rules.get(endpoint.rule, endpoint.rule in actions):
+        return "let in"
+    if endpoint.door == "page":
+        return 404 if endpoint.rule == "pull" else 401
+    if endpoint.door == "repository":
+        return 404 if "pull" not in actions else 401 if identity.anonymous else 403
+    if identity.anonymous or endpoint.door == "key":
+        return 401
+    if endpoint.door == "registry" and endpoint.rule == "push":
+        return 403
+    if endpoint.door == "hidden" or (endpoint.door in ("registry", "target") and "pull" not in actions):
+        return 404
+    return 403
