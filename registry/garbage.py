@@ -15,6 +15,7 @@ from storage.clock import Periods, Ticker, set_periods
 from storage.database import Database, StorageError
 from storage.garbage import (
     LOOKED_AT,
+    Copy,
     Cursor,
     Step,
     delete_blobs,
@@ -64,11 +65,20 @@ class Sweep:
     def _remove_copies(self, cursor: Cursor) -> Step:
         """Removes the bytes of copies that were doomed long enough ago that nobody can still be reading them."""
         copies, further = find_doomed(self._database, cursor, self._periods.grace + self._periods.step)
-        for copy in copies:
+        gone = [copy for copy in copies if self._discard(copy)]
+        if gone:
+            forget_doomed(self._database, gone)
+        return Step(further, {"copies": len(gone)})
+
+    def _discard(self, copy: Copy) -> bool:
+        """Removes a copy's bytes. One that cannot be removed, locked by its bucket say, holds up no other."""
+        try:
             self._blobs.discard(copy.key, copy.state)
-        if copies:
-            forget_doomed(self._database, copies)
-        return Step(further, {"copies": len(copies)})
+        except StorageError as error:
+            self._blobs.ping()  # raises where it is not this copy alone
+            log.warning("the copy %s cannot be removed, which the next run tries again: %s", copy.key, error)
+            return False
+        return True
 
     def _doom_orphans(self, cursor: Cursor) -> Step:
         """Dooms what lies in the blob store and no row names; it goes unless a row does by the end of its time."""

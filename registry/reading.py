@@ -24,7 +24,7 @@ from registry.hashing import hash_of
 from registry.names import is_digest, is_tag
 from registry.ranges import Unsatisfiable, parse_range
 from storage.blob_leases import renew_lease
-from storage.blobs.store import BlobStore
+from storage.blobs.store import BlobStore, Missing
 from storage.checking import mark_damaged
 from storage.database import Database, StorageError
 from storage.manifests import find_content
@@ -117,7 +117,7 @@ class Reading:
     async def _whole(self, answer: Answer, send: Send) -> int:
         content = self._bytes.get(answer.digest)
         if content is None and isinstance(answer.key, str) and answer.size > ADMITTED:
-            return await self._stream(answer.key, 200, answer.headers, 0, answer.size, send)
+            return await self._stream(answer.digest, answer.key, 200, answer.headers, (0, answer.size), send)
         if content is None:
             content = await self._loaded(answer)
         return await _send(send, 200, answer.headers, content)
@@ -149,7 +149,7 @@ class Reading:
             *answer.headers[1:],
             (b"content-range", f"bytes {start}-{stop - 1}/{answer.size}".encode()),
         ]
-        return await self._stream(key, 206, headers, start, stop, send)
+        return await self._stream(answer.digest, key, 206, headers, asked, send)
 
     def _keep(self, answer: Answer) -> bytes:
         """Memory has them before anybody can find that nobody loads them any more."""
@@ -169,17 +169,28 @@ class Reading:
 
     def _load_blob(self, digest: str, key: str) -> bytes:
         """A small blob. What memory is to hold is compared with its digest first: it would be given out for long."""
-        content = self._blobs.read(key)
+        try:
+            content = self._blobs.read(key)
+        except Missing:
+            self._blobs.ping()  # raises where it is not this copy alone
+            raise self._damaged(digest, key) from None
         algorithm, _, wanted = digest.partition(":")
         if hash_of([content], algorithm).hexdigest() != wanted:
-            mark_damaged(self._database, digest, key)
-            log.error("the stored bytes of %s are damaged; pulls of it fail until it is pushed again", digest)
-            raise OCIError("BLOB_UNKNOWN", f"the stored bytes of {digest} are damaged; push it again")
+            raise self._damaged(digest, key)
         return content
 
-    async def _stream(self, key: str, status: int, headers: Headers, start: int, stop: int, send: Send) -> int:
+    def _damaged(self, digest: str, key: str) -> OCIError:
+        """Notes that a blob's bytes are wrong or gone, so that whoever asks by HEAD pushes them again."""
+        mark_damaged(self._database, digest, key)
+        log.error("the stored bytes of %s are damaged or gone; pulls of it fail until it is pushed again", digest)
+        return OCIError("BLOB_UNKNOWN", f"the stored bytes of {digest} are damaged; push it again")
+
+    async def _stream(
+        self, digest: str, key: str, status: int, headers: Headers, part: tuple[int, int], send: Send
+    ) -> int:
         """Sends bytes of a copy in large chunks. While the socket takes one, the next is read, and no more."""
-        pieces = self._blobs.stream(key, start, stop)
+        start, stop = part
+        pieces = self._pieces(digest, key, start, stop)
         try:
             piece = await anyio.to_thread.run_sync(next, pieces, b"")
             await send({**_START, "status": status, "headers": headers})
@@ -193,11 +204,18 @@ class Reading:
                 pieces.close()
         return status
 
+    def _pieces(self, digest: str, key: str, start: int, stop: int) -> Generator[bytes, None, None]:
+        try:
+            yield from self._blobs.stream(key, start, stop)
+        except Missing:
+            self._blobs.ping()
+            raise self._damaged(digest, key) from None
+
     async def _next(self, pieces: Generator[bytes, None, None], key: str) -> bytes:
         """The next piece. Without it the answer stays unfinished, and the server breaks the connection off."""
         try:
             return await anyio.to_thread.run_sync(next, pieces, b"")
-        except StorageError as error:
+        except (StorageError, OCIError) as error:
             log.error("the copy %s could not be read to its end: %s", key, error)
             return b""
 

@@ -9,7 +9,8 @@ import anyio
 import anyio.to_thread
 
 from storage.blobs.store import BlobStore
-from storage.checking import BlobRow, Second, is_sound, mark_checked, mark_damaged, mend, oldest_checked
+from storage.blobs.verified import is_sound
+from storage.checking import BlobRow, Second, mark_checked, mark_damaged, mend, oldest_checked
 from storage.database import Database, StorageError, now
 from storage.leases import take_lease
 
@@ -68,7 +69,7 @@ class Scrub:
                 break
             size += one.size
             self._note("scrubbed", 1)
-            if is_sound(self._blobs, one):
+            if is_sound(self._blobs, one.key, one.size, one.digest):
                 sound.append(one.id)
             else:
                 self._treat(one)
@@ -79,8 +80,15 @@ class Scrub:
     def _treat(self, one: BlobRow) -> None:
         """Mends a blob, or keeps it from being served."""
         self._note("damaged", 1)
-        if self._second is not None and mend(self._database, self._blobs, one, self._second):
+        if self._mend(one):
             log.warning("the stored bytes of %s were damaged; they were mended from the second copy", one.digest)
             return
         mark_damaged(self._database, one.digest, one.key)
         log.error("the stored bytes of %s are damaged; pulls of it fail until it is pushed again", one.digest)
+
+    def _mend(self, one: BlobRow) -> bool:
+        try:
+            return self._second is not None and mend(self._database, self._blobs, one, self._second)
+        except StorageError as error:
+            log.warning("%s cannot be mended: %s", one.digest, error)
+            return False

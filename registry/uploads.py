@@ -19,6 +19,7 @@ from registry.means import Means, means_of
 from registry.names import ALGORITHMS, is_digest, is_name
 from registry.ranges import parse_content_range
 from registry.repositories import enter_for_push, repository_for_push
+from storage.blobs.store import Writer
 from storage.database import Conflict, StorageError
 from storage.repositories import can_read_blob
 from storage.uploads import (
@@ -61,6 +62,7 @@ async def patch_upload(request: Request) -> Response:
         _check_range(request, name, upload)
         running = means.hashes.take(upload.id, upload.offset, upload.algorithm)
         with means.blobs.resume(upload.key, upload.offset, upload.state) as writer:
+            await anyio.to_thread.run_sync(_hold, means, upload, writer)
             intake = Intake(writer, upload.offset, running, means.blob_limit)
             rest = await intake.take(request)
             await anyio.to_thread.run_sync(_advance, means, upload, intake, rest)
@@ -79,6 +81,7 @@ async def put_upload(request: Request) -> Response:
         _check_range(request, name, upload)
         running = means.hashes.take(upload.id, upload.offset, digest.partition(":")[0])
         with means.blobs.resume(upload.key, upload.offset, upload.state) as writer:
+            await anyio.to_thread.run_sync(_hold, means, upload, writer)
             intake = Intake(writer, upload.offset, running, means.blob_limit)
             rest = await intake.take(request)
             await anyio.to_thread.run_sync(_finish, means, caller, name, upload, intake, rest, digest)
@@ -116,6 +119,15 @@ async def _take_whole(request: Request, means: Means, caller: Caller, name: str,
             raise OCIError("BLOB_UPLOAD_INVALID", "this took too long; push in chunks instead", status=408)
         await anyio.to_thread.run_sync(_finish, means, caller, name, upload, intake, rest, digest)
     return _created(name, digest)
+
+
+def _hold(means: Means, upload: UploadRow, writer: Writer) -> None:
+    """Makes sure that nobody wrote to the upload between the look at its row and the right to write to it."""
+    if not writer.hold():
+        return
+    with means.database.read() as session:
+        if find_upload(session, upload.repository_id, upload.id) != upload:
+            raise Conflict(f"upload {upload.id} was changed by another request")
 
 
 def _advance(means: Means, upload: UploadRow, intake: Intake, rest: list[bytes]) -> None:

@@ -1,6 +1,5 @@
 """Compares what the database says is stored with the bytes that are, and mends what differs."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,9 +8,9 @@ from sqlalchemy import select, update
 from sqlmodel import col
 
 from storage.blobs.files import FileBlobs
-from storage.blobs.store import BlobStore, Missing
+from storage.blobs.store import BlobStore
 from storage.blobs.store import Stored as Kept
-from storage.blobs.verified import verified
+from storage.blobs.verified import is_sound, readable, verified
 from storage.clock import read_clock
 from storage.database import Database, StorageError, now
 from storage.events import SYSTEM, record
@@ -67,7 +66,7 @@ class Second:
                 found = session.execute(asked.where(col(Blob.digest) == digest, col(Blob.damaged_at).is_(None))).first()
         finally:
             database.close()
-        return None if found is None else FileBlobs(self._folder / "blobs").stream(found[0], 0, found[1])
+        return None if found is None else readable(FileBlobs(self._folder / "blobs"), found[0], found[1])
 
 
 class Check:
@@ -85,7 +84,7 @@ class Check:
         What cannot be mended is marked as damaged: readers are told so, and the next push of those bytes heals it.
         """
         began = now()
-        there = {one.key: one.size for one in _listed(self._blobs)}
+        there = {one.key: one.size for one in _listed(self._blobs) if one.state is None}
         for one in _blob_rows(self._database):
             self.findings.blobs += 1
             self.findings.bytes += one.size
@@ -94,9 +93,9 @@ class Check:
         return self.findings
 
     def _look(self, one: BlobRow, size: int | None, *, deep: bool, repair: bool) -> None:
-        if size == one.size and (not deep or is_sound(self._blobs, one)):
+        if size == one.size and (not deep or is_sound(self._blobs, one.key, one.size, one.digest)):
             return
-        if size is None and (is_sound(self._blobs, one) or not _still(self._database, one)):
+        if size is None and (is_sound(self._blobs, one.key, one.size, one.digest) or not _still(self._database, one)):
             return  # It came since the store was listed, or was collected since its row was read.
         (self.findings.missing if size is None else self.findings.damaged).append(one.digest)
         if repair:
@@ -122,18 +121,6 @@ class Check:
         self.findings.orphans += [one.key for one in kept if one.key in unnamed]
         if repair and unnamed:
             doom_unnamed(self._database, [(one.key, one.state) for one in kept if one.key in unnamed], 0)
-
-
-def is_sound(blobs: BlobStore, one: BlobRow) -> bool:
-    """Reads a blob's bytes and says whether they are what its digest says."""
-    algorithm, _, wanted = one.digest.partition(":")
-    running = hashlib.new(algorithm)
-    try:
-        for chunk in blobs.stream(one.key, 0, one.size):
-            running.update(chunk)
-    except Missing:
-        return False
-    return running.hexdigest() == wanted
 
 
 def mend(database: Database, blobs: BlobStore, one: BlobRow, second: Second) -> bool:
@@ -185,7 +172,8 @@ def _replace(database: Database, one: BlobRow, key: str) -> bool:
         if found is None:
             return False
         found.key, found.damaged_at, found.checked_at = key, None, now()
-        session.add(DoomedCopy(key=one.key, doomed_at=read_clock(session)))
+        if session.execute(select(DoomedCopy).where(col(DoomedCopy.key) == one.key)).first() is None:
+            session.add(DoomedCopy(key=one.key, doomed_at=read_clock(session)))
         session.flush()
         record(session, SYSTEM, "blob.mend", one.digest, detail={"key": key})
         return True

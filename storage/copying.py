@@ -14,8 +14,8 @@ from sqlalchemy import Table, delete, func, insert, select, text
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel, col
 
-from storage.blobs.store import BlobStore
-from storage.blobs.verified import verified
+from storage.blobs.store import BlobStore, Stored
+from storage.blobs.verified import readable, verified
 from storage.database import Database
 from storage.errors import StorageError
 from storage.tables import Blob, Hub
@@ -62,6 +62,8 @@ class Copying:
 
     def copy_bytes(self) -> None:
         """Copies what the target has not yet. May be repeated, and run while the hub serves."""
+        for one in _begun(self._target.blobs):  # by a run that was cut off in the middle of a blob
+            self._target.blobs.discard(one.key, one.state)
         self._there = {_upload_of(key): key for key in _keys(self._target.blobs)}
         with self._source.database.read() as session:
             total = session.execute(select(func.count(), func.coalesce(func.sum(col(Blob.size)), 0))).one()
@@ -78,6 +80,8 @@ class Copying:
         The target's tables must be new and empty: raises StorageError if they hold a hub already.
         """
         with self._source.database.read() as reading, self._target.database.write() as writing:
+            for session in (reading, writing):
+                _be_patient(session)
             if writing.execute(select(Hub)).first() is not None:
                 raise StorageError("the database to copy to holds a hub already; name an empty one")
             for key, digest, size in _blobs_of(reading):
@@ -104,7 +108,7 @@ class Copying:
         """Copies one blob if the target has it not yet. Returns whether it is there now."""
         if _upload_of(key) in self._there:
             return True
-        bytes_there = self._source.blobs.stream(key, 0, size)
+        bytes_there = readable(self._source.blobs, key, size)
         with verified(self._target.blobs, _upload_of(key), bytes_there, digest) as kept:
             if kept is None:
                 return False
@@ -141,12 +145,19 @@ def hub_id_of(database: Database) -> str:
 
 
 def _keys(blobs: BlobStore) -> Iterator[str]:
-    """All keys of a store, in order."""
+    """The keys of all whole copies of a store, in order."""
+    return (one.key for one in _listed(blobs) if one.state is None)
+
+
+def _begun(blobs: BlobStore) -> list[Stored]:
+    """What uploads have left that became no copies."""
+    return [one for one in _listed(blobs) if one.state is not None]
+
+
+def _listed(blobs: BlobStore) -> Iterator[Stored]:
     last = ""
     while found := blobs.list(last, BATCH):
-        for one in found:
-            if one.state is None:  # else it is a part of an upload
-                yield one.key
+        yield from found
         last = found[-1].key
 
 
@@ -174,6 +185,12 @@ def _blobs_of(session: Session) -> Iterator[tuple[str, str, int]]:
     asked = select(col(Blob.key), col(Blob.digest), col(Blob.size)).order_by(col(Blob.id))
     for one in session.execute(asked, execution_options={"yield_per": BATCH}):
         yield one[0], one[1], one[2]
+
+
+def _be_patient(session: Session) -> None:
+    """Lets the transaction stand idle while bytes are copied: PostgreSQL would end it after a minute."""
+    if session.get_bind().dialect.name != "sqlite":
+        session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
 
 
 def _set_counters(reading: Session, writing: Session) -> None:

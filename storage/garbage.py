@@ -81,9 +81,11 @@ _DELETE_BLOB = Statement(
     f"DELETE FROM blobs AS b WHERE b.id = :id AND b.leased_until < {READING} AND NOT {_HELD} AND NOT {_RUNS}"
     " RETURNING key, size"
 )
+# A copy that was doomed as left behind, and is named by now, keeps the later time: whoever reads it has its grace.
 _DOOM = Statement(
     f"INSERT INTO doomed_copies (key, state, doomed_at) VALUES (:key, :state, {READING} + :later)"
-    " ON CONFLICT (key) DO NOTHING"
+    " ON CONFLICT (key) DO UPDATE SET doomed_at = excluded.doomed_at"
+    " WHERE excluded.doomed_at > doomed_copies.doomed_at"
 )
 _DUE = text(
     "SELECT id, key, state, doomed_at FROM doomed_copies WHERE (doomed_at, id) > (:doomed, :id)"

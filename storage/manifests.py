@@ -79,10 +79,12 @@ _BY_DIGEST = Statement(
 _CONTENT = Statement("SELECT content FROM manifests WHERE id = :id")
 _FIND_ID = Statement("SELECT id FROM manifests WHERE repository_id = :repo AND digest = :digest")
 _FEW, _MANY = 8, 500
-# By how many digests are asked about at once: what nearly all manifests name, and what the longest are cut into.
+# By how many digests are asked about at once: what nearly all manifests name, and what the longest are cut into. CROSS
+# JOIN has SQLite look up the digests, where it would rather go through all that a repository holds.
 _HELD = {
     size: Statement(
-        "SELECT b.digest FROM blobs b JOIN repository_blobs rb ON rb.blob_id = b.id WHERE rb.repository_id = :repo"
+        "SELECT b.digest FROM blobs b CROSS JOIN repository_blobs rb"
+        " WHERE rb.blob_id = b.id AND rb.repository_id = :repo"
         f" AND b.damaged_at IS NULL AND b.digest IN ({', '.join(f':d{place}' for place in range(size))})"
     )
     for size in (_FEW, _MANY)

@@ -42,7 +42,10 @@ _FIND_DAMAGED = Statement(
     "SELECT id, key FROM blobs WHERE digest = :digest AND damaged_at IS NOT NULL", lock="FOR NO KEY UPDATE"
 )
 _HEAL = Statement("UPDATE blobs SET key = :key, size = :size, damaged_at = NULL, checked_at = :now WHERE id = :id")
-_DOOM = Statement(f"INSERT INTO doomed_copies (key, doomed_at) VALUES (:key, {READING}) ON CONFLICT (key) DO NOTHING")
+_DOOM = Statement(
+    f"INSERT INTO doomed_copies (key, doomed_at) VALUES (:key, {READING}) ON CONFLICT (key)"
+    " DO UPDATE SET doomed_at = excluded.doomed_at WHERE excluded.doomed_at > doomed_copies.doomed_at"
+)
 _ADD_BLOB = Statement(
     "INSERT INTO blobs (digest, key, size, created_at, checked_at, leased_until)"
     f" VALUES (:digest, :key, :size, :now, :now, {LEASED_UNTIL}) ON CONFLICT (digest) DO NOTHING RETURNING id"

@@ -30,13 +30,12 @@ from storage.database import Database
 from storage.hubs import identify_hub
 from storage.shared import Shared
 from wasmhub.counts import Counts
-from wasmhub.health import HealthDoor
+from wasmhub.health import HEALTH_PATHS, HealthDoor
 from wasmhub.readiness import Part, Readiness, blocking
 from wasmhub.settings import Settings
 from web.door import WebDoor
 
 log = logging.getLogger("wasmhub")
-HEALTH_PATHS = ("/healthz", "/readyz", "/metrics")
 
 
 class Hub:

@@ -7,6 +7,7 @@ from starlette.types import Receive, Scope, Send
 from wasmhub.counts import REMOVED, Counts
 from wasmhub.readiness import Readiness
 
+HEALTH_PATHS = ("/healthz", "/readyz", "/metrics")
 PLAIN = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 JSON = (b"content-type", b"application/json")
 

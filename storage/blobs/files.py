@@ -17,6 +17,7 @@ from storage.database import Conflict, StorageError
 
 CHUNK = 1 << 20
 MARK = "hub"  # the file that says whose store this is
+UNFINISHED: State = {"unfinished": True}  # what a list says of an upload, so that nobody takes it for a copy
 
 
 class FileBlobs:
@@ -91,9 +92,10 @@ class FileBlobs:
     def list(self, after: str, limit: int) -> Sequence[Stored]:
         """Copies and uploads by key. Looks only at the folders that the answer comes from."""
         with _translated():
-            begun = (path for path in sorted(self._uploads.iterdir()) if path.name > after)
-            paths = heapq.merge(begun, self._from(after), key=lambda path: path.name)
-            return list(islice(filter(None, map(_stored, paths)), limit))
+            begun = (_stored(path, UNFINISHED) for path in sorted(self._uploads.iterdir()) if path.name > after)
+            whole = (_stored(path, None) for path in self._from(after))
+            found = heapq.merge(filter(None, begun), filter(None, whole), key=lambda one: one.key)
+            return list(islice(found, limit))
 
     def claim(self, hub_id: str) -> None:
         """Marks the folder as this hub's, durably, or finds that it is."""
@@ -140,8 +142,15 @@ class FileWriter:
         self._upload = upload
         self._copy = copy
         self._start = offset
-        self._file: int | None = None
+        self._file: int | None = None  # locked
+        self._ready = False  # cut off behind the offset, and at its end
         self._finished: Path | None = None
+
+    def hold(self) -> bool:
+        """Locks the upload's file, and leaves it as it is: its row is to be read again, for it may have moved."""
+        with _translated():
+            self._held()
+        return True
 
     def write(self, chunks: list[bytes]) -> None:
         """Writes chunks after those before."""
@@ -180,6 +189,8 @@ class FileWriter:
                 os.rename(self._finished, self._upload)
                 self._finished = None
             if self._file is not None and self._start > 0:
+                if not self._ready:
+                    return  # nothing was written, and less may be there than the row says
                 os.ftruncate(self._file, self._start)
                 os.lseek(self._file, self._start, os.SEEK_SET)
             elif self._file is not None:
@@ -197,10 +208,23 @@ class FileWriter:
     def _close(self) -> None:
         if self._file is not None:
             os.close(self._file)
-            self._file = None
+            self._file, self._ready = None, False
 
     def _opened(self) -> int:
         """The upload's file: locked, cut off behind the offset, and at its end."""
+        file = self._held()
+        if not self._ready:
+            size = os.fstat(file).st_size
+            if size < self._start:
+                raise Lost
+            if size > self._start:
+                os.ftruncate(file, self._start)
+            os.lseek(file, self._start, os.SEEK_SET)
+            self._ready = True
+        return file
+
+    def _held(self) -> int:
+        """The upload's file, locked."""
         if self._file is not None:
             return self._file
         if self._start > 0 and not self._upload.exists():
@@ -208,12 +232,6 @@ class FileWriter:
         file = os.open(self._upload, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._lock(file)
-            size = os.fstat(file).st_size
-            if size < self._start:
-                raise Lost
-            if size > self._start:
-                os.ftruncate(file, self._start)
-            os.lseek(file, self._start, os.SEEK_SET)
         except BaseException:
             os.close(file)
             raise
@@ -245,13 +263,13 @@ class FileWriter:
             aside.unlink(missing_ok=True)
 
 
-def _stored(path: Path) -> Stored | None:
+def _stored(path: Path, state: State) -> Stored | None:
     """None: it has gone since the folder was listed."""
     try:
         found = path.stat()
     except FileNotFoundError:
         return None
-    return Stored(path.name, found.st_size, found.st_mtime_ns // 1_000_000)
+    return Stored(path.name, found.st_size, found.st_mtime_ns // 1_000_000, state)
 
 
 def _write_all(file: int, chunk: bytes) -> None:

@@ -39,6 +39,10 @@ class S3Writer:
         self._gone = False  # the multipart upload is not there: perhaps it was completed, and its row not committed
         self._made: list[str] = []  # objects of this request
 
+    def hold(self) -> bool:
+        """Nothing to hold: what another request writes has other keys, and the row decides between them."""
+        return False
+
     def write(self, chunks: list[bytes]) -> None:
         """Holds chunks, and stores a part whenever there is enough for one."""
         for chunk in chunks:

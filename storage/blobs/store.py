@@ -62,6 +62,12 @@ class Writer(Protocol):
     def sure(self) -> bool:
         """Whether the finished copy surely is what went through `write`; if not, it must be read and hashed."""
 
+    def hold(self) -> bool:
+        """Takes the right to write, if this store has one. Then the upload's row must be read again before `write`.
+
+        Raises Conflict where another process is writing to the upload.
+        """
+
     def write(self, chunks: list[bytes]) -> None:
         """Appends chunks. Raises Conflict where another process is writing to the upload."""
 

@@ -16,7 +16,7 @@ from tests.auth.endpoints import ENDPOINTS, Endpoint
 from tests.auth.people import People
 from tests.auth.world import PERSONS, ROLES, World
 from tests.hub import HubProcess
-from wasmhub.app import HEALTH_PATHS
+from wasmhub.health import HEALTH_PATHS
 from web.routes import API, PAGES
 
 TEAM = 7

@@ -74,6 +74,25 @@ def test_what_is_wrong_is_named_and_healed_by_the_next_push(
     assert succeed(hub, "check", "--deep")["sound"]
 
 
+@pytest.mark.parametrize("size", [2_000, 20_000_000])  # kept in memory, and not
+def test_a_pull_that_finds_bytes_gone_has_them_pushed_again(hub: HubProcess, client: Client, size: int) -> None:
+    content = os.urandom(size)
+    digest = client.push_blob(HOLDER, content)
+    path = f"/v2/{HOLDER}/blobs/{digest}"
+    copy_of(hub, digest).unlink()
+    assert [client.ask(method, path).status_code for method in ("GET", "HEAD")] == [404, 404]
+    client.push_blob(HOLDER, content)
+    assert client.ask("GET", path).content == content
+
+
+def test_a_store_that_is_away_condemns_no_blob(hub: HubProcess, client: Client) -> None:
+    copies = hub.data / "blobs" / "copies"
+    away = copies.rename(copies.with_name("away"))
+    assert status(client) == 503
+    away.rename(copies)
+    assert client.ask("GET", f"/v2/{HOLDER}/blobs/{digest_of(CONTENT)}").content == CONTENT
+
+
 def test_a_second_copy_mends(hub: HubProcess, client: Client, tmp_path: Path) -> None:
     succeed(hub, "backup", str(tmp_path / "backup"))
     lose(hub, "changed")

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.hub import HubProcess
-from tests.oci import Client
+from tests.oci import Client, digest_of
 
 ESTABLISHED = "01"  # in /proc/net/tcp
 COUNTED = re.compile(r'^wasmhub_requests_total\{door="(\w+)",status="(\d+)"\} (\d+)$', re.MULTILINE)
@@ -117,6 +117,31 @@ def test_a_stop_is_heeded_at_any_moment(tmp_path: Path) -> None:
         time.sleep(pause)
         assert hub.stop() == 0
         assert "Traceback" not in hub.log()
+
+
+def test_one_worker_never_overwrites_what_another_took(two: HubProcess, embedded: None) -> None:
+    """A request that has read an upload's row and waits for its body holds the upload, whichever worker has it."""
+    client = Client(two.url, "admin", two.admin_password)
+    location = client.ask("POST", "/v2/admin/slow/blobs/uploads/").headers["location"]
+    token = client.token("repository:admin/slow:pull,push")
+    host, _, port = two.host.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as slow:
+        head = f"PATCH {location} HTTP/1.1\r\nHost: {two.host}\r\nAuthorization: Bearer {token}\r\n"
+        slow.sendall(f"{head}Content-Length: 4\r\n\r\n".encode())
+        until(lambda: len(list((two.data / "blobs" / "uploads").iterdir())) == 1)
+        for _ in range(8):  # each on a connection of its own: some are the other worker's
+            answer = httpx.patch(
+                f"{two.url}{location}",
+                content=b"other",
+                headers={"Authorization": f"Bearer {token}"},
+                trust_env=False,
+            )
+            assert answer.status_code == 409, answer.text
+        slow.sendall(b"mine")
+        assert slow.recv(100).startswith(b"HTTP/1.1 202")
+    assert client.ask("PUT", f"{location}?digest={digest_of(b'mine')}").status_code == 201
+    assert client.ask("GET", f"/v2/admin/slow/blobs/{digest_of(b'mine')}").content == b"mine"
+    client.close()
 
 
 def clients_of(hub: HubProcess) -> dict[int, int]:
