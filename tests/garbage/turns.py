@@ -143,6 +143,9 @@ class TurnBlobs:
         self._turn.point()
         return self._blobs.stream(key, start, stop)
 
+    def ping(self) -> None:
+        """It is always there."""
+
     def discard(self, key: str, state: Any = None) -> None:
         """As the store's own."""
         self._turn.point("a removal")
