@@ -172,7 +172,6 @@ class Reading:
         try:
             content = self._blobs.read(key)
         except Missing:
-            self._blobs.ping()  # raises where it is not this copy alone
             raise self._damaged(digest, key) from None
         algorithm, _, wanted = digest.partition(":")
         if hash_of([content], algorithm).hexdigest() != wanted:
@@ -180,7 +179,11 @@ class Reading:
         return content
 
     def _damaged(self, digest: str, key: str) -> OCIError:
-        """Notes that a blob's bytes are wrong or gone, so that whoever asks by HEAD pushes them again."""
+        """Notes that a blob's bytes are wrong or gone, so that whoever asks by HEAD pushes them again.
+
+        Raises StorageError where the whole store is away, which says nothing of this blob.
+        """
+        self._blobs.ping()
         mark_damaged(self._database, digest, key)
         log.error("the stored bytes of %s are damaged or gone; pulls of it fail until it is pushed again", digest)
         return OCIError("BLOB_UNKNOWN", f"the stored bytes of {digest} are damaged; push it again")
@@ -208,7 +211,6 @@ class Reading:
         try:
             yield from self._blobs.stream(key, start, stop)
         except Missing:
-            self._blobs.ping()
             raise self._damaged(digest, key) from None
 
     async def _next(self, pieces: Generator[bytes, None, None], key: str) -> bytes:

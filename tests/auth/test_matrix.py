@@ -1,6 +1,6 @@
 """Every endpoint asked by every role: who is let in is what the table says, cold, warm, and once a right is gone."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import httpx
 import pytest
@@ -68,38 +68,30 @@ def test_who_is_let_in(world: World, name: str, visibility: str) -> None:
     assert found == expected
 
 
-@pytest.mark.parametrize("name", READ)
-def test_who_is_put_out_is_put_out_at_once(world: World, name: str) -> None:
-    endpoint, world.visibility = ENDPOINTS[name], "private"
-    world.sign_in_anew()
-    path = endpoint.ask(world, "reader").path
-    try:
-        for _ in range(3):
-            answer = _ask(world, name, endpoint, "reader", path, {})
-            assert _shows(endpoint, answer), answer.text
-        world.join("reader", None)
-        assert _refusal(endpoint, _ask(world, name, endpoint, "reader", path, {})) == 404
-        assert _refusal(endpoint, _ask(world, name, endpoint, "reader", path, {})) == 404
-    finally:
-        world.join("reader", "reader")
-    assert _shows(endpoint, _ask(world, name, endpoint, "reader", path, {}))
+# person, visibility at first -> how the right to pull goes, and how it comes back
+GOING: dict[tuple[str, str], tuple[Callable[[World], None], Callable[[World], None]]] = {
+    ("reader", "private"): (lambda world: world.join("reader", None), lambda world: world.join("reader", "reader")),
+    ("stranger", "internal"): (lambda world: world.see("private"), lambda world: world.see("internal")),
+}
 
 
+@pytest.mark.parametrize("who", GOING, ids=lambda who: f"{who[0]} of what is {who[1]}")
 @pytest.mark.parametrize("name", READ)
-def test_what_becomes_private_is_gone_at_once(world: World, name: str) -> None:
-    endpoint, world.visibility = ENDPOINTS[name], "internal"
+def test_whose_right_goes_is_put_out_at_once(world: World, name: str, who: tuple[str, str]) -> None:
+    (person, world.visibility), (take, give_back) = who, GOING[who]
+    endpoint = ENDPOINTS[name]
     world.sign_in_anew()
-    path = endpoint.ask(world, "stranger").path
+    path = endpoint.ask(world, person).path
     try:
         for _ in range(3):
-            answer = _ask(world, name, endpoint, "stranger", path, {})
+            answer = _ask(world, name, endpoint, person, path, {})
             assert _shows(endpoint, answer), answer.text
-        world.see("private")
-        assert _refusal(endpoint, _ask(world, name, endpoint, "stranger", path, {})) == 404
-        assert _refusal(endpoint, _ask(world, name, endpoint, "stranger", path, {})) == 404
+        take(world)
+        for _ in range(2):
+            assert _refusal(endpoint, _ask(world, name, endpoint, person, path, {})) == 404
     finally:
-        world.see("internal")
-    assert _shows(endpoint, _ask(world, name, endpoint, "stranger", path, {}))
+        give_back(world)
+    assert _shows(endpoint, _ask(world, name, endpoint, person, path, {}))
 
 
 def _shows(endpoint: Endpoint, answer: httpx.Response) -> bool:

@@ -15,7 +15,7 @@ from storage.copying import Copying, Place
 from storage.database import Database
 from storage.errors import StorageError
 from storage.events import SYSTEM
-from storage.garbage import doom_unnamed, find_doomed
+from storage.garbage import delete_blobs, doom_unnamed, find_doomed
 from storage.hubs import identify_hub
 from storage.namespaces import create_namespace
 from tests.oci import digest_of
@@ -116,3 +116,14 @@ def test_what_is_doomed_already_is_mended_too(place: Place, tmp_path: Path) -> N
     assert mend(place.database, place.blobs, one, Kept())  # type: ignore[arg-type]
     (mended,) = (found for found in rows(place) if found.digest == one.digest)
     assert mended.key != one.key and is_sound(place.blobs, mended.key, mended.size, mended.digest)
+
+
+def test_a_copy_that_was_taken_for_left_behind_still_has_its_grace(place: Place) -> None:
+    with place.database.write() as session:
+        run = session.connection().exec_driver_sql
+        run("INSERT INTO doomed_copies (key, doomed_at) SELECT key, -1000000000000 FROM blobs")
+        run("DELETE FROM repository_blobs")
+        run("UPDATE blobs SET leased_until = -1")
+    assert delete_blobs(place.database, [], False).figures["blobs"] == 3
+    assert find_doomed(place.database, [], 10**11) == ([], None)  # nothing was doomed as long ago as that
+    assert len(find_doomed(place.database, [], 0)[0]) == 3
