@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,14 +120,27 @@ def explain(error: BaseException) -> StorageError | None:
 
 
 def _prepare(connection: Any, record: Any) -> None:
+    _use_wal(connection)
     for pragma in (
-        "journal_mode = WAL",
         "synchronous = FULL",  # a commit is on disk before it is answered
         "foreign_keys = ON",
         "cache_size = -8000",  # KiB of each connection; the system's own cache holds the rest
         "journal_size_limit = 67108864",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _use_wal(connection: Any) -> None:
+    """Has the file write ahead. Of two that first do so at once, SQLite refuses one without waiting for its timeout."""
+    give_up = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > give_up:
+                raise
+        time.sleep(0.01)
 
 
 _TROUBLE = {

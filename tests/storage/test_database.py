@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -156,6 +157,19 @@ def test_a_start_that_cannot_use_its_database_says_why(right: str, tmp_path: Pat
     database.close()
     assert str(refused.value).startswith("WASMHUB_DATABASE_URL")
     assert "an0ther" not in str(refused.value) and PASSWORD not in str(refused.value)
+
+
+def test_a_new_file_in_use_is_waited_for(tmp_path: Path) -> None:
+    """SQLite itself refuses at once to turn a file to WAL that another is about to write."""
+    other = sqlite3.connect(tmp_path / "hub.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    done = threading.Timer(0.5, other.rollback)
+    done.start()
+    database = Database(tmp_path / "hub.db")
+    database.migrate()
+    database.close()
+    assert done.finished.is_set()
+    other.close()
 
 
 def test_a_newer_database_is_left_alone(replicas: list[Database]) -> None:
