@@ -1,7 +1,7 @@
 """What a person may do with a repository's name, there or not: the rule about pushes that make namespaces."""
 
 from auth.identity import Identity
-from auth.permissions import ACTIONS, Resource, allowed
+from auth.permissions import ALL, Resource, allowed
 from storage.namespaces import Holding, name_problem
 
 
@@ -21,5 +21,5 @@ def rights(identity: Identity, name: str, holding: Holding | None, rule: str) ->
     if holding is not None:
         return allowed(identity, Resource(holding.owner_user_id, holding.owner_team_id, holding.visibility))
     if may_create_namespace(identity, rule) and name_problem(name.partition("/")[0]) is None:
-        return ACTIONS
+        return ALL
     return frozenset()

@@ -1,15 +1,31 @@
-"""One pure function, `may`, and the table of roles and actions that it reads."""
+"""One pure function, `may`, and the table of roles and actions that it reads, which people are shown too."""
 
 from dataclasses import dataclass
 
 from auth.identity import Identity
 
+# Every action, and what it lets somebody do with a repository or a target.
+ACTIONS: dict[str, str] = {
+    "pull": "see it and pull from it; see a target, its proxies and what runs there",
+    "push": "push manifests, blobs and tags",
+    "delete": "delete manifests, blobs and tags",
+    "deploy": "put filters to work on a target, change, roll back and take them off",
+    "configure": "change its description and visibility; make and remove targets and their keys",
+    "administer": "what is for owners alone; nothing asks for it yet",
+}
+ALL = frozenset(ACTIONS)
+# What a role in the whole hub allows, whoever owns a thing.
+SITE_ROLES: dict[str, frozenset[str]] = {
+    "user": frozenset(),
+    "auditor": frozenset({"pull"}),
+    "administrator": ALL,
+}
 # What a role in the owning team allows. The owner of a namespace of their own has the role `owner` in it.
 TEAM_ROLES: dict[str, frozenset[str]] = {
     "reader": frozenset({"pull"}),
     "writer": frozenset({"pull", "push", "delete"}),
     "maintainer": frozenset({"pull", "push", "delete", "deploy", "configure"}),
-    "owner": frozenset({"pull", "push", "delete", "deploy", "configure", "administer"}),
+    "owner": ALL,
 }
 # What the visibility of a repository adds for everybody who is signed in, and for everybody.
 VISIBILITY: dict[str, tuple[frozenset[str], frozenset[str]]] = {
@@ -17,7 +33,6 @@ VISIBILITY: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "internal": (frozenset({"pull"}), frozenset()),
     "public": (frozenset({"pull"}), frozenset({"pull"})),
 }
-ACTIONS = TEAM_ROLES["owner"]
 REGISTRY_ACTIONS = frozenset({"pull", "push", "delete"})  # those that a registry token can carry
 
 
@@ -32,14 +47,10 @@ class Resource:
 
 def allowed(identity: Identity, resource: Resource) -> frozenset[str]:
     """All actions that the identity may take on the resource."""
-    if identity.administrator:
-        return ACTIONS
     signed_in, everybody = VISIBILITY[resource.visibility]
     if identity.anonymous:
         return everybody
-    actions = signed_in | everybody
-    if identity.role == "auditor":
-        actions |= TEAM_ROLES["reader"]
+    actions = signed_in | everybody | SITE_ROLES[identity.role]
     if resource.owner_user_id == identity.user_id:
         actions |= TEAM_ROLES["owner"]
     if resource.owner_team_id is not None:
@@ -50,3 +61,16 @@ def allowed(identity: Identity, resource: Resource) -> frozenset[str]:
 def may(identity: Identity, action: str, resource: Resource) -> bool:
     """Whether the identity may take the action (`pull`, `push`, `delete`, `deploy`, `configure`, `administer`)."""
     return action in allowed(identity, resource)
+
+
+def table() -> list[tuple[str, list[str]]]:
+    """The table as people read it: who somebody is to a thing, and all actions that this lets them take."""
+    rows = [(f"anybody, where it is {name}", everybody) for name, (_, everybody) in VISIBILITY.items()]
+    rows += [
+        (f"anybody signed in, where it is {name}", signed_in | everybody)
+        for name, (signed_in, everybody) in VISIBILITY.items()
+    ]
+    rows += [(f"{role} in the team that owns it", actions) for role, actions in TEAM_ROLES.items()]
+    rows += [("the user who owns it", TEAM_ROLES["owner"])]
+    rows += [(f"{role} of the hub", actions) for role, actions in SITE_ROLES.items() if actions]
+    return [(who, [action for action in ACTIONS if action in actions]) for who, actions in rows]

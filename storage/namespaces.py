@@ -19,6 +19,7 @@ _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 # Docker Hub's clients give it a meaning, and only for Docker Hub.
 _PATHS = {"api", "assets", "static", "modules", "v1", "v2", "v3", "r", "token", "healthz", "readyz", "metrics", "docs"}
 _PAGES = {"search", "settings", "account", "sign-in", "sign-out", "targets", "deployments", "teams", "users", "new"}
+_PAGES |= {"permissions"}
 _WORDS = {"admins", "anonymous", "everyone", "nobody", "system", "node", "robot", "namespaces"}
 RESERVED = frozenset(_PATHS | _PAGES | _WORDS)
 

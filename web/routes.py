@@ -6,11 +6,13 @@ from web.api import accounts, documents, garbage, modules, repositories
 from web.assets import get_asset
 from web.catalog import show_catalog
 from web.filter import show_filter
+from web.help import show_permissions
 from web.signing import post_sign_in, post_sign_out, show_sign_in
 
 PAGES: list[BaseRoute] = [
     Route("/", show_catalog, methods=["GET"]),
     Route("/r/{name:path}", show_filter, methods=["GET"]),
+    Route("/permissions", show_permissions, methods=["GET"]),
     Route("/sign-in", show_sign_in, methods=["GET"]),
     Route("/sign-in", post_sign_in, methods=["POST"]),
     Route("/sign-out", post_sign_out, methods=["POST"]),

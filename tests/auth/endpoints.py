@@ -184,6 +184,7 @@ ENDPOINTS = {
     "POST /token": Endpoint("signed in", "api", _post_token),
     "GET /": Endpoint("everybody", "page", at("/")),
     "GET /r/{name:path}": Endpoint("pull", "page", at("/r/{world.name}")),
+    "GET /permissions": Endpoint("everybody", "page", at("/permissions")),
     "GET /sign-in": Endpoint("everybody", "page", at("/sign-in")),
     "POST /sign-in": Endpoint("signed in", "page", _sign_in),
     "POST /sign-out": Endpoint("everybody", "page", _sign_out),

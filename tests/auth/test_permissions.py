@@ -1,11 +1,13 @@
 """Roles, visibility and names that are not taken yet: what each makes of a person's rights."""
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy.exc import IntegrityError
 
 from auth.identity import ANONYMOUS, Identity
 from auth.namespaces import may_create_namespace, rights
-from auth.permissions import ACTIONS, TEAM_ROLES, Resource, allowed, may
+from auth.permissions import ACTIONS, ALL, SITE_ROLES, TEAM_ROLES, VISIBILITY, Resource, allowed, may, table
 from storage.namespaces import Holding, name_problem
 from tests.auth.people import People
 
@@ -23,8 +25,8 @@ PULL = frozenset({"pull"})
         (ANONYMOUS, NONE, NONE, PULL),
         (ANN, NONE, PULL, PULL),
         (AUDITOR, PULL, PULL, PULL),
-        (ADMIN, ACTIONS, ACTIONS, ACTIONS),
-        (Identity(5, "owner"), ACTIONS, ACTIONS, ACTIONS),
+        (ADMIN, ALL, ALL, ALL),
+        (Identity(5, "owner"), ALL, ALL, ALL),
         *((MEMBERS[role], TEAM_ROLES[role], TEAM_ROLES[role], TEAM_ROLES[role]) for role in TEAM_ROLES),
         (Identity(6, "x", teams={7: "king"}), NONE, PULL, PULL),
         (Identity(6, "x", teams={8: "owner"}), NONE, PULL, PULL),
@@ -37,6 +39,27 @@ def test_allowed(identity: Identity, private: frozenset[str], internal: frozense
         assert {action for action in ACTIONS if may(identity, action, resource)} == actions
         # Nobody's: neither "no owner" nor "no user" ever match each other.
         assert allowed(ANONYMOUS, Resource(visibility="private")) == NONE
+
+
+def test_the_table_that_people_read_is_the_one_that_decides() -> None:
+    def by(identity: Identity, visibility: str = "private") -> frozenset[str]:
+        return allowed(identity, Resource(5, 7, visibility))
+
+    expected = [
+        *(by(ANONYMOUS, visibility) for visibility in VISIBILITY),
+        *(by(ANN, visibility) for visibility in VISIBILITY),
+        *(by(MEMBERS[role]) for role in TEAM_ROLES),
+        by(Identity(5, "owner")),
+        *(by(Identity(3, role, role)) for role in SITE_ROLES if SITE_ROLES[role]),
+    ]
+    assert [frozenset(actions) for _, actions in table()] == expected
+
+
+def test_the_docs_show_the_table() -> None:
+    lines = (Path(__file__).parents[2] / "docs" / "permissions.md").read_text().splitlines()
+    shown = [f"| {who} | {', '.join(actions) or 'nothing'} |" for who, actions in table()]
+    shown += [f"| {action} | {sentence} |" for action, sentence in ACTIONS.items()]
+    assert [line for line in lines if line.startswith("| ") and not line.startswith(("| who |", "| action |"))] == shown
 
 
 @pytest.mark.parametrize(
@@ -52,13 +75,13 @@ def test_namespaces_by_push(rule: str, anonymous: bool, user: bool, auditor: boo
     expected = [(ANONYMOUS, anonymous), (ANN, user), (AUDITOR, auditor), (ADMIN, administrator)]
     for identity, may_create in expected:
         assert may_create_namespace(identity, rule) is may_create
-        assert rights(identity, "fresh/a", None, rule) == (ACTIONS if may_create else NONE)
+        assert rights(identity, "fresh/a", None, rule) == (ALL if may_create else NONE)
         assert rights(identity, "v2/a", None, rule) == NONE
         assert rights(identity, "Bad Name/a", None, rule) == NONE
 
 
 def test_rights_under_a_namespace_that_is_there() -> None:
-    assert rights(ANN, "ann/new", Holding(1, 1, None), "nobody") == ACTIONS
+    assert rights(ANN, "ann/new", Holding(1, 1, None), "nobody") == ALL
     assert rights(ANN, "ben/new", Holding(2, 9, None), "everyone") == NONE
     assert rights(ANN, "ben/shown", Holding(2, 9, None, 3, "public"), "nobody") == PULL
 

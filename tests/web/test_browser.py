@@ -21,6 +21,7 @@ FLAGS = (
     " --disable-component-update --disable-sync"
 )
 SIZES = {"phone": (390, 844), "desktop": (1280, 900)}
+OPEN = {"sign-in": "/sign-in", "public": "/", "permissions": "/permissions"}  # to whoever is not signed in
 PAGES = {
     "catalog": "/",
     "search": "/?q=rust",
@@ -109,7 +110,7 @@ def test_every_page_fits_and_is_whole(
 ) -> None:
     tab = Tab(chromium, size, scheme)
     tabs.append(tab)
-    for name, url in (("empty", f"{empty.url}/"), ("sign-in", f"{full.url}/sign-in"), ("public", f"{full.url}/")):
+    for name, url in (("empty", f"{empty.url}/"), *((name, full.url + path) for name, path in OPEN.items())):
         tab.look(url, f"{name}-{size}-{scheme}")
         tab.fits()
     tab.sign_in(full, "ann", PASSWORD)
@@ -126,11 +127,11 @@ def test_every_page_fits_and_is_whole(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_stand_out_from_their_ground(chromium: Browser, tabs: list[Tab], full: HubProcess, scheme: str) -> None:
-    """Contrast of every text on the two main pages, by the formula of WCAG 2.1: 4.5 to 1 at least."""
+    """Contrast of every text on the main pages, by the formula of WCAG 2.1: 4.5 to 1 at least."""
     tab = Tab(chromium, "desktop", scheme)
     tabs.append(tab)
     tab.sign_in(full, "ann", PASSWORD)
-    for path in ("/", "/r/acme/add-header", "/r/acme/legacy-auth", "/r/acme/absent"):
+    for path in ("/", "/r/acme/add-header", "/r/acme/legacy-auth", "/r/acme/absent", "/permissions"):
         tab.page.goto(full.url + path)
         weak = tab.page.evaluate(CONTRAST)
         assert weak == []

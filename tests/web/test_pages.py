@@ -38,6 +38,12 @@ def csrf_of(page: httpx.Response) -> str:
     return found[1]
 
 
+def test_the_table_of_permissions(stranger: httpx.Client) -> None:
+    said = text_of(stranger.get("/permissions"))
+    assert "Anybody, where it is private nothing" in said
+    assert "Maintainer in the team that owns it pull, push, delete, deploy, configure Owner in" in said
+
+
 def test_the_catalog_shows_what_each_may_see(stranger: httpx.Client, ann: httpx.Client) -> None:
     assert listed(stranger.get("/")) == PUBLIC
     assert listed(ann.get("/")) == ALL
