@@ -1,5 +1,6 @@
 """What all tests share: the engines that hubs run on, and one running hub, for those that do not break it."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,11 @@ from tests.engines import chosen, engines
 from tests.hub import HubProcess
 
 EMBEDDED_ONLY = "it looks into the data folder, which is the embedded engines' alone"
+
+
+def pytest_configure() -> None:
+    """Lets SIGINT end what tests start: a shell has what it runs in the background ignore it, and all below that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
