@@ -154,6 +154,10 @@ class Proxy:
 
     async def _stop(self) -> None:
         if self._server is not None:
+            # Connections that were taken are handed over first: those of a closed server are left open for ever.
+            for listening in self._server.sockets:
+                self._loop.remove_reader(listening)
+            await asyncio.sleep(0.01)
             self._server.close()
             self._server = None
         await self._reset()
