@@ -19,7 +19,7 @@ from registry.means import Means, means_of
 from registry.names import ALGORITHMS, is_digest, is_name
 from registry.ranges import parse_content_range
 from registry.repositories import enter_for_push, repository_for_push
-from storage.blobs.store import Writer
+from storage.blobs.store import Missing, Writer
 from storage.database import Conflict, StorageError
 from storage.repositories import can_read_blob
 from storage.uploads import (
@@ -306,6 +306,8 @@ def _alone(means: Means, upload_id: str) -> Iterator[None]:
     means.busy.add(upload_id)
     try:
         yield
+    except Missing:  # A request on another replica has finished or changed it since its row was read.
+        raise Conflict(f"upload {upload_id} was changed by another request; begin a new one") from None
     finally:
         means.busy.discard(upload_id)
 
