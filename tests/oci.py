@@ -76,11 +76,14 @@ class Client:
             self._tokens[key] = self.token(scope)
         if key in self._tokens:
             headers["Authorization"] = f"Bearer {self._tokens[key]}"
+        elif "content" in more:  # nginx ends a connection on which it passed on a refusal before a body had come
+            headers["Connection"] = "close"
         answer = self.http.request(method, path, headers=headers, **more)
         if answer.status_code == 401 and not scope:
             wanted = re.search(r'scope="([^"]*)"', answer.headers["www-authenticate"])
             self._tokens[key] = self.token(*(wanted[1].split() if wanted else ()))
-            headers["Authorization"] = f"Bearer {self._tokens[key]}"
+            headers = {**headers, "Authorization": f"Bearer {self._tokens[key]}"}
+            headers.pop("Connection", None)
             answer = self.http.request(method, path, headers=headers, **more)
         return answer
 
