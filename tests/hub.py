@@ -73,6 +73,12 @@ class HubProcess:
         """What it has written since its last start."""
         return self._log.read_text(errors="replace")
 
+    def check_log(self) -> None:
+        """Raises AssertionError with the last words of each line of its log that tells of a mistake of its own."""
+        mistakes = [line[-700:] for line in self.log().splitlines() if "Traceback" in line]
+        if mistakes:
+            raise AssertionError("the hub's log: " + " // ".join(mistakes[:3]))
+
     def stop(self) -> int:
         """SIGTERM, and its exit code."""
         return self._end(signal.SIGTERM)

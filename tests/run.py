@@ -43,6 +43,7 @@ class Outcome:
     passed: int = 0
     failed: int = 0
     skipped: list[str] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)  # each failed test, and what it said
     elsewhere: int = 0  # tests that belong to another set of engines
     output: str = ""
 
@@ -64,7 +65,10 @@ def main(names: list[str]) -> int:
             total.passed += outcome.passed
             total.failed += outcome.failed
             total.skipped += outcome.skipped
+            total.troubles += [f"{running[done]}: {trouble}" for trouble in outcome.troubles or [""] * outcome.failed]
 
+    for trouble in total.troubles:  # last, where they are seen
+        print(f"failed: {trouble}")
     for reason in sorted(set(total.skipped)):
         print(f"skipped: {reason}")
     print(f"in {time.monotonic() - started:.0f} s")
@@ -113,17 +117,24 @@ def _run_tests(where: str, engines: str) -> Outcome:
     outcome = Outcome(output=done.stdout + done.stderr)
     for case in cases:
         skipped = case.find("skipped")
-        if case.find("failure") is not None or case.find("error") is not None:
+        trouble = case.find("failure")
+        trouble = case.find("error") if trouble is None else trouble
+        if trouble is not None:
             outcome.failed += 1
+            outcome.troubles.append(f"{_name(case)}: {' '.join(trouble.get('message', '').split())[-800:]}")
         elif skipped is not None and skipped.get("message", "").startswith(ELSEWHERE):
             outcome.elsewhere += 1
         elif skipped is not None:
-            outcome.skipped.append(f"{case.get('classname', '')}.{case.get('name', '')}: {skipped.get('message', '')}")
+            outcome.skipped.append(f"{_name(case)}: {skipped.get('message', '')}")
         else:
             outcome.passed += 1
     if done.returncode not in (0, 1) or (done.returncode == 1 and not outcome.failed) or not cases:
         outcome.failed += 1
     return outcome
+
+
+def _name(case: ET.Element) -> str:
+    return f"{case.get('classname', '')}.{case.get('name', '')}"
 
 
 def _say(outcome: Outcome) -> str:

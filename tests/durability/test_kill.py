@@ -43,7 +43,7 @@ def test_what_was_acknowledged_outlives_kills(tmp_path: Path) -> None:
         if chosen() == "embedded":
             check_folders(hub.data)
         check(client, pushers)
-        assert "Traceback" not in hub.log()
+        hub.check_log()
     client.close()
     hub.stop()
     print(f"{kills} kills, {acknowledged(pushers)} commands acknowledged")

@@ -38,4 +38,4 @@ def replicas(folder: Path, count: int = 2) -> Iterator[Replicas]:
             stack.enter_context(hub)
         yield Replicas(hubs, engines, proxy)
         for hub in hubs:
-            assert "Traceback" not in hub.log(), hub.log()[-4000:]
+            hub.check_log()

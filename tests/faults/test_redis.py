@@ -43,7 +43,7 @@ def hub_with(data: Path, url: str) -> Iterator[HubProcess]:
     told = {"WASMHUB_REDIS_URL": url, "WASMHUB_SECRET_KEY": SECRET, "WASMHUB_TRUSTED_PROXIES": "127.0.0.1"}
     with HubProcess(data, **told) as hub:
         yield hub
-        assert "Traceback" not in hub.log()
+        hub.check_log()
 
 
 def say(redis: Redis, *words: str) -> str:

@@ -40,7 +40,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         settings["WASMHUB_S3_ENDPOINT"] = f"http://127.0.0.1:{proxy.port}"
         with HubProcess(tmp_path_factory.mktemp("s3") / "data", **settings) as hub:
             yield Stage(hub, minio, proxy)
-            assert "Traceback" not in hub.log()
+            hub.check_log()
     minio.remove()
 
 

@@ -44,7 +44,7 @@ def hubs(tmp_path_factory: pytest.TempPathFactory, middle: Middle) -> Iterator[l
     with HubProcess(folder / "1", **settings) as one, HubProcess(folder / "2", **settings) as other:
         yield [one, other]
         for hub in (one, other):
-            assert "Traceback" not in hub.log()
+            hub.check_log()
 
 
 @pytest.fixture
