@@ -84,7 +84,7 @@ class Database:
             try:
                 yield session
             finally:
-                self._kind.end_read(lent.driver_connection)
+                self._kind.end_read(session.info["driver"])  # the mapper may have taken a lost one out of `lent`
 
     async def look(self, find: Callable[[*Values], Found], *values: *Values) -> Found:
         """What `find` finds with `read`, in a thread beside the event loop once it is its turn."""

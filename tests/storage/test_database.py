@@ -113,13 +113,10 @@ def test_lost_connections_are_made_anew(tmp_path: Path) -> None:
     with opened(place, 1) as (database,):
         asyncio.run(work(database))
 
-        def lose() -> None:
-            with database.write() as session:
+        for begin in (database.read, database.write):
+            with pytest.raises(StorageError, match="cannot be reached"), begin() as session:
                 server.ask(cut)
                 session.execute(COUNT)
-
-        with pytest.raises(StorageError, match="cannot be reached"):
-            lose()
         create_namespace(database, SYSTEM, "acme")
 
 
