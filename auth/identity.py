@@ -1,7 +1,6 @@
 """Identities: who a request comes from, as far as permissions go."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from storage.events import Actor
 from storage.repositories import Viewer
@@ -15,7 +14,6 @@ class Identity:
     user_id: int | None = None
     name: str = ""
     role: str = "user"  # user | auditor | administrator, of the whole hub
-    teams: Mapping[int, str] = field(default_factory=dict)  # team id -> role in it
     generation: int = 0
     address: str = ""  # where the request came from
 
@@ -31,7 +29,7 @@ class Identity:
 
     def viewer(self) -> Viewer:
         """This identity as lists see it: auditors and administrators see everything."""
-        return Viewer(self.user_id, tuple(self.teams), self.administrator or self.role == "auditor")
+        return Viewer(self.user_id, self.administrator or self.role == "auditor")
 
     def actor(self) -> Actor:
         """The name under which this identity's commands are recorded."""
@@ -45,4 +43,4 @@ ANONYMOUS = Identity()
 
 def identity_of(row: IdentityRow, address: str = "") -> Identity:
     """The identity of a user as the database has it now, coming from that address."""
-    return Identity(row.user_id, row.name, row.role, row.teams, row.generation, address)
+    return Identity(row.user_id, row.name, row.role, row.generation, address)

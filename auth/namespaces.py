@@ -12,6 +12,11 @@ def may_create_namespace(identity: Identity, rule: str) -> bool:
     return rule == "admins" and identity.administrator
 
 
+def resource_of(holding: Holding) -> Resource:
+    """What permissions ask of it."""
+    return Resource(holding.owner_user_id, holding.roles, holding.visibility)
+
+
 def rights(identity: Identity, name: str, holding: Holding | None, rule: str) -> frozenset[str]:
     """All actions that the identity may take on the repository of that name, whether or not it is there.
 
@@ -19,7 +24,7 @@ def rights(identity: Identity, name: str, holding: Holding | None, rule: str) ->
     namespace either, by whether the push would make that too.
     """
     if holding is not None:
-        return allowed(identity, Resource(holding.owner_user_id, holding.owner_team_id, holding.visibility))
+        return allowed(identity, resource_of(holding))
     if may_create_namespace(identity, rule) and name_problem(name.partition("/")[0]) is None:
         return ALL
     return frozenset()

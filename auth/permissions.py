@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from auth.identity import Identity
+from storage.namespaces import DELETED
 
 # Every action, and what it lets somebody do with a repository or a target.
 ACTIONS: dict[str, str] = {
@@ -11,7 +12,7 @@ ACTIONS: dict[str, str] = {
     "delete": "delete manifests, blobs and tags",
     "deploy": "put filters to work on a target, change, roll back and take them off",
     "configure": "change its description and visibility; make and remove targets and their keys",
-    "administer": "what is for owners alone; nothing asks for it yet",
+    "administer": "share it with people and teams; change a team's members, a namespace's name, and end a team",
 }
 ALL = frozenset(ACTIONS)
 # What a role in the whole hub allows, whoever owns a thing.
@@ -38,24 +39,27 @@ REGISTRY_ACTIONS = frozenset({"pull", "push", "delete"})  # those that a registr
 
 @dataclass(frozen=True)
 class Resource:
-    """What permissions ask of a repository, a target or a namespace: who owns it and how visible it is."""
+    """What permissions ask of a repository, a target, a team or a namespace: who owns it and how visible it is.
+
+    `roles` are those that the asker has there: in the team that owns it, and by grants on the repository itself.
+    """
 
     owner_user_id: int | None = None
-    owner_team_id: int | None = None
+    roles: frozenset[str] = frozenset()
     visibility: str = "private"
 
 
 def allowed(identity: Identity, resource: Resource) -> frozenset[str]:
     """All actions that the identity may take on the resource."""
+    if resource.visibility == DELETED:
+        return frozenset()
     signed_in, everybody = VISIBILITY[resource.visibility]
     if identity.anonymous:
         return everybody
     actions = signed_in | everybody | SITE_ROLES[identity.role]
     if resource.owner_user_id == identity.user_id:
         actions |= TEAM_ROLES["owner"]
-    if resource.owner_team_id is not None:
-        actions |= TEAM_ROLES.get(identity.teams.get(resource.owner_team_id, ""), frozenset())
-    return actions
+    return actions.union(*(TEAM_ROLES.get(role, ()) for role in resource.roles))
 
 
 def may(identity: Identity, action: str, resource: Resource) -> bool:

@@ -57,7 +57,7 @@ def grant(session: OrmSession, identity: Identity, asked: Scopes, rule: str) -> 
         if name == EVERYWHERE:
             given = actions & {"pull"}  # wherever the identity may pull: that is asked at each use
         else:
-            given = actions & rights(identity, name, find_holding(session, name), rule)
+            given = actions & rights(identity, name, find_holding(session, name, identity.user_id), rule)
         room -= len(name) + sum(map(len, given)) + 50
         if given and room >= 0:
             granted[name] = given

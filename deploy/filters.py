@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from auth.door import ApiError
 from auth.identity import Identity
-from auth.permissions import Resource, may
+from auth.namespaces import resource_of
+from auth.permissions import may
 from deploy.fields import bad
 from deploy.schema import MAX_SCHEMA, SCHEMA_TYPE
 from deploy.targets.envoy_fleet import MAX_MODULE_BYTES
@@ -17,7 +18,7 @@ from proxywasm.images import choose_child, is_index
 from storage.catalog import list_versions
 from storage.manifests import find_blob, find_content, find_manifest, newest_referrers
 from storage.modules import Reading, find_facts, find_reading
-from storage.namespaces import Holding, find_holding
+from storage.namespaces import find_holding
 
 _REFERENCE = re.compile(
     r"(?P<name>[a-z0-9][a-z0-9._/-]{0,253}?)(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha\d+:[0-9a-f]{64,128}))?",
@@ -42,8 +43,8 @@ def find_filter(session: Session, identity: Identity, reference: str) -> Found:
     if parts is None:
         raise bad(f"{reference[:300]!r} is no reference; write namespace/name:tag or namespace/name@digest")
     name = parts["name"]
-    holding = find_holding(session, name)
-    if holding is None or holding.repository_id is None or not may(identity, "pull", _resource(holding)):
+    holding = find_holding(session, name, identity.user_id)
+    if holding is None or holding.repository_id is None or not may(identity, "pull", resource_of(holding)):
         raise ApiError(404, "not_found", f"there is no repository {name}, or you may not read it")
     wanted = parts["digest"] or parts["tag"] or _newest(session, holding.repository_id)
     manifest = find_manifest(session, holding.repository_id, wanted) if wanted else None
@@ -57,7 +58,7 @@ def find_filter(session: Session, identity: Identity, reference: str) -> Found:
             raise _refused(f"{reference} is an index without an image for linux/amd64 or wasm")
         subjects = (manifest.digest, *subjects)
     reading = find_reading(session, holding.repository_id, manifest.digest)
-    return Found(holding.repository_id, name, manifest.digest, subjects, reading)
+    return Found(holding.repository_id, holding.name, manifest.digest, subjects, reading)
 
 
 def check_module(session: Session, found: Found, reference: str) -> tuple[str, dict[str, Any]]:
@@ -107,7 +108,3 @@ def _newest(session: Session, repository_id: int) -> str | None:
 def _refused(message: str) -> ApiError:
     """Understood and allowed, but it would not work; nothing has happened."""
     return ApiError(422, "refused", message)
-
-
-def _resource(holding: Holding) -> Resource:
-    return Resource(holding.owner_user_id, holding.owner_team_id, holding.visibility)

@@ -43,7 +43,7 @@ def allow(session: Session, identity: Identity, action: str, name: str) -> Targe
 
     Raises ApiError: 404 to those who may not even see it, the same as where there is none; 403 to those who may.
     """
-    target = find_target(session, name)
+    target = find_target(session, name, identity.user_id)
     if target is None or not may_with(identity, "pull", target):
         raise ApiError(404, "not_found", f"there is no target {name[:100]!r}, or you may not see it")
     if not may_with(identity, action, target):
@@ -55,4 +55,5 @@ def allow(session: Session, identity: Identity, action: str, name: str) -> Targe
 
 def may_with(identity: Identity, action: str, target: TargetRow) -> bool:
     """Whether the identity may take the action on the target: what its role in the owning namespace allows."""
-    return may(identity, action, Resource(target.owner_user_id, target.owner_team_id))
+    roles = frozenset({target.role}) if target.role else frozenset()
+    return may(identity, action, Resource(target.owner_user_id, roles))

@@ -11,13 +11,14 @@ from starlette.responses import JSONResponse, Response
 
 from auth.door import ApiError, read_json, require
 from auth.identity import Identity
-from auth.permissions import Resource, may
+from auth.namespaces import resource_of
+from auth.permissions import may
 from auth.secrets import fingerprint, hint, new_secret
 from deploy.fields import bad, number_field, only, text_field, word_field
 from deploy.means import Means, allow, means_of
 from deploy.shapes import key_json, node_json, target_json
 from deploy.targets.envoy_fleet import BootstrapOptions, Fleet, bootstrap, key_document
-from storage.namespaces import find_namespace
+from storage.namespaces import find_namespace_holding
 from storage.nodes import nodes
 from storage.targets import (
     TargetRow,
@@ -211,14 +212,19 @@ def _list(means: Means, identity: Identity, after: str) -> list[TargetRow]:
 
 def _create(means: Means, identity: Identity, new: NewTarget) -> TargetRow:
     with means.database.read() as session:
-        namespace = find_namespace(session, new.namespace)
+        namespace = find_namespace_holding(session, new.namespace, identity.user_id)
         taken = find_target(session, new.name)
-    if namespace is None or not may(identity, "configure", Resource(namespace.user_id, namespace.team_id)):
+    if namespace is None or not may(identity, "configure", resource_of(namespace)):
         raise ApiError(403, "denied", f"you may not make targets in the namespace {new.namespace!r}")
     if taken is not None:
         raise ApiError(409, "conflict", f"there is a target named {new.name!r} already; choose another name")
     return create_target(
-        means.database, identity.actor(), new.name, kind=KIND, namespace_id=namespace.id, settings=new.settings
+        means.database,
+        identity.actor(),
+        new.name,
+        kind=KIND,
+        namespace_id=namespace.namespace_id,
+        settings=new.settings,
     )
 
 

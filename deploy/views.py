@@ -6,7 +6,8 @@ from sqlalchemy.orm import Session
 
 from auth.door import ApiError
 from auth.identity import Identity
-from auth.permissions import Resource, may
+from auth.namespaces import resource_of
+from auth.permissions import may
 from deploy.means import Means, allow, may_with
 from deploy.polls import contents
 from deploy.shapes import deployment_json, revision_json, standing_json
@@ -79,8 +80,8 @@ def stand(target: TargetRow, deployment: DeploymentRow, proxies: list[NodeRow]) 
 
 
 def _of_repository(session: Session, identity: Identity, name: str) -> list[DeploymentRow]:
-    holding = find_holding(session, name)
+    holding = find_holding(session, name, identity.user_id)
     if holding is None or holding.repository_id is None:
         return []
-    resource = Resource(holding.owner_user_id, holding.owner_team_id, holding.visibility)
-    return repository_deployments(session, holding.repository_id) if may(identity, "pull", resource) else []
+    readable = may(identity, "pull", resource_of(holding))
+    return repository_deployments(session, holding.repository_id) if readable else []

@@ -10,7 +10,7 @@ from auth.identity import Identity
 from auth.namespaces import rights
 from registry.errors import OCIError
 from registry.names import is_name
-from storage.namespaces import Holding, find_holding
+from storage.namespaces import DELETED, Holding, find_holding
 from storage.pulls import Facts
 from storage.repositories import Viewer
 from storage.users import IdentityRow
@@ -49,6 +49,7 @@ class Entry:
     claims: Claims
     repository_id: int | None = None
     namespace_id: int | None = None
+    name: str = ""  # of the repository, as it is now
 
     def viewer(self) -> Viewer:
         """The caller as lists see them."""
@@ -56,7 +57,7 @@ class Entry:
 
     def may_pull(self, session: Session, name: str) -> bool:
         """Whether the person may pull from another repository, whatever the token says."""
-        holding = find_holding(session, name) if is_name(name) else None
+        holding = find_holding(session, name, self.identity.user_id) if is_name(name) else None
         there = holding is not None and holding.repository_id is not None
         return there and "pull" in rights(self.identity, name, holding, "nobody")
 
@@ -97,7 +98,7 @@ def allow(
     check_name(name)
     scopes = (f"repository:{name}:{SCOPES[ask_for or action]}", *also)
     who = identify(session, caller, *scopes)
-    holding = find_holding(session, name)
+    holding = find_holding(session, name, who[0].user_id)
     return _decide(caller, who, holding, rights(who[0], name, holding, rule), action, name, scopes)
 
 
@@ -106,7 +107,7 @@ def allow_pull(facts: Facts, caller: Caller, name: str, ask_for: str) -> Entry:
     scopes = (f"repository:{name}:{SCOPES[ask_for]}",)
     who = _known(caller, None if caller.claims is None else _identity(facts, caller.claims, caller.address), scopes)
     # Who may pull where nothing is finds nothing there: then it does not matter who holds the name.
-    holding = _holding(facts)
+    holding = _holding(facts, name)
     return _decide(caller, who, holding, rights(who[0], name, holding, "nobody"), "pull", name, scopes)
 
 
@@ -146,20 +147,20 @@ def _decide(
         raise caller.challenge(*scopes, error="insufficient_scope")
     if holding is None:
         return Entry(identity, claims)
-    return Entry(identity, claims, holding.repository_id, holding.namespace_id)
+    return Entry(identity, claims, holding.repository_id, holding.namespace_id, holding.name)
 
 
 def _identity(facts: Facts, claims: Claims, address: str) -> Identity | None:
-    """The subject of a token, with the one team that matters; a pull is recorded nowhere and needs no name."""
+    """The subject of a token; a pull is recorded nowhere and needs no name."""
     row = None
     if claims.user_id is not None and facts.role is not None and facts.user_generation is not None:
-        teams = {facts.owner_team_id: facts.team_role} if facts.owner_team_id and facts.team_role else {}
-        row = IdentityRow(claims.user_id, "", facts.role, facts.user_generation, teams)
+        row = IdentityRow(claims.user_id, "", facts.role, facts.user_generation)
     return known_identity(claims, row, address)
 
 
-def _holding(facts: Facts) -> Holding | None:
-    if facts.namespace_id is None or facts.visibility is None:
+def _holding(facts: Facts, name: str) -> Holding | None:
+    """Who holds the repository. Each role allows to pull, so that it does not matter which one was granted."""
+    if facts.namespace_id is None or facts.visibility is None or facts.visibility == DELETED:
         return None
-    owner = facts.owner_user_id, facts.owner_team_id
-    return Holding(facts.namespace_id, *owner, facts.repository_id, facts.visibility)
+    roles = frozenset(role for role in (facts.team_role, "reader" if facts.granted else None) if role)
+    return Holding(facts.namespace_id, name, facts.owner_user_id, roles, facts.repository_id, facts.visibility)

@@ -29,6 +29,7 @@ from storage.garbage import (
 from storage.garbage_runs import Run, begin_run, end_run, find_open, is_due, save_progress, schedule_run
 from storage.housekeeping import forget_expired
 from storage.leases import give_back_lease, take_lease
+from storage.removals import remove_teams
 
 log = logging.getLogger("wasmhub.garbage")
 LEASE = "garbage-collection"
@@ -37,8 +38,16 @@ LOOK = 1.0  # seconds between two looks at the clock and at what was asked for
 PACE = 3  # times as long as a step took, nothing is done
 LONGEST_PAUSE = 2.0  # seconds
 SAVED = 5.0  # seconds after which a run writes down how far it is
-PHASES = ("uploads", "links", "blobs", "copies", "orphans", "expired")
-DRY_PHASES = PHASES[:3]  # the others finish what a run before has begun
+PHASES = ("teams", "uploads", "links", "blobs", "copies", "orphans", "expired")
+DRY_PHASES = PHASES[:4]  # the others finish what a run before has begun
+
+STEPS = {
+    "teams": remove_teams,
+    "uploads": end_uploads,
+    "links": unlink_unused,
+    "blobs": delete_blobs,
+    "expired": forget_expired,
+}
 
 
 class Ending(Exception):
@@ -59,8 +68,7 @@ class Sweep:
             return self._remove_copies(cursor)
         if phase == "orphans":
             return self._doom_orphans(cursor)
-        steps = {"uploads": end_uploads, "links": unlink_unused, "blobs": delete_blobs, "expired": forget_expired}
-        return steps[phase](self._database, cursor, dry_run)
+        return STEPS[phase](self._database, cursor, dry_run)
 
     def _remove_copies(self, cursor: Cursor) -> Step:
         """Removes the bytes of copies that were doomed long enough ago that nobody can still be reading them."""

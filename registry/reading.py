@@ -28,6 +28,7 @@ from storage.blobs.store import BlobStore, Missing
 from storage.checking import mark_damaged
 from storage.database import Database, StorageError
 from storage.manifests import find_content
+from storage.namespaces import new_name
 from storage.pulls import Facts, Question
 
 log = logging.getLogger("wasmhub.registry")
@@ -77,7 +78,7 @@ class Reading:
         caller = await self._calls.caller(scope)
         version, facts = None, Facts()
         if caller.claims is not None:
-            version, facts = await self._watch.facts(_question(caller.claims, name, kind, reference))
+            version, facts = await self._facts(_question(caller.claims, name, kind, reference))
             answer = self._answers.renew(version, key, facts)
             if answer is not None:
                 return answer
@@ -94,6 +95,19 @@ class Reading:
                 return answer  # Not to be remembered: next time the lease is looked at again.
         self._answers.put(version, key, facts, answer)
         return answer
+
+    async def _facts(self, question: Question) -> tuple[object, Facts]:
+        """What the database says; where there is no such repository, of the one that has that old name."""
+        version, facts = await self._watch.facts(question)
+        if facts.repository_id is None:
+            renamed = await self._database.look(self._new_name, question.name)
+            if renamed is not None:
+                return await self._watch.facts(question._replace(name=renamed))
+        return version, facts
+
+    def _new_name(self, name: str) -> str | None:
+        with self._database.read() as session:
+            return new_name(session, name)
 
     def _renew_lease(self, facts: Facts, name: str) -> None:
         assert facts.repository_id is not None and facts.blob_id is not None

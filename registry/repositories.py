@@ -18,6 +18,8 @@ def repository_for_push(means: Means, entry: Entry, name: str) -> int:
     if entry.repository_id is not None:
         return entry.repository_id
     actor, namespace_id = entry.identity.actor(), entry.namespace_id
+    if entry.name:
+        name = entry.name  # where it was asked for by an old one
     if namespace_id is None:
         first = name.partition("/")[0]
         try:

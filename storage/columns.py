@@ -45,3 +45,8 @@ def maybe_time() -> Any:
 def number(kind: Any = BigInteger, *, index: bool = False) -> Any:
     """A number that begins at 0, also in rows that were there before the column."""
     return Field(default=0, sa_type=kind, index=index, sa_column_kwargs={"server_default": "0"})
+
+
+def words(default: str = "") -> Any:
+    """A text that is `default` at first, also in rows that were there before the column."""
+    return Field(default=default, sa_column_kwargs={"server_default": default})

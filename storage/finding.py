@@ -51,7 +51,7 @@ class Finder:
             " CROSS JOIN repositories r CROSS JOIN namespaces n"
             f" WHERE r.id = f.repository_id AND n.id = r.namespace_id AND r.name > :last AND {VISIBLE}{others}"
             " ORDER BY r.name LIMIT :limit"
-        ).bindparams(bindparam("teams", expanding=True))
+        )
         asked = {**_bounds(words), "last": last, "limit": limit, **viewer.parameters()}
         return list(session.execute(query, asked))
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from storage.repositories import VISIBLE, Viewer
@@ -24,10 +24,10 @@ _COPY = text(
     f"""SELECT b.key, b.size, i.wrapping {_HELD} JOIN blobs b ON b.digest = i.blob_digest
     JOIN repository_blobs rb ON rb.blob_id = b.id AND rb.repository_id = r.id
     WHERE i.module_sha256 = :sha256 AND {VISIBLE} LIMIT 1"""
-).bindparams(bindparam("teams", expanding=True))
+)
 _NAMES = text(
     f"SELECT DISTINCT r.name {_HELD} WHERE i.module_sha256 = :sha256 AND {VISIBLE} ORDER BY r.name LIMIT :limit"
-).bindparams(bindparam("teams", expanding=True))
+)
 
 
 def find_copy(session: Session, viewer: Viewer, sha256: str) -> Copy | None:

@@ -9,7 +9,7 @@ from sqlmodel import col, select
 
 from storage.database import Database, now
 from storage.events import Actor, record
-from storage.tables import SigningKey
+from storage.people_tables import SigningKey
 
 
 @dataclass(frozen=True)

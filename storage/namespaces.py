@@ -1,15 +1,16 @@
 """Namespaces: the one list of names of users, teams and plain namespaces, and who owns what lies under them."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy.orm import Session as OrmSession
 from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
+from storage.people_tables import Namespace
 from storage.statements import Statement
-from storage.tables import Namespace
 
 LONGEST = 64
 # The grammar of the first component of a repository's name (OCI distribution specification, "Pulling manifests").
@@ -19,16 +20,28 @@ _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 # Docker Hub's clients give it a meaning, and only for Docker Hub.
 _PATHS = {"api", "assets", "static", "modules", "v1", "v2", "v3", "r", "token", "healthz", "readyz", "metrics", "docs"}
 _PAGES = {"search", "settings", "account", "sign-in", "sign-out", "targets", "deployments", "teams", "users", "new"}
-_PAGES |= {"permissions"}
+_PAGES |= {"sign-up", "invitations", "password-reset", "site", "t", "u", "permissions"}
 _WORDS = {"admins", "anonymous", "everyone", "nobody", "system", "node", "robot", "namespaces"}
 RESERVED = frozenset(_PATHS | _PAGES | _WORDS)
+DELETED = "deleted"  # the visibility of what belongs to a team that was deleted and may still be restored
 
 
+# The asker's role in the team that owns namespace n, and (as a number) the highest that was granted on repository r.
+_MEMBER = "LEFT JOIN memberships m ON m.team_id = n.team_id AND m.user_id = :user"
+_RANKS = {1: "reader", 2: "writer", 3: "maintainer"}
+_GRANTED = """(SELECT MAX(CASE g.role WHEN 'maintainer' THEN 3 WHEN 'writer' THEN 2 ELSE 1 END) FROM grants g
+    WHERE g.repository_id = r.id AND (g.user_id = :user OR EXISTS (SELECT 1 FROM memberships t
+    JOIN teams w ON w.id = t.team_id AND w.deleted_at IS NULL WHERE t.team_id = g.team_id AND t.user_id = :user)))"""
 _REPOSITORY = Statement(
-    "SELECT n.id, n.user_id, n.team_id, r.id, r.visibility, r.generation"
-    " FROM repositories r JOIN namespaces n ON n.id = r.namespace_id WHERE r.name = :name"
+    f"SELECT n.id, r.name, n.user_id, m.role, {_GRANTED}, r.id, r.visibility"
+    f" FROM repositories r JOIN namespaces n ON n.id = r.namespace_id {_MEMBER} WHERE r.name = :name"
 )
-_NAMESPACE = Statement("SELECT id, user_id, team_id FROM namespaces WHERE name = :name")
+_NAMESPACE = Statement(
+    "SELECT n.id, n.name, n.user_id, m.role, NULL, NULL,"
+    " CASE WHEN w.deleted_at IS NULL THEN 'private' ELSE 'deleted' END"
+    f" FROM namespaces n LEFT JOIN teams w ON w.id = n.team_id {_MEMBER} WHERE n.name = :name"
+)
+_NEW_NAME = Statement("SELECT n.name FROM aliases a JOIN namespaces n ON n.id = a.namespace_id WHERE a.name = :name")
 
 
 class InvalidName(ValueError):
@@ -48,14 +61,17 @@ class NamespaceRow:
 
 @dataclass(frozen=True)
 class Holding:
-    """Who holds a repository's name: the repository if it is there, else the namespace that it would be made in."""
+    """Who holds a repository's name: the repository if it is there, else the namespace that it would be made in.
+
+    `roles` are the asker's, by the team that owns it and by grants.
+    """
 
     namespace_id: int
+    name: str  # as it is now; it may have been asked for by an old one
     owner_user_id: int | None
-    owner_team_id: int | None
+    roles: frozenset[str] = frozenset()
     repository_id: int | None = None  # None: there is no such repository
     visibility: str = "private"
-    generation: int = 0
 
 
 def name_problem(name: str) -> str | None:
@@ -70,10 +86,20 @@ def name_problem(name: str) -> str | None:
     return None
 
 
-def find_namespace(session: OrmSession, name: str) -> NamespaceRow | None:
-    """The namespace of that name."""
-    row = session.execute(select(Namespace).where(col(Namespace.name) == name)).scalar_one_or_none()
+def find_namespace(session: OrmSession, which: str | int) -> NamespaceRow | None:
+    """The namespace of that name, or of that id."""
+    column = Namespace.name if isinstance(which, str) else Namespace.id
+    row = session.execute(select(Namespace).where(col(column) == which)).scalar_one_or_none()
     return None if row is None else _row(row)
+
+
+def find_holder(session: OrmSession, name: str) -> NamespaceRow | None:
+    """The user or the team of that name, or of that old name, unless the team was deleted."""
+    found = find_namespace(session, new_name(session, name) or name)
+    if found is None or found.kind == "plain":
+        return None
+    held = find_namespace_holding(session, found.name, None)
+    return found if held is not None and held.visibility != DELETED else None
 
 
 def namespaces(session: OrmSession, *, after: str = "", limit: int = 1000) -> list[NamespaceRow]:
@@ -82,13 +108,33 @@ def namespaces(session: OrmSession, *, after: str = "", limit: int = 1000) -> li
     return [_row(row) for row in session.execute(query).scalars()]
 
 
-def find_holding(session: OrmSession, repository: str) -> Holding | None:
-    """Who holds this repository name, whether or not the repository is there; None if not even its namespace is."""
-    there = _REPOSITORY.first(session, {"name": repository})
+def find_holding(session: OrmSession, repository: str, user_id: int | None) -> Holding | None:
+    """Who holds this repository name, whether or not the repository is there; None if not even its namespace is.
+
+    `user_id` is who asks. A name that begins with an old one of a namespace is taken for the new one.
+    """
+    there = _REPOSITORY.first(session, {"name": repository, "user": user_id})
     if there is not None:
-        return Holding(*there)
-    namespace = _NAMESPACE.first(session, {"name": repository.partition("/")[0]})
-    return None if namespace is None else Holding(*namespace)
+        return _holding(there)
+    first = repository.partition("/")[0]
+    namespace = _NAMESPACE.first(session, {"name": first, "user": user_id})
+    if namespace is not None:
+        return replace(_holding(namespace), name=repository)
+    renamed = new_name(session, repository)
+    return find_holding(session, renamed, user_id) if renamed is not None else None
+
+
+def find_namespace_holding(session: OrmSession, name: str, user_id: int | None) -> Holding | None:
+    """Who holds a namespace, by its name or an old one; None if there is none."""
+    found = _NAMESPACE.first(session, {"name": new_name(session, name) or name, "user": user_id})
+    return None if found is None else _holding(found)
+
+
+def new_name(session: OrmSession, name: str) -> str | None:
+    """What a name is now (a namespace's or a repository's) that begins with an old one; None if it does not."""
+    first, slash, rest = name.partition("/")
+    found = _NEW_NAME.value(session, {"name": first})
+    return None if found is None else f"{found}{slash}{rest}"
 
 
 def add_namespace(
@@ -104,11 +150,7 @@ def add_namespace(
 
     Raises InvalidName for what `name_problem` objects to and Conflict for a name that is taken.
     """
-    problem = name_problem(name)
-    if problem is not None:
-        raise InvalidName(problem)
-    if find_namespace(session, name) is not None:
-        raise Conflict(f"the name {name!r} is taken")
+    refuse_taken(session, name)
     row = Namespace(name=name, kind=kind, user_id=user_id, team_id=team_id, created_at=now())
     session.add(row)
     session.flush()
@@ -128,6 +170,23 @@ def create_namespace(
         if there is not None and there.user_id == user_id:
             return there.id
         return add_namespace(session, actor, name, user_id=user_id)
+
+
+def refuse_taken(session: OrmSession, name: str) -> None:
+    """Raises InvalidName for a name that nobody can have, and Conflict for one that somebody has or had."""
+    problem = name_problem(name)
+    if problem is not None:
+        raise InvalidName(problem)
+    if find_namespace(session, name) is not None:
+        raise Conflict(f"the name {name!r} is taken")
+    if new_name(session, name) is not None:
+        raise Conflict(f"the name {name!r} is taken: it is an old name that still answers")
+
+
+def _holding(row: Any) -> Holding:
+    namespace_id, name, owner, member, granted, repository_id, visibility = row
+    roles = frozenset({member, _RANKS.get(granted)} - {None})
+    return Holding(namespace_id, name, owner, roles, None if visibility == DELETED else repository_id, visibility)
 
 
 def _row(row: Namespace) -> NamespaceRow:

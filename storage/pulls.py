@@ -19,15 +19,15 @@ class Question(NamedTuple):
 class Facts(NamedTuple):
     """What the database says; all None where there is no such active user, repository, manifest or blob.
 
-    `team_role` is the asker's in the team that owns the repository.
+    `team_role` is the asker's in the team that owns the repository; `granted` whether a role on it was given besides.
     """
 
     role: str | None = None
     user_generation: int | None = None
     team_role: str | None = None
+    granted: bool | None = None
     namespace_id: int | None = None
     owner_user_id: int | None = None
-    owner_team_id: int | None = None
     repository_id: int | None = None
     visibility: str | None = None
     repository_generation: int | None = None
@@ -46,9 +46,13 @@ _MANIFEST = "COALESCE(m.{0}, d.{0})"
 # For a pusher to whom a blob is shown there must be left at least half a lease; some more, because the clock has steps.
 _FADES = "b.leased_until < c.reading + c.lease * 3 / 4"
 _HELD = "CASE WHEN h.blob_id IS NOT NULL THEN {} END"
+_GRANTED = """CASE WHEN r.id IS NOT NULL THEN EXISTS (SELECT 1 FROM grants g
+    WHERE g.repository_id = r.id AND (g.user_id = u.id OR EXISTS
+    (SELECT 1 FROM memberships s JOIN teams w ON w.id = s.team_id AND w.deleted_at IS NULL
+    WHERE s.team_id = g.team_id AND s.user_id = u.id))) END"""
 _FACTS = f"""
-SELECT u.role, u.generation, t.role,
-    n.id, n.user_id, n.team_id, r.id, r.visibility, r.generation,
+SELECT u.role, u.generation, t.role, {_GRANTED},
+    n.id, n.user_id, r.id, r.visibility, r.generation,
     {_MANIFEST.format("id")}, {_MANIFEST.format("digest")}, {_MANIFEST.format("media_type")},
     COALESCE(LENGTH(m.content), LENGTH(d.content)), i.reason,
     h.blob_id, {_HELD.format("b.key")}, {_HELD.format("b.size")},

@@ -8,9 +8,11 @@ from sqlalchemy.orm import Session
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
+from storage.namespaces import new_name
+from storage.people_tables import Namespace, Team
 from storage.search import index_words
 from storage.statements import Statement
-from storage.tables import Namespace, Repository
+from storage.tables import Repository
 
 
 @dataclass(frozen=True)
@@ -18,36 +20,40 @@ class Viewer:
     """Whose eyes a list is for: the same facts that permissions ask of an identity, as SQL needs them."""
 
     user_id: int | None = None
-    team_ids: tuple[int, ...] = ()
     sees_all: bool = False
 
     def parameters(self) -> dict[str, Any]:
         """The values for VISIBLE."""
-        return {"sees_all": self.sees_all, "viewer": self.user_id, "teams": self.team_ids or (0,)}
+        return {"sees_all": self.sees_all, "viewer": self.user_id}
 
 
 # The condition, over repositories r joined with namespaces n, that the viewer may pull: auth.permissions in SQL.
-VISIBLE = """(:sees_all OR r.visibility = 'public'
+OWNS = """(n.user_id = :viewer
+    OR EXISTS (SELECT 1 FROM memberships o WHERE o.team_id = n.team_id AND o.user_id = :viewer))"""
+_GRANTED = """SELECT g.repository_id FROM grants g WHERE g.user_id = :viewer
+    UNION SELECT g.repository_id FROM memberships s JOIN teams w ON w.id = s.team_id AND w.deleted_at IS NULL
+    JOIN grants g ON g.team_id = s.team_id WHERE s.user_id = :viewer"""
+VISIBLE = f"""(r.visibility <> 'deleted' AND (:sees_all OR r.visibility = 'public'
     OR (CAST(:viewer AS BIGINT) IS NOT NULL
-        AND (r.visibility = 'internal' OR n.user_id = :viewer OR n.team_id IN :teams)))"""
+        AND (r.visibility = 'internal' OR {OWNS} OR r.id IN ({_GRANTED})))))"""
 _FROM = "FROM repositories r JOIN namespaces n ON n.id = r.namespace_id"
 _NAMED_HOLDER = text(
     f"""SELECT 1 {_FROM}
     JOIN repository_blobs rb ON rb.repository_id = r.id
     JOIN blobs b ON b.id = rb.blob_id
     WHERE b.digest = :digest AND r.name IN :names AND {VISIBLE} LIMIT 1"""
-).bindparams(bindparam("teams", expanding=True), bindparam("names", expanding=True))
+).bindparams(bindparam("names", expanding=True))
 HOLDERS_ASKED = 200  # of the repositories that hold a blob; a push without a mount costs no more than its upload
 _ANY_HOLDER = text(
     f"""SELECT 1 FROM
     (SELECT rb.repository_id FROM blobs b JOIN repository_blobs rb ON rb.blob_id = b.id
      WHERE b.digest = :digest LIMIT {HOLDERS_ASKED}) AS h
     JOIN repositories r ON r.id = h.repository_id JOIN namespaces n ON n.id = r.namespace_id WHERE {VISIBLE} LIMIT 1"""
-).bindparams(bindparam("teams", expanding=True))
+)
 
 
 def make_repository(database: Database, name: str, namespace_id: int, actor: Actor) -> int:
-    """The id of the repository of that name, made now (private) if it is not there.
+    """The id of the repository of that name, made now if it is not there, as visible as its team's usually are.
 
     Raises Conflict if its namespace is gone.
     """
@@ -55,9 +61,12 @@ def make_repository(database: Database, name: str, namespace_id: int, actor: Act
         existing = session.execute(text("SELECT id FROM repositories WHERE name = :name"), {"name": name}).scalar()
         if existing is not None:
             return int(existing)
-        if session.get(Namespace, namespace_id) is None:
+        namespace = session.get(Namespace, namespace_id)
+        if namespace is None:
             raise Conflict(f"the namespace of {name} was removed meanwhile")
-        repository = Repository(namespace_id=namespace_id, name=name, created_at=now())
+        team = session.get(Team, namespace.team_id) if namespace.team_id is not None else None
+        visibility = team.default_visibility if team is not None else "private"
+        repository = Repository(namespace_id=namespace_id, name=name, visibility=visibility, created_at=now())
         session.add(repository)
         session.flush()
         index_words(session, repository.id)
@@ -74,10 +83,11 @@ class VisiblePages:
 
     def __init__(self, columns: str) -> None:
         page = f"SELECT {columns} FROM repositories r WHERE {{}}r.name > :last ORDER BY r.name LIMIT :limit"
-        self._all = Statement(page.format(""))
+        self._all = Statement(page.format("r.visibility <> 'deleted' AND "))
         self._public = Statement(page.format("r.visibility = 'public' AND "))
         self._internal = Statement(page.format("r.visibility = 'internal' AND "))
         self._of_one = Statement(page.format("r.namespace_id = :namespace AND "))
+        self._granted = Statement(page.format(f"r.id IN ({_GRANTED}) AND r.visibility <> 'deleted' AND "))
 
     def read(self, session: Session, viewer: Viewer, *, last: str, limit: int) -> list[Any]:
         """Rows after the name `last`, at most `limit`."""
@@ -87,23 +97,29 @@ class VisiblePages:
         rows = self._public.all(session, asked)
         if viewer.user_id is not None:
             rows += self._internal.all(session, asked) + self._owned(session, viewer, last, limit)
+            rows += self._granted.all(session, {**asked, "viewer": viewer.user_id})
         found = {row[0]: row for row in rows}
         return [found[name] for name in sorted(found)[:limit]]
 
     def _owned(self, session: Session, viewer: Viewer, last: str, limit: int) -> list[Any]:
         """Those in namespaces of the viewer and of their teams, one namespace after the other: names begin with it."""
         rows: list[Any] = []
-        owned = session.execute(_NAMESPACES, viewer.parameters()).all()
-        for name, namespace in sorted((f"{row.name}/", row.id) for row in owned):
+        for _, namespace in _OWNED.all(session, {"viewer": viewer.user_id, "last": last, "limit": limit}):
             if len(rows) >= limit:
                 break
-            if last < f"{name[:-1]}0":  # the sign after the slash: what is in the namespace comes before it
-                rows += self._of_one.all(session, {"last": last, "limit": limit - len(rows), "namespace": namespace})
+            rows += self._of_one.all(session, {"last": last, "limit": limit - len(rows), "namespace": namespace})
         return rows
 
 
-_NAMESPACES = text("SELECT name, id FROM namespaces WHERE user_id = :viewer OR team_id IN :teams").bindparams(
-    bindparam("teams", expanding=True)
+# Namespaces of the viewer's that hold something after `last`, in the order of what they hold: a slash after each name.
+_OWNED = Statement(
+    """SELECT n.name || '/', n.id FROM
+    (SELECT id FROM namespaces WHERE user_id = :viewer UNION
+     SELECT o.id FROM memberships m JOIN teams w ON w.id = m.team_id AND w.deleted_at IS NULL
+     JOIN namespaces o ON o.team_id = m.team_id WHERE m.user_id = :viewer) AS found
+    JOIN namespaces n ON n.id = found.id
+    WHERE EXISTS (SELECT 1 FROM repositories r WHERE r.namespace_id = n.id AND r.name > :last)
+    ORDER BY 1 LIMIT :limit"""
 )
 _NAMES = VisiblePages("r.name")
 
@@ -120,7 +136,8 @@ def can_read_blob(session: Session, viewer: Viewer, digest: str, among: tuple[st
     """
     if among is None:
         return session.execute(_ANY_HOLDER, {"digest": digest, **viewer.parameters()}).first() is not None
-    asked = {"digest": digest, "names": among or ("",), **viewer.parameters()}
+    names = [*among, *(name for one in among if (name := new_name(session, one)))]
+    asked = {"digest": digest, "names": names or [""], **viewer.parameters()}
     return session.execute(_NAMED_HOLDER, asked).first() is not None
 
 

@@ -6,7 +6,7 @@ from sqlmodel import col, select
 
 from storage.database import Database, now
 from storage.events import Actor, record
-from storage.tables import Session
+from storage.people_tables import Session
 
 
 def find_session(session: OrmSession, secret_sha256: str) -> int | None:

@@ -10,7 +10,18 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Index, LargeBinary, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from storage.columns import BYTEWISE, ID, NEVER_REUSED, maybe_json, maybe_ref, maybe_time, number, ref, row_id, time
+from storage.columns import (
+    BYTEWISE,
+    ID,
+    NEVER_REUSED,
+    maybe_json,
+    maybe_ref,
+    maybe_time,
+    number,
+    ref,
+    row_id,
+    time,
+)
 
 _REFERRING: dict[str, Any] = dict.fromkeys(("sqlite_where", "postgresql_where"), text("subject IS NOT NULL"))
 
@@ -34,104 +45,6 @@ class Lease(SQLModel, table=True):
     until: int = time()
 
 
-class User(SQLModel, table=True):
-    """A person. The login name is the user's row in `namespaces`."""
-
-    __tablename__ = "users"
-    __table_args__ = NEVER_REUSED
-    id: int = row_id()
-    password_hash: str | None = None  # argon2; None: no password sign-in
-    role: str = "user"  # user | auditor | administrator
-    active: bool = True
-    generation: int = 0
-    created_at: int = time()
-
-
-class Team(SQLModel, table=True):
-    """A team. Its name is its row in `namespaces`."""
-
-    __tablename__ = "teams"
-    __table_args__ = NEVER_REUSED
-    id: int = row_id()
-    created_at: int = time()
-
-
-class Membership(SQLModel, table=True):
-    """A user's role in a team."""
-
-    __tablename__ = "memberships"
-    team_id: int = ref("teams.id", "CASCADE", key=True)
-    user_id: int = ref("users.id", "CASCADE", key=True, index=True)
-    role: str  # owner | maintainer | writer | reader
-
-
-class Namespace(SQLModel, table=True):
-    """The one table of names: of users, of teams, and of namespaces that a user or a team owns beside its own."""
-
-    __tablename__ = "namespaces"
-    __table_args__ = NEVER_REUSED
-    id: int = row_id()
-    name: str = Field(unique=True, sa_type=BYTEWISE)
-    kind: str  # user | team | plain
-    user_id: int | None = maybe_ref("users.id", index=True)  # the owner, or
-    team_id: int | None = maybe_ref("teams.id", index=True)  # the owning team
-    created_at: int = time()
-
-
-class AccessToken(SQLModel, table=True):
-    """A personal access token; only the sha256 of its secret is kept."""
-
-    __tablename__ = "access_tokens"
-    __table_args__ = NEVER_REUSED
-    id: int = row_id()
-    user_id: int = ref("users.id", "CASCADE", index=True)
-    name: str
-    hint: str  # the first characters, to tell tokens apart
-    secret_sha256: str = Field(unique=True)
-    created_at: int = time()
-    expires_at: int | None = maybe_time()
-    used_at: int | None = maybe_time()  # written at most once a minute
-
-
-class RefreshToken(SQLModel, table=True):
-    """What `docker login` keeps instead of the password."""
-
-    __tablename__ = "refresh_tokens"
-    __table_args__ = NEVER_REUSED
-    id: int = row_id()
-    user_id: int = ref("users.id", "CASCADE", index=True)
-    access_token_id: int | None = maybe_ref(
-        "access_tokens.id", "CASCADE", index=True
-    )  # made with that token, ends with it
-    client: str
-    secret_sha256: str = Field(unique=True)
-    created_at: int = time()
-    expires_at: int = time()
-
-
-class Session(SQLModel, table=True):
-    """A browser's sign-in."""
-
-    __tablename__ = "sessions"
-    __table_args__ = NEVER_REUSED
-    id: int = row_id()
-    user_id: int = ref("users.id", "CASCADE", index=True)
-    secret_sha256: str = Field(unique=True)
-    created_at: int = time()
-    expires_at: int = time()
-
-
-class SigningKey(SQLModel, table=True):
-    """A key that signs registry tokens; the private half is sealed with the secret key from the settings."""
-
-    __tablename__ = "signing_keys"
-    kid: str = Field(primary_key=True)
-    public_jwk: Any = Field(sa_type=JSON)
-    sealed_private: bytes = Field(sa_type=LargeBinary)
-    created_at: int = time()
-    retired_at: int | None = maybe_time()  # signs no more from then on, verifies until its last token expired
-
-
 class Repository(SQLModel, table=True):
     """A repository. `name` is whole (`namespace/rest`) because lists sort and look up by it."""
 
@@ -144,7 +57,8 @@ class Repository(SQLModel, table=True):
     id: int = row_id()
     namespace_id: int = ref("namespaces.id")
     name: str = Field(unique=True, sa_type=BYTEWISE)
-    visibility: str = "private"  # private | internal | public
+    visibility: str = "private"  # private | internal | public | deleted (with its team)
+    visibility_before: str | None = None  # it was deleted
     description: str = ""
     generation: int = 0
     created_at: int = time()

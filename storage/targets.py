@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, bindparam, delete, text
+from sqlalchemy import JSON, delete, text
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
-from storage.repositories import Viewer
+from storage.repositories import OWNS, Viewer
 from storage.tables import Deployment, Target, TargetKey
 
 KEYS_AT_ONCE = 2  # the one in use and, during a rotation, the next
@@ -26,7 +26,7 @@ class TargetRow:
     created_at: int
     namespace: str
     owner_user_id: int | None
-    owner_team_id: int | None
+    role: str | None  # the asker's in the team that owns it
 
 
 @dataclass(frozen=True)
@@ -39,30 +39,27 @@ class TargetKeyRow:
 
 
 _ROWS = (
-    "SELECT t.id, t.name, t.kind, t.settings, t.created_at, n.name, n.user_id, n.team_id"
+    "SELECT t.id, t.name, t.kind, t.settings, t.created_at, n.name, n.user_id, m.role"
     " FROM targets t JOIN namespaces n ON n.id = t.namespace_id"
+    " LEFT JOIN memberships m ON m.team_id = n.team_id AND m.user_id = :viewer"
 )
-_MAY_SEE = "(:sees_all OR (CAST(:viewer AS BIGINT) IS NOT NULL AND (n.user_id = :viewer OR n.team_id IN :teams)))"
+_MAY_SEE = f"(:sees_all OR (CAST(:viewer AS BIGINT) IS NOT NULL AND {OWNS}))"
 _FIND = text(f"{_ROWS} WHERE t.name = :name").columns(settings=JSON())
 _BY_KEY = text(f"{_ROWS} JOIN target_keys k ON k.target_id = t.id WHERE k.secret_sha256 = :secret").columns(
     settings=JSON()
 )
-_LIST = (
-    text(f"{_ROWS} WHERE t.name > :after AND {_MAY_SEE} ORDER BY t.name LIMIT :limit")
-    .bindparams(bindparam("teams", expanding=True))
-    .columns(settings=JSON())
-)
+_LIST = text(f"{_ROWS} WHERE t.name > :after AND {_MAY_SEE} ORDER BY t.name LIMIT :limit").columns(settings=JSON())
 
 
-def find_target(session: Session, name: str) -> TargetRow | None:
-    """The target of that name."""
-    found = session.execute(_FIND, {"name": name}).first()
+def find_target(session: Session, name: str, user_id: int | None = None) -> TargetRow | None:
+    """The target of that name, as `user_id` asks for it."""
+    found = session.execute(_FIND, {"name": name, "viewer": user_id}).first()
     return TargetRow(*found) if found else None
 
 
 def find_target_by_key(session: Session, secret_sha256: str) -> TargetRow | None:
     """The target that a key belongs to."""
-    found = session.execute(_BY_KEY, {"secret": secret_sha256}).first()
+    found = session.execute(_BY_KEY, {"secret": secret_sha256, "viewer": None}).first()
     return TargetRow(*found) if found else None
 
 

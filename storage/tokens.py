@@ -8,7 +8,7 @@ from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
-from storage.tables import AccessToken, RefreshToken, User
+from storage.people_tables import AccessToken, RefreshToken, User
 
 REFRESH_TOKENS_PER_USER = 100
 

@@ -1,7 +1,7 @@
 """Users: looking them up, and the commands that make and change them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import delete, text
 from sqlalchemy.orm import Session as OrmSession
@@ -9,16 +9,13 @@ from sqlmodel import col
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
-from storage.namespaces import add_namespace
+from storage.namespaces import add_namespace, new_name
+from storage.people_tables import AccessToken, RefreshToken, Session, User
 from storage.statements import Statement
-from storage.tables import AccessToken, RefreshToken, Session, User
 
 _USERS = "FROM users u JOIN namespaces n ON n.user_id = u.id AND n.kind = 'user'"
-_ROW = "SELECT u.id, n.name, u.role, u.active, u.created_at"
-_IDENTITY = Statement(
-    f"SELECT n.name, u.role, u.generation, m.team_id, m.role {_USERS}"
-    " LEFT JOIN memberships m ON m.user_id = u.id WHERE u.id = :id AND u.active"
-)
+_ROW = "SELECT u.id, n.name, u.role, u.active, u.created_at, u.full_name, u.email"
+_IDENTITY = Statement(f"SELECT n.name, u.role, u.generation {_USERS} WHERE u.id = :id AND u.active")
 _LOGIN = text(f"SELECT u.id, u.generation, u.password_hash {_USERS} WHERE n.name = :name AND u.active")
 _FIND = text(f"{_ROW} {_USERS} WHERE n.name = :name")
 _LIST = text(f"{_ROW} {_USERS} WHERE n.name > :after ORDER BY n.name LIMIT :limit")
@@ -36,6 +33,16 @@ class UserRow:
     role: str
     active: bool
     created_at: int
+    full_name: str
+    email: str
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a user says of themselves; either may be empty."""
+
+    full_name: str = ""
+    email: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,6 @@ class IdentityRow:
     name: str
     role: str
     generation: int
-    teams: Mapping[int, str]  # team id -> role in it
 
 
 @dataclass(frozen=True)
@@ -59,30 +65,31 @@ class LoginRow:
 
 
 def identity_row(session: OrmSession, user_id: int) -> IdentityRow | None:
-    """An active user with the teams they are in; None if there is none."""
-    rows = _IDENTITY.all(session, {"id": user_id})
-    if not rows:
-        return None
-    name, role, generation, _, _ = rows[0]
-    return IdentityRow(user_id, name, role, generation, {row[3]: row[4] for row in rows if row[3] is not None})
+    """An active user; None if there is none."""
+    row = _IDENTITY.first(session, {"id": user_id})
+    return None if row is None else IdentityRow(user_id, *row)
 
 
 def login_row(session: OrmSession, name: str) -> LoginRow | None:
-    """An active user by login name; None if there is none."""
+    """An active user by login name or an old one; None if there is none."""
     row = session.execute(_LOGIN, {"name": name}).first()
+    if row is None and (renamed := new_name(session, name)) is not None:
+        row = session.execute(_LOGIN, {"name": renamed}).first()
     return None if row is None else LoginRow(*row)
 
 
 def find_user(session: OrmSession, name: str) -> UserRow | None:
-    """The user of that login name, active or not."""
+    """The user of that login name or old one, active or not."""
     row = session.execute(_FIND, {"name": name}).first()
-    return None if row is None else UserRow(row.id, row.name, row.role, bool(row.active), row.created_at)
+    if row is None and (renamed := new_name(session, name)) is not None:
+        row = session.execute(_FIND, {"name": renamed}).first()
+    return None if row is None else _row(row)
 
 
 def users(session: OrmSession, *, after: str = "", limit: int = 1000) -> list[UserRow]:
     """The users whose name comes after `after`, in order of name, inactive ones too."""
     found = session.execute(_LIST, {"after": after, "limit": limit})
-    return [UserRow(row.id, row.name, row.role, bool(row.active), row.created_at) for row in found]
+    return [_row(row) for row in found]
 
 
 def any_user(session: OrmSession) -> bool:
@@ -97,6 +104,7 @@ def create_user(
     *,
     password_hash: str | None,
     role: str = "user",
+    profile: Profile | None = None,
     only_first: bool = False,
 ) -> int | None:
     """Makes a user and the namespace of their name; answers the user's id.
@@ -107,12 +115,31 @@ def create_user(
     with database.write() as session:
         if only_first and any_user(session):
             return None
-        user = User(password_hash=password_hash, role=role, created_at=now())
-        session.add(user)
-        session.flush()
-        add_namespace(session, actor, name, kind="user", user_id=user.id)
-        record(session, actor, "user.create", name, detail={"role": role})
-        return user.id
+        return add_user(session, actor, name, password_hash, role, profile or Profile())
+
+
+def add_user(
+    session: OrmSession, actor: Actor, name: str, password_hash: str | None, role: str, profile: Profile
+) -> int:
+    """Makes a user as part of a larger command, with its event. Raises as `create_user`."""
+    user = User(
+        password_hash=password_hash, role=role, full_name=profile.full_name, email=profile.email, created_at=now()
+    )
+    session.add(user)
+    session.flush()
+    add_namespace(session, actor, name, kind="user", user_id=user.id)
+    record(session, actor, "user.create", name, detail={"role": role})
+    return user.id
+
+
+def set_profile(database: Database, actor: Actor, user_id: int, profile: Profile) -> None:
+    """Changes what a user says of themselves. Raises Conflict if the user is gone."""
+    with database.write() as session:
+        user, name = find_row(session, user_id)
+        if (user.full_name, user.email) == (profile.full_name, profile.email):
+            return
+        user.full_name, user.email = profile.full_name, profile.email
+        record(session, actor, "user.set-profile", name)
 
 
 def set_password(database: Database, actor: Actor, user_id: int, password_hash: str) -> None:
@@ -121,24 +148,27 @@ def set_password(database: Database, actor: Actor, user_id: int, password_hash: 
     Personal tokens stay: they were not made from the password. Raises Conflict if the user is gone.
     """
     with database.write() as session:
-        user, name = _user(session, user_id)
-        user.password_hash = password_hash
-        user.generation += 1
-        session.execute(delete(Session).where(col(Session.user_id) == user_id))
-        session.execute(
-            delete(RefreshToken).where(
-                col(RefreshToken.user_id) == user_id, col(RefreshToken.access_token_id).is_(None)
-            )
-        )
-        record(session, actor, "user.set-password", name)
+        change_password(session, actor, user_id, password_hash)
+
+
+def change_password(session: OrmSession, actor: Actor, user_id: int, password_hash: str) -> None:
+    """The same as part of a larger command."""
+    user, name = find_row(session, user_id)
+    user.password_hash = password_hash
+    user.generation += 1
+    session.execute(delete(Session).where(col(Session.user_id) == user_id))
+    session.execute(
+        delete(RefreshToken).where(col(RefreshToken.user_id) == user_id, col(RefreshToken.access_token_id).is_(None))
+    )
+    record(session, actor, "user.set-password", name)
 
 
 def set_role(database: Database, actor: Actor, user_id: int, role: str) -> None:
     """Changes a user's role in the hub. Raises Conflict if that leaves no administrator, or if the user is gone."""
     with database.write() as session:
-        user, name = _user(session, user_id)
+        user, name = find_row(session, user_id)
         if user.role == "administrator" and role != "administrator":
-            _refuse_last_administrator(session, user, name)
+            refuse_last_administrator(session, user, name)
         before, user.role = user.role, role
         user.generation += 1
         record(session, actor, "user.set-role", name, detail={"from": before, "to": role})
@@ -150,9 +180,9 @@ def deactivate_user(database: Database, actor: Actor, user_id: int) -> None:
     Raises Conflict if that leaves no administrator, or if the user is gone.
     """
     with database.write() as session:
-        user, name = _user(session, user_id)
+        user, name = find_row(session, user_id)
         if user.role == "administrator":
-            _refuse_last_administrator(session, user, name)
+            refuse_last_administrator(session, user, name)
         user.active = False
         user.generation += 1
         for table in (Session, RefreshToken, AccessToken):
@@ -163,13 +193,14 @@ def deactivate_user(database: Database, actor: Actor, user_id: int) -> None:
 def activate_user(database: Database, actor: Actor, user_id: int) -> None:
     """Lets a deactivated user sign in again with the password they had. Raises Conflict if the user is gone."""
     with database.write() as session:
-        user, name = _user(session, user_id)
+        user, name = find_row(session, user_id)
         user.active = True
         user.generation += 1
         record(session, actor, "user.activate", name)
 
 
-def _user(session: OrmSession, user_id: int) -> tuple[User, str]:
+def find_row(session: OrmSession, user_id: int) -> tuple[User, str]:
+    """A user's row and name, for a command that changes it. Raises Conflict if the user is gone."""
     user = session.get(User, user_id)
     name = session.execute(_NAME, {"id": user_id}).scalar_one_or_none()
     if user is None or name is None:
@@ -177,7 +208,12 @@ def _user(session: OrmSession, user_id: int) -> tuple[User, str]:
     return user, name
 
 
-def _refuse_last_administrator(session: OrmSession, user: User, name: str) -> None:
+def refuse_last_administrator(session: OrmSession, user: User, name: str) -> None:
+    """Raises Conflict if nobody would be left who runs the hub."""
     others = session.execute(_OTHER_ADMINISTRATORS, {"id": user.id}).scalar_one()
     if not others:
         raise Conflict(f"{name!r} is the last administrator; make another user administrator first")
+
+
+def _row(row: Any) -> UserRow:
+    return UserRow(row.id, row.name, row.role, bool(row.active), row.created_at, row.full_name, row.email)

@@ -18,6 +18,7 @@ class Means:
     blobs: BlobStore
     gate: Gate
     templates: Environment
+    teams_by_all: bool = True  # whether everybody may make teams, not administrators alone
 
 
 def means_of(request: Request) -> Means:

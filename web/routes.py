@@ -2,7 +2,7 @@
 
 from starlette.routing import BaseRoute, Route
 
-from web.api import accounts, documents, garbage, modules, repositories
+from web.api import accounts, documents, garbage, grants, modules, namespaces, repositories, teams
 from web.assets import get_asset
 from web.catalog import show_catalog
 from web.filter import show_filter
@@ -18,4 +18,13 @@ PAGES: list[BaseRoute] = [
     Route("/sign-out", post_sign_out, methods=["POST"]),
     Route("/static/{mark}/{name}", get_asset, methods=["GET"]),
 ]
-API: list[BaseRoute] = [*documents.ROUTES, *accounts.ROUTES, *garbage.ROUTES, *modules.ROUTES, *repositories.ROUTES]
+API: list[BaseRoute] = [
+    *documents.ROUTES,
+    *accounts.ROUTES,
+    *namespaces.ROUTES,
+    *teams.ROUTES,
+    *garbage.ROUTES,
+    *modules.ROUTES,
+    *grants.ROUTES,
+    *repositories.ROUTES,
+]

@@ -3,8 +3,9 @@
 from alembic import context
 from sqlmodel import SQLModel
 
+import storage.people_tables
 import storage.tables
-import storage.upkeep_tables  # noqa: F401  (fills the metadata)
+import storage.upkeep_tables  # noqa: F401  (they fill the metadata)
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=SQLModel.metadata)
 with context.begin_transaction():

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from tests.auth.people import PASSWORD
-from tests.auth.world import World
+from tests.auth.world import ROLES, World
 from tests.oci import EMPTY, OCI_MANIFEST, digest_of, image
 
 
@@ -101,6 +101,79 @@ def _below(path: str, ask: Callable[[World, str], Ask]) -> Callable[[World, str]
     return lambda world, person: Ask(path, ask(world, person).more)
 
 
+def _team(ending: str = "", **more: Any) -> Callable[[World, str], Ask]:
+    """A request about the team."""
+    return lambda world, person: Ask(f"/api/v1/teams/{world.team}{ending}", more)
+
+
+def _spare_team() -> Callable[[World, str], Ask]:
+    """A request about another team in which everybody has the role that they have in the world's."""
+
+    def ask(world: World, person: str) -> Ask:
+        name = f"spare-{secrets.token_hex(4)}"
+        world.people.team(name, **{world.names[role]: role for role in ROLES})
+        return Ask(f"/api/v1/teams/{name}")
+
+    return ask
+
+
+def _renamed() -> Callable[[World, str], Ask]:
+    """A request that renames such a team."""
+
+    def ask(world: World, person: str) -> Ask:
+        name = _spare_team()(world, person).path.rpartition("/")[2]
+        return Ask(f"/api/v1/namespaces/{name}", {"json": {"name": f"{name}-2"}})
+
+    return ask
+
+
+def _forgotten(world: World, person: str) -> Ask:
+    asked = _renamed()(world, person)
+    assert world.api("administrator").patch(asked.path, **asked.more).status_code == 200
+    old = asked.path.rpartition("/")[2]
+    return Ask(f"/api/v1/namespaces/{old}-2/old-names/{old}")
+
+
+def _shared(**more: Any) -> Callable[[World, str], Ask]:
+    """A request about somebody's role on the repository."""
+
+    def ask(world: World, person: str) -> Ask:
+        name = f"someone-{secrets.token_hex(4)}"
+        world.people.user(name)
+        return Ask(f"/api/v1/repositories/{world.name}/grants/{name}", more)
+
+    return ask
+
+
+def _newcomer(**more: Any) -> Callable[[World, str], Ask]:
+    """A request about the membership of somebody who is not in the team."""
+
+    def ask(world: World, person: str) -> Ask:
+        name = f"someone-{secrets.token_hex(4)}"
+        world.people.user(name)
+        return Ask(f"/api/v1/teams/{world.team}/members/{name}", more)
+
+    return ask
+
+
+def _invite(world: World) -> Any:
+    made = world.api("administrator").post(f"/api/v1/teams/{world.team}/invitations", json={"role": "reader"})
+    assert made.status_code == 201, made.text
+    return made.json()
+
+
+def _invited(world: World, person: str) -> Ask:
+    return Ask(f"/api/v1/teams/{world.team}/invitations/{_invite(world)['id']}")
+
+
+def _accept(world: World, person: str) -> Ask:
+    """Into a team of its own, so that nobody's role in the world's changes."""
+    name = f"spare-{secrets.token_hex(4)}"
+    world.people.team(name)
+    made = world.api("administrator").post(f"/api/v1/teams/{name}/invitations", json={"role": "reader"})
+    return Ask("/api/v1/invitations/accept", {"json": {"secret": made.json()["secret"]}})
+
+
 def _new_target(world: World, person: str) -> Ask:
     body = {"name": f"t-{secrets.token_hex(4)}", "namespace": world.team}
     return Ask("/api/v1/targets", {"json": body})
@@ -156,6 +229,9 @@ def _post_token(world: World, person: str) -> Ask:
 
 
 UPLOADS = "/v2/{name:path}/blobs/uploads"
+TEAM = "/api/v1/teams/{team}"
+NAMESPACE = "/api/v1/namespaces/{namespace}"
+GRANTS = "/api/v1/repositories/{name:path}/grants"
 TARGET = "/api/v1/targets/{target}"
 DEPLOYMENT = TARGET + "/deployments/{deployment}"
 
@@ -203,8 +279,24 @@ ENDPOINTS = {
     "PUT /api/v1/users/{name}/password": Endpoint(
         "themselves", "hidden", _someone("/password", json={"password": "another-long-password"})
     ),
+    "GET /api/v1/teams": Endpoint("signed in", "api", at("/api/v1/teams")),
+    "POST /api/v1/teams": Endpoint("signed in", "api", _below("/api/v1/teams", _new())),
+    f"GET {TEAM}": Endpoint("pull", "target", _team()),
+    f"PATCH {TEAM}": Endpoint("configure", "target", _team(json={"description": "x"})),
+    f"DELETE {TEAM}": Endpoint("administer", "target", _spare_team()),
+    f"POST {TEAM}/restore": Endpoint("administer", "target", _team("/restore")),
+    f"GET {TEAM}/members": Endpoint("pull", "target", _team("/members")),
+    f"PUT {TEAM}/members/{{user}}": Endpoint("administer", "target", _newcomer(json={"role": "reader"})),
+    f"DELETE {TEAM}/members/{{user}}": Endpoint("administer", "target", _newcomer()),
+    f"GET {TEAM}/invitations": Endpoint("administer", "target", _team("/invitations")),
+    f"POST {TEAM}/invitations": Endpoint("administer", "target", _team("/invitations", json={"note": "x"})),
+    f"DELETE {TEAM}/invitations/{{number:int}}": Endpoint("administer", "target", _invited),
+    "POST /api/v1/invitations/accept": Endpoint("signed in", "api", _accept),
     "GET /api/v1/namespaces": Endpoint("administrator", "api", at("/api/v1/namespaces")),
     "POST /api/v1/namespaces": Endpoint("administrator", "api", _below("/api/v1/namespaces", _new())),
+    f"GET {NAMESPACE}": Endpoint("pull", "target", at("/api/v1/namespaces/{world.team}")),
+    f"PATCH {NAMESPACE}": Endpoint("administer", "target", _renamed()),
+    f"DELETE {NAMESPACE}/old-names/{{old}}": Endpoint("administer", "target", _forgotten),
     "GET /api/v1/garbage-collections": Endpoint("administrator", "api", at("/api/v1/garbage-collections")),
     "POST /api/v1/garbage-collections": Endpoint(
         "administrator", "api", at("/api/v1/garbage-collections", json={"dry_run": True})
@@ -222,6 +314,9 @@ ENDPOINTS = {
     "PATCH /api/v1/repositories/{name:path}": Endpoint(
         "configure", "repository", at("/api/v1/repositories/{world.name}", json={"description": "x"})
     ),
+    f"GET {GRANTS}": Endpoint("administer", "repository", at("/api/v1/repositories/{world.name}/grants")),
+    f"PUT {GRANTS}/{{holder}}": Endpoint("administer", "repository", _shared(json={"role": "reader"})),
+    f"DELETE {GRANTS}/{{holder}}": Endpoint("administer", "repository", _shared()),
     # A proxy shows its fleet's key: nobody's password or token is one.
     "POST /v3/discovery:extension_configs": Endpoint("nobody", "key", at("/v3/discovery:extension_configs", json={})),
     # The path holds the deployment's grant: whoever knows it is let in.

@@ -10,9 +10,10 @@ from sqlalchemy import text
 
 from auth.passwords import hash_password
 from auth.secrets import PERSONAL, fingerprint, hint, new_secret
-from storage.database import Database, now
+from storage.database import Database
 from storage.events import SYSTEM
 from storage.namespaces import create_namespace, find_namespace
+from storage.teams import create_team, set_member
 from storage.tokens import create_access_token
 from storage.users import create_user, find_user
 from tests.oci import Client
@@ -51,22 +52,10 @@ class People:
         return secret
 
     def team(self, name: str, **members: str) -> int:
-        """A team with a namespace and members by role; there are no commands for teams yet."""
-        with self.database.write() as session:
-            team_id: int = session.execute(
-                text("INSERT INTO teams (created_at) VALUES (:now) RETURNING id"), {"now": now()}
-            ).scalar_one()
-            session.execute(
-                text("INSERT INTO namespaces (name, kind, team_id, created_at) VALUES (:n, 'team', :t, :now)"),
-                {"n": name, "t": team_id, "now": now()},
-            )
-            for member, role in members.items():
-                row = find_user(session, member)
-                assert row is not None
-                session.execute(
-                    text("INSERT INTO memberships (team_id, user_id, role) VALUES (:t, :u, :r)"),
-                    {"t": team_id, "u": row.id, "r": role},
-                )
+        """A team with members by role; `admin` owns it too."""
+        team_id = create_team(self.database, SYSTEM, name, owner_id=self.user("admin"))
+        for member, role in members.items():
+            set_member(self.database, SYSTEM, team_id, self.user(member), role)
         return team_id
 
     def namespace(self, name: str, owner: int | None = None) -> int:

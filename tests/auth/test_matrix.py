@@ -19,11 +19,10 @@ from tests.hub import HubProcess
 from wasmhub.health import HEALTH_PATHS
 from web.routes import API, PAGES
 
-TEAM = 7
 IDENTITIES = {
     "nobody": ANONYMOUS,
     "stranger": Identity(1, "stranger"),
-    **{role: Identity(2, role, teams={TEAM: role}) for role in ROLES},
+    **{role: Identity(2, role) for role in ROLES},
     "auditor": Identity(3, "auditor", "auditor"),
     "administrator": Identity(4, "administrator", "administrator"),
 }
@@ -120,7 +119,7 @@ def _expected(endpoint: Endpoint, person: str, visibility: str) -> str | int:
     """What the table makes of it: let in, or how this door refuses this person."""
     identity = IDENTITIES[person]
     shown = visibility if endpoint.door in ("registry", "repository", "page") else "private"
-    actions = allowed(identity, Resource(owner_team_id=TEAM, visibility=shown))
+    actions = allowed(identity, Resource(None, frozenset({person}) & frozenset(ROLES), shown))
     rules = {
         "everybody": True,
         "nobody": False,

@@ -8,13 +8,12 @@ from sqlalchemy.exc import IntegrityError
 from auth.identity import ANONYMOUS, Identity
 from auth.namespaces import may_create_namespace, rights
 from auth.permissions import ACTIONS, ALL, SITE_ROLES, TEAM_ROLES, VISIBILITY, Resource, allowed, may, table
-from storage.namespaces import Holding, name_problem
+from storage.namespaces import DELETED, Holding, name_problem
 from tests.auth.people import People
 
 ANN = Identity(1, "ann")
 ADMIN = Identity(2, "admin", "administrator")
 AUDITOR = Identity(3, "eve", "auditor")
-MEMBERS = {role: Identity(4, role, teams={7: role}) for role in TEAM_ROLES}
 NONE: frozenset[str] = frozenset()
 PULL = frozenset({"pull"})
 
@@ -27,28 +26,36 @@ PULL = frozenset({"pull"})
         (AUDITOR, PULL, PULL, PULL),
         (ADMIN, ALL, ALL, ALL),
         (Identity(5, "owner"), ALL, ALL, ALL),
-        *((MEMBERS[role], TEAM_ROLES[role], TEAM_ROLES[role], TEAM_ROLES[role]) for role in TEAM_ROLES),
-        (Identity(6, "x", teams={7: "king"}), NONE, PULL, PULL),
-        (Identity(6, "x", teams={8: "owner"}), NONE, PULL, PULL),
     ],
 )
 def test_allowed(identity: Identity, private: frozenset[str], internal: frozenset[str], public: frozenset[str]) -> None:
     for visibility, actions in (("private", private), ("internal", internal), ("public", public)):
-        resource = Resource(owner_user_id=5, owner_team_id=7, visibility=visibility)
+        resource = Resource(owner_user_id=5, visibility=visibility)
         assert allowed(identity, resource) == actions
         assert {action for action in ACTIONS if may(identity, action, resource)} == actions
         # Nobody's: neither "no owner" nor "no user" ever match each other.
         assert allowed(ANONYMOUS, Resource(visibility="private")) == NONE
 
 
+@pytest.mark.parametrize("role", TEAM_ROLES)
+def test_roles_add_up(role: str) -> None:
+    assert allowed(ANN, Resource(5, frozenset({role}))) == TEAM_ROLES[role]
+    assert allowed(ANN, Resource(5, frozenset({role, "reader", "king"}), "public")) == TEAM_ROLES[role]
+
+
+def test_what_was_deleted_is_there_for_nobody() -> None:
+    for identity in (ANONYMOUS, ANN, ADMIN, Identity(5, "owner")):
+        assert allowed(identity, Resource(5, frozenset(TEAM_ROLES), DELETED)) == NONE
+
+
 def test_the_table_that_people_read_is_the_one_that_decides() -> None:
-    def by(identity: Identity, visibility: str = "private") -> frozenset[str]:
-        return allowed(identity, Resource(5, 7, visibility))
+    def by(identity: Identity, visibility: str = "private", *roles: str) -> frozenset[str]:
+        return allowed(identity, Resource(5, frozenset(roles), visibility))
 
     expected = [
         *(by(ANONYMOUS, visibility) for visibility in VISIBILITY),
         *(by(ANN, visibility) for visibility in VISIBILITY),
-        *(by(MEMBERS[role]) for role in TEAM_ROLES),
+        *(by(ANN, "private", role) for role in TEAM_ROLES),
         by(Identity(5, "owner")),
         *(by(Identity(3, role, role)) for role in SITE_ROLES if SITE_ROLES[role]),
     ]
@@ -81,9 +88,9 @@ def test_namespaces_by_push(rule: str, anonymous: bool, user: bool, auditor: boo
 
 
 def test_rights_under_a_namespace_that_is_there() -> None:
-    assert rights(ANN, "ann/new", Holding(1, 1, None), "nobody") == ALL
-    assert rights(ANN, "ben/new", Holding(2, 9, None), "everyone") == NONE
-    assert rights(ANN, "ben/shown", Holding(2, 9, None, 3, "public"), "nobody") == PULL
+    assert rights(ANN, "ann/new", Holding(1, "ann/new", 1), "nobody") == ALL
+    assert rights(ANN, "ben/new", Holding(2, "ben/new", 9), "everyone") == NONE
+    assert rights(ANN, "ben/shown", Holding(2, "ben/shown", 9, frozenset(), 3, "public"), "nobody") == PULL
 
 
 @pytest.mark.parametrize("name", ["a", "0", "a-b", "a--b", "a__b", "a.b", "a_b", "library", "x" * 64])

@@ -14,9 +14,14 @@ import pytest
 from tests.cli.commands import Commands
 from tests.hub import HubProcess
 
-VERBS = ("user", "token", "targets", "deploy", "undeploy", "deployments")
+VERBS = ("user", "team", "share", "token", "targets", "deploy", "undeploy", "deployments")
 ACTIONS = {
     "user": ("list", "create", "delete", "password"),
+    "team": (
+        *("list", "create", "rename", "forget-name", "delete", "restore", "members", "set", "remove"),
+        *("invite", "invitations", "uninvite", "join"),
+    ),
+    "share": ("list", "give", "take"),
     "token": ("list", "create", "delete"),
     "targets": ("list", "create", "delete", "bootstrap", "nodes"),
     "targets keys": ("list", "create", "delete"),
@@ -37,7 +42,7 @@ def test_help_shows_examples_and_takes_an_output(leaf: tuple[str, ...]) -> None:
 def test_help_of_all_names_each_command() -> None:
     said = NOBODY.text("--help")
     assert all(f"\n  {verb} " in said for verb in (*VERBS, "serve"))
-    for verb in ("user", "token", "targets", "deployments"):
+    for verb in ("user", "team", "share", "token", "targets", "deployments"):
         said = NOBODY.text(verb, "--help")
         assert all(f"\n    {name}" in said for name in ACTIONS[verb]) and "examples:" in said
     assert NOBODY.text("--version").startswith("wasmhub 0.")

@@ -13,6 +13,8 @@ VERBS = {
     "restore": "bring a backup to the engines that the settings name",
     "migrate": "move the hub to other engines, such as PostgreSQL and S3",
     "user": "list, make and remove users; set passwords",
+    "team": "teams, their members, and links by which people join",
+    "share": "give people and teams a role on one repository",
     "token": "list, make and remove personal access tokens",
     "targets": "list, make and remove targets; write a fleet's bootstrap",
     "deploy": "put a filter to work on a target",

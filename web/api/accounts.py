@@ -1,7 +1,6 @@
-"""The JSON API of accounts: users, their personal tokens, namespaces."""
+"""The JSON API of accounts: users and their personal tokens."""
 
 import secrets
-import time
 from dataclasses import asdict
 from typing import Any
 
@@ -13,11 +12,9 @@ from starlette.routing import Route
 from auth.door import ApiError, read_json, refused, require
 from auth.gate import Gate, SignInRefused
 from auth.identity import Identity
-from auth.passwords import password_problem
 from auth.secrets import PERSONAL, fingerprint, hint, new_secret
 from storage.database import now
 from storage.events import Actor
-from storage.namespaces import NamespaceRow, create_namespace, find_namespace, namespaces
 from storage.tokens import AccessTokenRow, access_tokens, create_access_token, delete_access_token
 from storage.users import (
     ROLES,
@@ -30,6 +27,7 @@ from storage.users import (
     set_role,
     users,
 )
+from web.api import fields
 
 TOKEN_DAYS, MOST_TOKEN_DAYS = 365, 3650
 MOST_TOKENS = 100
@@ -47,17 +45,19 @@ async def list_users(request: Request) -> Response:
     """All users by name, a page at a time; for administrators."""
     await _administrator(request)
 
-    after, limit = _page(request)
+    after, limit = fields.page(request)
     rows = await _gate(request).database.look(_read_users, _gate(request), after, limit)
-    return JSONResponse({"users": [_user(row) for row in rows], "next": _next([row.name for row in rows], limit)})
+    return JSONResponse(
+        {"users": [_user(row) for row in rows], "next": fields.following([row.name for row in rows], limit)}
+    )
 
 
 async def post_user(request: Request) -> Response:
     """Makes a user. Without a password in the request one is made up and shown in the answer, once."""
     identity = await _administrator(request)
     body = await read_json(request)
-    name, role = _text(body, "name"), _role(body.get("role", "user"))
-    password = _password(body) if "password" in body else secrets.token_urlsafe(15)
+    name, role = fields.text(body, "name"), _role(body.get("role", "user"))
+    password = fields.password(body) if "password" in body else secrets.token_urlsafe(15)
 
     password_hash = await _gate(request).passwords.hash(password)
     row = await anyio.to_thread.run_sync(_create_user, _gate(request), identity.actor(), name, password_hash, role)
@@ -97,12 +97,12 @@ async def put_password(request: Request) -> Response:
     identity = await require(request, gate)
     row = await _subject(request, identity)
     body = await read_json(request)
-    password = _password(body)
+    password = fields.password(body)
     if not identity.administrator or row.id == identity.user_id:
         try:
-            await gate.by_password(row.name, _text(body, "current"), identity.address)
+            await gate.by_password(row.name, fields.text(body, "current"), identity.address)
         except SignInRefused as refusal:
-            raise refused(refusal) if refusal.retry_after else _bad("the current password is wrong") from None
+            raise refused(refusal) if refusal.retry_after else fields.bad("the current password is wrong") from None
 
     password_hash = await gate.passwords.hash(password)
     await anyio.to_thread.run_sync(set_password, gate.database, identity.actor(), row.id, password_hash)
@@ -121,7 +121,7 @@ async def post_token(request: Request) -> Response:
     """Makes a personal token. Its secret is in this answer and nowhere else."""
     identity = await require(request, _gate(request))
     body = await read_json(request)
-    name, expires_at = _text(body, "name"), _expiry(body.get("expires_in_days", TOKEN_DAYS))
+    name, expires_at = fields.text(body, "name"), _expiry(body.get("expires_in_days", TOKEN_DAYS))
 
     secret = new_secret(PERSONAL)
     row = await anyio.to_thread.run_sync(_create_token, _gate(request), identity, name, secret, expires_at)
@@ -138,26 +138,6 @@ async def delete_token(request: Request) -> Response:
     return Response(status_code=204)
 
 
-async def list_namespaces(request: Request) -> Response:
-    """All namespaces by name, a page at a time; for administrators."""
-    await _administrator(request)
-
-    after, limit = _page(request)
-    rows = await _gate(request).database.look(_read_namespaces, _gate(request), after, limit)
-    page = [_namespace(row) for row in rows]
-    return JSONResponse({"namespaces": page, "next": _next([row.name for row in rows], limit)})
-
-
-async def post_namespace(request: Request) -> Response:
-    """Makes a namespace that belongs to a user (`owner`) or to administrators alone; for administrators."""
-    identity = await _administrator(request)
-    body = await read_json(request)
-    name, owner = _text(body, "name"), _text(body, "owner") if "owner" in body else None
-
-    row = await anyio.to_thread.run_sync(_create_namespace, _gate(request), identity.actor(), name, owner)
-    return JSONResponse(_namespace(row), 201)
-
-
 ROUTES = [
     Route("/api/v1/user", get_me, methods=["GET"]),
     Route("/api/v1/user/tokens", list_tokens, methods=["GET"]),
@@ -169,8 +149,6 @@ ROUTES = [
     Route("/api/v1/users/{name}", patch_user, methods=["PATCH"]),
     Route("/api/v1/users/{name}", delete_user, methods=["DELETE"]),
     Route("/api/v1/users/{name}/password", put_password, methods=["PUT"]),
-    Route("/api/v1/namespaces", list_namespaces, methods=["GET"]),
-    Route("/api/v1/namespaces", post_namespace, methods=["POST"]),
 ]
 
 
@@ -195,28 +173,9 @@ async def _subject(request: Request, identity: Identity) -> UserRow:
     return row
 
 
-def _bad(message: str) -> ApiError:
-    return ApiError(400, "bad_request", message)
-
-
-def _text(body: dict[str, Any], field: str) -> str:
-    value = body.get(field)
-    if not isinstance(value, str) or not 0 < len(value) <= 1024 or not value.isprintable():
-        raise _bad(f"{field!r} must be a text of 1 to 1024 printable characters")
-    return value
-
-
-def _password(body: dict[str, Any]) -> str:
-    value = _text(body, "password")
-    problem = password_problem(value)
-    if problem is not None:
-        raise _bad(problem)
-    return value
-
-
 def _role(value: Any) -> str:
     if not isinstance(value, str) or value not in ROLES:
-        raise _bad(f"'role' must be one of {', '.join(ROLES)}")
+        raise fields.bad(f"'role' must be one of {', '.join(ROLES)}")
     return value
 
 
@@ -224,37 +183,18 @@ def _expiry(days: Any) -> int | None:
     if days is None:
         return None
     if not isinstance(days, int) or isinstance(days, bool) or not 1 <= days <= MOST_TOKEN_DAYS:
-        raise _bad(f"'expires_in_days' must be a number from 1 to {MOST_TOKEN_DAYS}, or null for a token without end")
+        most = MOST_TOKEN_DAYS
+        raise fields.bad(f"'expires_in_days' must be a number from 1 to {most}, or null for a token without end")
     return now() + days * DAY
 
 
-def _page(request: Request) -> tuple[str, int]:
-    limit = request.query_params.get("limit", "100")
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:5]) <= 1000:
-        raise _bad("'limit' must be a number from 1 to 1000")
-    return request.query_params.get("after", ""), int(limit[:5])
-
-
-def _next(names: list[str], limit: int) -> str | None:
-    """What to give as `after` for the next page; None if this one was not full."""
-    return names[-1] if len(names) == limit else None
-
-
-def _time(milliseconds: int | None) -> str | None:
-    return None if milliseconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(milliseconds / 1000))
-
-
 def _user(row: UserRow) -> dict[str, Any]:
-    return asdict(row) | {"created_at": _time(row.created_at)}
+    return asdict(row) | {"created_at": fields.moment(row.created_at)}
 
 
 def _token(row: AccessTokenRow) -> dict[str, Any]:
-    times = {field: _time(getattr(row, field)) for field in ("created_at", "expires_at", "used_at")}
+    times = {field: fields.moment(getattr(row, field)) for field in ("created_at", "expires_at", "used_at")}
     return {"id": row.id, "name": row.name, "hint": row.hint} | times
-
-
-def _namespace(row: NamespaceRow) -> dict[str, Any]:
-    return {"id": row.id, "name": row.name, "kind": row.kind, "user_id": row.user_id, "team_id": row.team_id}
 
 
 def _read_users(gate: Gate, after: str, limit: int) -> list[UserRow]:
@@ -276,7 +216,7 @@ def _create_user(gate: Gate, actor: Actor, name: str, password_hash: str, role: 
 
 def _change_user(gate: Gate, actor: Actor, row: UserRow, body: dict[str, Any]) -> None:
     if body.keys() - {"role", "active"} or not isinstance(body.get("active", True), bool):
-        raise _bad("what can be changed is 'role' and 'active' (true or false)")
+        raise fields.bad("what can be changed is 'role' and 'active' (true or false)")
     role = _role(body.get("role", row.role))
     if role != row.role:
         set_role(gate.database, actor, row.id, role)
@@ -314,19 +254,3 @@ def _delete_token(gate: Gate, identity: Identity, token_id: str) -> bool:
     if row is not None:
         delete_access_token(gate.database, identity.actor(), identity.user_id, row.id)
     return row is not None
-
-
-def _read_namespaces(gate: Gate, after: str, limit: int) -> list[NamespaceRow]:
-    with gate.database.read() as session:
-        return namespaces(session, after=after, limit=limit)
-
-
-def _create_namespace(gate: Gate, actor: Actor, name: str, owner: str | None) -> NamespaceRow:
-    user = _read_user(gate, owner) if owner is not None else None
-    if owner is not None and user is None:
-        raise _bad(f"there is no user {owner[:64]!r}")
-    create_namespace(gate.database, actor, name, user_id=user.id if user else None)
-    with gate.database.read() as session:
-        row = find_namespace(session, name)
-    assert row is not None
-    return row

@@ -1,0 +1,52 @@
+"""Users who leave for good: what they own goes to somebody else, and only their name stays in what they did."""
+
+from sqlalchemy import delete, update
+from sqlalchemy.orm import Session as OrmSession
+from sqlmodel import col
+
+from storage.database import Conflict, Database
+from storage.events import Actor, record
+from storage.namespaces import NamespaceRow
+from storage.people_tables import Namespace, User
+from storage.statements import Statement
+from storage.teams import sole_owner_of
+from storage.users import find_row, refuse_last_administrator
+
+# Of the user's namespaces one that holds a repository or a target.
+_OWNS = Statement(
+    "SELECT n.name FROM namespaces n WHERE n.user_id = :user"
+    " AND (EXISTS (SELECT 1 FROM repositories r WHERE r.namespace_id = n.id)"
+    " OR EXISTS (SELECT 1 FROM targets t WHERE t.namespace_id = n.id)) LIMIT 1"
+)
+
+
+def delete_user(database: Database, actor: Actor, user_id: int, heir: NamespaceRow | None) -> None:
+    """Removes a user with their sessions, tokens, memberships and grants.
+
+    Their namespaces, their own one too, go with all that they hold to the heir (a user or a team); the names go on
+    answering. Without an heir there must be nothing in them, and the names are free again. Raises Conflict if that is
+    not so, if the user is the last administrator or the only owner of a team, or is gone.
+    """
+    with database.write() as session:
+        user, name = find_row(session, user_id)
+        if user.role == "administrator":
+            refuse_last_administrator(session, user, name)
+        alone = sole_owner_of(session, user_id)
+        if alone:
+            raise Conflict(f"{name} is the only owner of {', '.join(alone)}; make somebody else owner first")
+        _hand_over(session, user_id, name, heir)
+        session.execute(delete(User).where(col(User.id) == user_id))
+        record(session, actor, "user.delete", name, detail={"heir": heir.name if heir is not None else None})
+
+
+def _hand_over(session: OrmSession, user_id: int, name: str, heir: NamespaceRow | None) -> None:
+    if heir is None:
+        full = _OWNS.value(session, {"user": user_id})
+        if full is not None:
+            raise Conflict(f"{name} owns what is in {full}; say who gets it")
+        session.execute(delete(Namespace).where(col(Namespace.user_id) == user_id))
+        return
+    if heir.user_id == user_id:
+        raise Conflict(f"{name} cannot be their own heir; name another user or a team")
+    mine = update(Namespace).where(col(Namespace.user_id) == user_id)
+    session.execute(mine.values(kind="plain", user_id=heir.user_id, team_id=heir.team_id))

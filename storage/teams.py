@@ -1,0 +1,239 @@
+"""Teams: who is in them with which role, and the commands that change them. There is always an owner."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session as OrmSession
+from sqlmodel import select
+
+from storage.clock import read_clock
+from storage.database import Conflict, Database, now
+from storage.events import Actor, record
+from storage.namespaces import add_namespace, new_name
+from storage.people_tables import Membership, Team
+from storage.repositories import Viewer
+from storage.statements import Statement
+
+ROLES = ("reader", "writer", "maintainer", "owner")
+GRACE = 7 * 86_400_000  # milliseconds by the hub's clock in which a deleted team can be restored
+
+_TEAM = (
+    "SELECT w.id, n.name, w.description, w.default_visibility, w.created_at, w.deleted_at, m.role"
+    " FROM {start} LEFT JOIN memberships m ON m.team_id = w.id AND m.user_id = :viewer"
+)
+_FIND = Statement(
+    _TEAM.format(start="namespaces n JOIN teams w ON w.id = n.team_id AND n.kind = 'team'") + " WHERE n.name = :name"
+)
+_ALL = Statement(
+    _TEAM.format(start="namespaces n JOIN teams w ON w.id = n.team_id AND n.kind = 'team'")
+    + " WHERE n.name > :after ORDER BY n.name LIMIT :limit"
+)
+_MINE = Statement(
+    "SELECT w.id, n.name, w.description, w.default_visibility, w.created_at, w.deleted_at, m.role FROM memberships m"
+    " JOIN teams w ON w.id = m.team_id JOIN namespaces n ON n.team_id = w.id AND n.kind = 'team'"
+    " WHERE m.user_id = :viewer AND n.name > :after ORDER BY n.name LIMIT :limit"
+)
+_NAME = Statement("SELECT name FROM namespaces WHERE team_id = :team AND kind = 'team'")
+_MEMBERS = Statement(
+    "SELECT m.user_id, n.name, u.full_name, m.role, u.active FROM memberships m JOIN users u ON u.id = m.user_id"
+    " JOIN namespaces n ON n.user_id = u.id AND n.kind = 'user'"
+    " WHERE m.team_id = :team AND m.user_id > :after ORDER BY m.user_id LIMIT :limit"
+)
+_OTHER_OWNER = Statement(
+    "SELECT 1 FROM memberships m JOIN users u ON u.id = m.user_id AND u.active"
+    " WHERE m.team_id = :team AND m.role = 'owner' AND m.user_id <> :user LIMIT 1"
+)
+_USER_NAME = Statement("SELECT name FROM namespaces WHERE user_id = :user AND kind = 'user'")
+_TARGET = Statement(
+    "SELECT t.name FROM targets t JOIN namespaces n ON n.id = t.namespace_id WHERE n.team_id = :team ORDER BY 1 LIMIT 1"
+)
+_HIDE = Statement(
+    "UPDATE repositories SET visibility_before = visibility, visibility = 'deleted', generation = generation + 1"
+    " WHERE visibility <> 'deleted' AND namespace_id IN (SELECT id FROM namespaces WHERE team_id = :team)"
+)
+_SHOW = Statement(
+    "UPDATE repositories SET visibility = visibility_before, visibility_before = NULL, generation = generation + 1"
+    " WHERE visibility = 'deleted' AND namespace_id IN (SELECT id FROM namespaces WHERE team_id = :team)"
+)
+
+
+@dataclass(frozen=True)
+class TeamRow:
+    """A team as somebody sees it; `role` is theirs in it."""
+
+    id: int
+    name: str
+    description: str
+    default_visibility: str
+    created_at: int
+    deleted_at: int | None
+    role: str | None
+
+
+@dataclass(frozen=True)
+class MemberRow:
+    """A member of a team."""
+
+    user_id: int
+    name: str
+    full_name: str
+    role: str
+    active: bool
+
+
+def find_team(session: OrmSession, name: str, user_id: int | None) -> TeamRow | None:
+    """The team of that name, or of that old name, as `user_id` asks for it."""
+    row = _FIND.first(session, {"name": new_name(session, name) or name, "viewer": user_id})
+    return None if row is None else TeamRow(*row)
+
+
+def teams(session: OrmSession, viewer: Viewer, *, after: str = "", limit: int = 100) -> list[TeamRow]:
+    """The teams that the viewer is in, by name; all for those who see everything. Deleted ones too, for a while."""
+    asked = {"viewer": viewer.user_id, "after": after, "limit": limit}
+    return [TeamRow(*row) for row in (_ALL if viewer.sees_all else _MINE).all(session, asked)]
+
+
+def members(session: OrmSession, team_id: int, *, after: int = 0, limit: int = 100) -> list[MemberRow]:
+    """A team's members in the order in which they came to the hub, after the user of that number."""
+    found = _MEMBERS.all(session, {"team": team_id, "after": after, "limit": limit})
+    return [MemberRow(user, name, full_name, role, bool(active)) for user, name, full_name, role, active in found]
+
+
+def create_team(
+    database: Database,
+    actor: Actor,
+    name: str,
+    *,
+    owner_id: int,
+    description: str = "",
+    default_visibility: str = "private",
+) -> int:
+    """Makes a team with its namespace and its first owner; answers its id. Raises as `add_namespace`."""
+    with database.write() as session:
+        team = Team(description=description, default_visibility=default_visibility, created_at=now())
+        session.add(team)
+        session.flush()
+        add_namespace(session, actor, name, kind="team", team_id=team.id)
+        session.add(Membership(team_id=team.id, user_id=owner_id, role="owner"))
+        record(session, actor, "team.create", name, detail={"default_visibility": default_visibility})
+        return team.id
+
+
+def configure_team(
+    database: Database,
+    actor: Actor,
+    team_id: int,
+    *,
+    description: str | None = None,
+    default_visibility: str | None = None,
+) -> None:
+    """Changes what a team says of itself and how visible its new repositories are; None leaves a thing.
+
+    Raises Conflict if it is gone.
+    """
+    with database.write() as session:
+        team, name = _team(session, team_id)
+        wanted = {"description": description, "default_visibility": default_visibility}
+        changed = {key: value for key, value in wanted.items() if value is not None and value != getattr(team, key)}
+        for key, value in changed.items():
+            setattr(team, key, value)
+        if changed:
+            record(session, actor, "team.configure", name, detail=changed)
+
+
+def set_member(database: Database, actor: Actor, team_id: int, user_id: int, role: str) -> None:
+    """Gives a user a role in a team. Raises Conflict if that leaves no owner, or if the team or the user is gone."""
+    with database.write() as session:
+        _, name = _team(session, team_id)
+        join(session, actor, team_id, name, user_id, role)
+
+
+def join(
+    session: OrmSession, actor: Actor, team_id: int, team: str, user_id: int, role: str, *, raises_only: bool = False
+) -> None:
+    """Gives a user a role in a team as part of a larger command, with its event. Raises Conflict as `set_member`.
+
+    With `raises_only` somebody who has that role or a higher one keeps it.
+    """
+    user = _USER_NAME.value(session, {"user": user_id})
+    if user is None:
+        raise Conflict("the user was removed meanwhile")
+    row = session.get(Membership, (team_id, user_id))
+    before = row.role if row is not None else None
+    if before == role or (raises_only and before is not None and ROLES.index(before) > ROLES.index(role)):
+        return
+    if row is None:
+        session.add(Membership(team_id=team_id, user_id=user_id, role=role))
+    else:
+        _refuse_last_owner(session, team_id, team, row)
+        row.role = role
+    record(session, actor, "member.set", team, detail={"user": user, "role": role, "before": before})
+
+
+def remove_member(database: Database, actor: Actor, team_id: int, user_id: int) -> None:
+    """Takes a user out of a team; one who is not in it is none of anybody's trouble.
+
+    Raises Conflict if that leaves no owner, or if the team is gone.
+    """
+    with database.write() as session:
+        _, name = _team(session, team_id)
+        row = session.get(Membership, (team_id, user_id))
+        if row is None:
+            return
+        _refuse_last_owner(session, team_id, name, row)
+        user = _USER_NAME.value(session, {"user": user_id})
+        session.delete(row)
+        record(session, actor, "member.remove", name, detail={"user": user, "role": row.role})
+
+
+def delete_team(database: Database, actor: Actor, team_id: int) -> None:
+    """Hides a team and all that it owns from everybody; for GRACE an owner may restore it, then it is removed.
+
+    Raises Conflict while it has targets, since proxies run what is deployed there, or if it is gone.
+    """
+    with database.write() as session:
+        team, name = _team(session, team_id)
+        target = _TARGET.value(session, {"team": team_id})
+        if target is not None:
+            raise Conflict(f"{name} still has the target {target}; remove its targets first")
+        team.deleted_at, team.remove_at = now(), read_clock(session) + GRACE
+        _HIDE.run(session, {"team": team_id})
+        record(session, actor, "team.delete", name)
+
+
+def restore_team(database: Database, actor: Actor, team_id: int) -> None:
+    """Gives back a team that was deleted, with all that it owns. Raises Conflict if it is gone for good."""
+    with database.write() as session:
+        team = session.get(Team, team_id)
+        name = _NAME.value(session, {"team": team_id})
+        if team is None or name is None:
+            raise Conflict("the team is gone for good")
+        if team.deleted_at is None:
+            return
+        team.deleted_at = team.remove_at = None
+        _SHOW.run(session, {"team": team_id})
+        record(session, actor, "team.restore", name)
+
+
+def sole_owner_of(session: OrmSession, user_id: int) -> list[str]:
+    """Names of teams that would have no owner without this user, at most a few."""
+    query = select(Membership.team_id).where(Membership.user_id == user_id, Membership.role == "owner")
+    alone = [
+        team_id
+        for team_id in session.execute(query).scalars()
+        if _OTHER_OWNER.first(session, {"team": team_id, "user": user_id}) is None
+    ]
+    return [str(_NAME.value(session, {"team": team_id})) for team_id in alone[:5]]
+
+
+def _team(session: OrmSession, team_id: int) -> tuple[Team, str]:
+    team = session.get(Team, team_id)
+    name: Any = _NAME.value(session, {"team": team_id})
+    if team is None or name is None or team.deleted_at is not None:
+        raise Conflict("the team was deleted meanwhile")
+    return team, name
+
+
+def _refuse_last_owner(session: OrmSession, team_id: int, team: str, row: Membership) -> None:
+    if row.role == "owner" and _OTHER_OWNER.first(session, {"team": team_id, "user": row.user_id}) is None:
+        raise Conflict(f"this is the last owner of {team}; make somebody else owner first")

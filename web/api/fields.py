@@ -1,0 +1,76 @@
+"""Fields of requests to the JSON API: read, bounded, and refused with a sentence that names them."""
+
+import time
+from typing import Any
+
+from starlette.requests import Request
+
+from auth.door import ApiError
+from auth.passwords import password_problem
+
+LONGEST = 1024
+DAY = 86_400_000  # milliseconds
+
+
+def bad(message: str) -> ApiError:
+    """The 400 of this dialect."""
+    return ApiError(400, "bad_request", message)
+
+
+def text(body: dict[str, Any], field: str, default: str | None = None) -> str:
+    """A text of printable characters; a default makes it one that may be left out or empty. Raises ApiError."""
+    value = body.get(field, default)
+    shortest = 0 if default is not None else 1
+    if not isinstance(value, str) or not shortest <= len(value) <= LONGEST or not value.isprintable():
+        raise bad(f"{field!r} must be a text of {shortest} to {LONGEST} printable characters")
+    return value
+
+
+def choice(body: dict[str, Any], field: str, words: tuple[str, ...], default: str | None = None) -> str:
+    """One of these words. Raises ApiError."""
+    value = body.get(field, default)
+    if not isinstance(value, str) or value not in words:
+        raise bad(f"{field!r} must be one of {', '.join(words)}")
+    return value
+
+
+def only(body: dict[str, Any], *fields: str) -> None:
+    """Raises ApiError for a field that is none of these."""
+    strange = sorted(body.keys() - set(fields))
+    if strange:
+        raise bad(f"{strange[0][:100]!r} is not known here; the fields are {', '.join(fields)}")
+
+
+def password(body: dict[str, Any]) -> str:
+    """A new password. Raises ApiError."""
+    value = text(body, "password")
+    problem = password_problem(value)
+    if problem is not None:
+        raise bad(problem)
+    return value
+
+
+def days(body: dict[str, Any], field: str, default: int, most: int) -> int:
+    """A number of days, in milliseconds. Raises ApiError."""
+    value = body.get(field, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise bad(f"{field!r} must be a number from 1 to {most}")
+    return value * DAY
+
+
+def page(request: Request) -> tuple[str, int]:
+    """`after` and `limit` of a list. Raises ApiError."""
+    limit = request.query_params.get("limit", "100")
+    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:5]) <= 1000:
+        raise bad("'limit' must be a number from 1 to 1000")
+    return request.query_params.get("after", ""), int(limit[:5])
+
+
+def following(keys: list[str], limit: int) -> str | None:
+    """What to give as `after` for the next page; None if this one was not full."""
+    return keys[-1] if len(keys) == limit else None
+
+
+def moment(milliseconds: int | None) -> str | None:
+    """A time as RFC 3339 has it, in UTC."""
+    return None if milliseconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(milliseconds / 1000))

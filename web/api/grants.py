@@ -1,0 +1,93 @@
+"""The JSON API of grants: who has a role on one repository besides those who own it."""
+
+from typing import Any
+
+import anyio.to_thread
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from auth.door import ApiError, identify, read_json, unauthorized
+from auth.identity import Identity
+from storage.grants import ROLES, GrantRow, give_grant, grants, take_grant
+from storage.namespaces import NamespaceRow, find_holder
+from web.access import Readable, find_readable
+from web.api import fields
+from web.means import Means, means_of
+
+
+async def list_grants(request: Request) -> Response:
+    """Whom a repository is shared with; for those who own it."""
+    means = means_of(request)
+    _, found = await _entered(request)
+
+    rows = await means.database.look(_grants, means, found)
+    return JSONResponse({"grants": [_grant(row) for row in rows]})
+
+
+async def put_grant(request: Request) -> Response:
+    """Gives a user or a team a role on a repository."""
+    means = means_of(request)
+    identity, found = await _entered(request)
+    body = await read_json(request)
+    fields.only(body, "role")
+    role = fields.choice(body, "role", ROLES)
+    holder = await means.database.look(_holder, means, request.path_params["holder"])
+
+    await anyio.to_thread.run_sync(give_grant, means.database, identity.actor(), found.entry.id, holder, role)
+    return JSONResponse({"name": holder.name, "kind": holder.kind, "role": role})
+
+
+async def delete_grant(request: Request) -> Response:
+    """Takes that role back."""
+    means = means_of(request)
+    identity, found = await _entered(request)
+    holder = await means.database.look(_holder, means, request.path_params["holder"])
+
+    await anyio.to_thread.run_sync(take_grant, means.database, identity.actor(), found.entry.id, holder)
+    return Response(status_code=204)
+
+
+_GRANTS = "/api/v1/repositories/{name:path}/grants"
+ROUTES = [
+    Route(_GRANTS, list_grants, methods=["GET"]),
+    Route(_GRANTS + "/{holder}", put_grant, methods=["PUT"]),
+    Route(_GRANTS + "/{holder}", delete_grant, methods=["DELETE"]),
+]
+
+
+async def _entered(request: Request) -> tuple[Identity, Readable]:
+    """Who calls and the repository in the path, if it is theirs to share. Raises ApiError."""
+    means = means_of(request)
+    identity = await identify(request, means.gate)
+    name = request.path_params["name"]
+    found = await means.database.look(_find, means, identity, name)
+    if found is None:
+        raise ApiError(404, "not_found", f"there is no repository {name[:255]!r}, or you may not see it")
+    if "administer" not in found.actions:
+        if identity.anonymous:
+            raise unauthorized(f"sign in to share {name}")
+        raise ApiError(403, "forbidden", f"you may not share {name}; ask one of its owners")
+    return identity, found
+
+
+def _find(means: Means, identity: Identity, name: str) -> Readable | None:
+    with means.database.read() as session:
+        return find_readable(session, identity, name)
+
+
+def _holder(means: Means, name: str) -> NamespaceRow:
+    with means.database.read() as session:
+        found = find_holder(session, name)
+    if found is None:
+        raise ApiError(404, "not_found", f"there is no user and no team {name[:64]!r}")
+    return found
+
+
+def _grants(means: Means, found: Readable) -> list[GrantRow]:
+    with means.database.read() as session:
+        return grants(session, found.entry.id)
+
+
+def _grant(row: GrantRow) -> dict[str, Any]:
+    return {"name": row.name, "kind": row.kind, "role": row.role, "created_at": fields.moment(row.created_at)}
