@@ -68,6 +68,14 @@ async def require(request: Request, gate: Gate) -> Identity:
     return identity
 
 
+async def require_administrator(request: Request, gate: Gate) -> Identity:
+    """Who a request comes from, which must be an administrator. Raises as `require`, and ApiError 403 for others."""
+    identity = await require(request, gate)
+    if not identity.administrator:
+        raise ApiError(403, "forbidden", "this needs an administrator of the hub")
+    return identity
+
+
 def unauthorized(message: str) -> ApiError:
     """The 401 of this dialect. Not a Basic challenge: browsers would open their own sign-in window."""
     return ApiError(401, "unauthorized", message, {"WWW-Authenticate": 'Bearer realm="wasmhub"'})

@@ -91,10 +91,32 @@ class Gate:
             raise SignInRefused("wrong user name or password")
         return Proof(identity)
 
-    async def _check(self, name: str, row: LoginRow | None, password: str, address: str) -> None:
-        """Checks a password when its turn has come; others that came with the same one at once are let through too."""
+    async def admit(self, address: str) -> None:
+        """Counts somebody who comes without an account and is about to choose a password. Raises SignInRefused.
+
+        They are counted with the wrong passwords of their address. `forgive` takes it back.
+        """
+        seconds = await self._throttle.take_address(address)
+        if seconds:
+            raise SignInRefused(f"too many attempts from this address; try again in {seconds} s", seconds)
+
+    async def forgive(self, address: str) -> None:
+        """Takes back what `admit` counted: for who came by a link, which is used up."""
+        await self._throttle.give_back_address(address)
+
+    async def hash_new(self, password: str) -> str:
+        """The hash of a password that a stranger chose, when its turn has come. Raises SignInRefused."""
+        self._refuse_crowd()
+        async with self.passwords.turns:
+            return await self.passwords.hash(password)
+
+    def _refuse_crowd(self) -> None:
         if self.passwords.crowded:
             raise SignInRefused("too many people sign in at this moment; try again in a moment", 2)
+
+    async def _check(self, name: str, row: LoginRow | None, password: str, address: str) -> None:
+        """Checks a password when its turn has come; others that came with the same one at once are let through too."""
+        self._refuse_crowd()
         async with self.passwords.turns:
             if self.passwords.remembers(row, password):
                 return

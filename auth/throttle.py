@@ -82,6 +82,22 @@ class SignInThrottle:
         if self._shared is not None:
             await self._shared.succeeded(account, network, known=known)
 
+    async def take_address(self, address: str) -> int:
+        """Counts what somebody does who has no account yet, for their address alone; answers as `take`."""
+        network = _network(address)
+        found = await self._shared.attempt_by(network) if self._shared is not None else None
+        seconds = max(math.ceil(found or 0), self._addresses.wait(network))
+        if not seconds:
+            self._addresses.take(network)
+        return seconds
+
+    async def give_back_address(self, address: str) -> None:
+        """Forgets such an attempt."""
+        network = _network(address)
+        self._addresses.give_back(network)
+        if self._shared is not None:
+            await self._shared.forget(network)
+
     async def _wait(self, account: str, network: str, *, count: bool) -> int:
         seconds = 0.0
         if self._shared is not None:

@@ -36,6 +36,12 @@ redis.call('SET', KEYS[1], '', 'PX', ARGV[4])
 return 1
 """
 
+_FORGET = """
+local level = redis.call('PTTL', KEYS[1]) - ARGV[1]
+if level > 0 then redis.call('PEXPIRE', KEYS[1], level) else redis.call('DEL', KEYS[1]) end
+return 1
+"""
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -74,6 +80,20 @@ class SharedAttempts:
         """Takes back an attempt that was counted, and remembers that the account knows the network."""
         values = (*self._keys(account, network), int(known), self._account.step, self._network.step, KNOWN_FOR)
         await self._shared.ask(lambda client: client.eval(_SUCCESS, 4, *values), int)
+
+    async def attempt_by(self, network: str) -> float | None:
+        """The same for an attempt that is no account's: counted, if it may be made now, for its network alone."""
+        nobody, one = self._shared.name("nobody"), self._shared.name(f"network {network}")
+        pace = (self._network.step, self._network.burst)
+        # Both buckets are the network's: each is set to the same level.
+        values = (nobody, one, one, one, 1, 0, *pace, *pace)
+        found = await self._shared.ask(lambda client: client.eval(_ATTEMPT, 4, *values), self._read)
+        return None if found is None else found[0]
+
+    async def forget(self, network: str) -> None:
+        """Takes such an attempt back."""
+        values = (self._shared.name(f"network {network}"), self._network.step)
+        await self._shared.ask(lambda client: client.eval(_FORGET, 1, *values), int)
 
     def _read(self, answer: Any) -> tuple[float, bool]:
         if not isinstance(answer, list):

@@ -72,7 +72,7 @@ class Hub:
         )
         self._token = create_token_door(gate, tokens, settings.create_namespace_on_push)
         self._deploy = create_deploy_door(self.database, self.blobs, gate)
-        self._web = WebDoor(self.database, self.blobs, gate, settings.create_teams == "everyone")
+        self._web = WebDoor(self.database, self.blobs, gate, settings.create_teams == "everyone", settings.sign_up)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request, or the life of the server."""

@@ -19,6 +19,7 @@ class Means:
     gate: Gate
     templates: Environment
     teams_by_all: bool = True  # whether everybody may make teams, not administrators alone
+    sign_up: str = "invitation"  # who may make their own account: open (everybody) | invitation | closed (nobody)
 
 
 def means_of(request: Request) -> Means:

@@ -2,7 +2,18 @@
 
 from starlette.routing import BaseRoute, Route
 
-from web.api import accounts, documents, garbage, grants, modules, namespaces, repositories, teams
+from web.api import (
+    accounts,
+    documents,
+    garbage,
+    grants,
+    invitations,
+    modules,
+    namespaces,
+    repositories,
+    sign_up,
+    teams,
+)
 from web.assets import get_asset
 from web.catalog import show_catalog
 from web.filter import show_filter
@@ -22,6 +33,8 @@ API: list[BaseRoute] = [
     *documents.ROUTES,
     *accounts.ROUTES,
     *namespaces.ROUTES,
+    *sign_up.ROUTES,
+    *invitations.ROUTES,
     *teams.ROUTES,
     *garbage.ROUTES,
     *modules.ROUTES,

@@ -174,6 +174,20 @@ def _accept(world: World, person: str) -> Ask:
     return Ask("/api/v1/invitations/accept", {"json": {"secret": made.json()["secret"]}})
 
 
+def _sign_up(world: World, person: str) -> Ask:
+    body = {"name": f"new-{secrets.token_hex(4)}", "password": PASSWORD, "invitation": _invite(world)["secret"]}
+    return Ask("/api/v1/sign-up", {"json": body})
+
+
+def _shown_invitation(world: World, person: str) -> Ask:
+    return Ask("/api/v1/invitations/show", {"json": {"secret": _invite(world)["secret"]}})
+
+
+def _hub_invited(world: World, person: str) -> Ask:
+    made = world.api("administrator").post("/api/v1/invitations", json={"note": "x"})
+    return Ask(f"/api/v1/invitations/{made.json()['id']}")
+
+
 def _new_target(world: World, person: str) -> Ask:
     body = {"name": f"t-{secrets.token_hex(4)}", "namespace": world.team}
     return Ask("/api/v1/targets", {"json": body})
@@ -290,7 +304,12 @@ ENDPOINTS = {
     f"DELETE {TEAM}/members/{{user}}": Endpoint("administer", "target", _newcomer()),
     f"GET {TEAM}/invitations": Endpoint("administer", "target", _team("/invitations")),
     f"POST {TEAM}/invitations": Endpoint("administer", "target", _team("/invitations", json={"note": "x"})),
-    f"DELETE {TEAM}/invitations/{{number:int}}": Endpoint("administer", "target", _invited),
+    f"DELETE {TEAM}/invitations/{{number}}": Endpoint("administer", "target", _invited),
+    "POST /api/v1/sign-up": Endpoint("everybody", "api", _sign_up),
+    "GET /api/v1/invitations": Endpoint("administrator", "api", at("/api/v1/invitations")),
+    "POST /api/v1/invitations": Endpoint("administrator", "api", at("/api/v1/invitations", json={"note": "x"})),
+    "DELETE /api/v1/invitations/{number}": Endpoint("administrator", "api", _hub_invited),
+    "POST /api/v1/invitations/show": Endpoint("everybody", "api", _shown_invitation),
     "POST /api/v1/invitations/accept": Endpoint("signed in", "api", _accept),
     "GET /api/v1/namespaces": Endpoint("administrator", "api", at("/api/v1/namespaces")),
     "POST /api/v1/namespaces": Endpoint("administrator", "api", _below("/api/v1/namespaces", _new())),

@@ -41,7 +41,7 @@ def test_defaults_are_as_described(field: object) -> None:
 
 
 def test_words_that_a_setting_takes_are_all_named() -> None:
-    for name in ("create_namespace_on_push", "create_teams", "log"):
+    for name in ("create_namespace_on_push", "create_teams", "sign_up", "log"):
         (line,) = [line for line in SETTINGS.splitlines() if line.startswith(f"| `{PREFIX}{name.upper()}`")]
         for word in re.findall(r"`(\w+)`", line)[1:]:
             assert getattr(load_settings({PREFIX + name.upper(): word}), name) == word

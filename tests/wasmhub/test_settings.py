@@ -16,6 +16,7 @@ def test_all_are_optional() -> None:
     assert settings == Settings()
     assert settings.listen == Address("127.0.0.1", 8080)
     assert (settings.data, settings.create_namespace_on_push) == (Path("data"), "admins")
+    assert settings.sign_up == "invitation"
     assert settings.database == Path("data/hub.db")
     assert settings.blob_place == Path("data/blobs")
 
@@ -43,6 +44,7 @@ def test_all_are_optional() -> None:
         ("PUBLIC_URL", "https://hub.example.com:8443/", "public_url", "https://hub.example.com:8443"),
         ("TRUSTED_PROXIES", "10.0.0.0/8, ::1", "trusted_proxies", (ip_network("10.0.0.0/8"), ip_network("::1"))),
         ("CREATE_NAMESPACE_ON_PUSH", "everyone", "create_namespace_on_push", "everyone"),
+        ("SIGN_UP", "open", "sign_up", "open"),
         ("BLOB_LIMIT", "512MiB", "blob_limit", 512 * 2**20),
         ("BLOB_LIMIT", "1000", "blob_limit", 1000),
         ("GC_INTERVAL", "0", "gc_interval", 0),
@@ -115,6 +117,7 @@ CANNOT_BE_TAKEN = [
     ("TRUSTED_PROXIES", "proxy.example.com"),
     ("ADMIN_PASSWORD", "short"),
     ("CREATE_NAMESPACE_ON_PUSH", "Everyone"),
+    ("SIGN_UP", "yes"),
     ("BLOB_LIMIT", "-1"),
     ("BLOB_LIMIT", "0"),
     ("BLOB_LIMIT", "1 PiB"),

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from auth.door import ApiError, read_json, refused, require
+from auth.door import ApiError, read_json, refused, require, require_administrator
 from auth.gate import Gate, SignInRefused
 from auth.identity import Identity
 from auth.secrets import PERSONAL, fingerprint, hint, new_secret
@@ -43,18 +43,18 @@ async def get_me(request: Request) -> Response:
 
 async def list_users(request: Request) -> Response:
     """All users by name, a page at a time; for administrators."""
-    await _administrator(request)
+    await require_administrator(request, _gate(request))
 
     after, limit = fields.page(request)
     rows = await _gate(request).database.look(_read_users, _gate(request), after, limit)
     return JSONResponse(
-        {"users": [_user(row) for row in rows], "next": fields.following([row.name for row in rows], limit)}
+        {"users": [user_document(row) for row in rows], "next": fields.following([row.name for row in rows], limit)}
     )
 
 
 async def post_user(request: Request) -> Response:
     """Makes a user. Without a password in the request one is made up and shown in the answer, once."""
-    identity = await _administrator(request)
+    identity = await require_administrator(request, _gate(request))
     body = await read_json(request)
     name, role = fields.text(body, "name"), _role(body.get("role", "user"))
     password = fields.password(body) if "password" in body else secrets.token_urlsafe(15)
@@ -62,29 +62,29 @@ async def post_user(request: Request) -> Response:
     password_hash = await _gate(request).passwords.hash(password)
     row = await anyio.to_thread.run_sync(_create_user, _gate(request), identity.actor(), name, password_hash, role)
     made_up = {} if "password" in body else {"password": password}
-    return JSONResponse(_user(row) | made_up, 201)
+    return JSONResponse(user_document(row) | made_up, 201)
 
 
 async def get_user(request: Request) -> Response:
     """One user; for administrators and for the user."""
     row = await _subject(request, await require(request, _gate(request)))
 
-    return JSONResponse(_user(row))
+    return JSONResponse(user_document(row))
 
 
 async def patch_user(request: Request) -> Response:
     """Changes a user's role or whether they are active; for administrators."""
-    identity = await _administrator(request)
+    identity = await require_administrator(request, _gate(request))
     body = await read_json(request)
     row = await _subject(request, identity)
 
     await anyio.to_thread.run_sync(_change_user, _gate(request), identity.actor(), row, body)
-    return JSONResponse(_user(await _subject(request, identity)))
+    return JSONResponse(user_document(await _subject(request, identity)))
 
 
 async def delete_user(request: Request) -> Response:
     """Deactivates a user: their sessions and tokens end, the name stays taken; for administrators."""
-    identity = await _administrator(request)
+    identity = await require_administrator(request, _gate(request))
     row = await _subject(request, identity)
 
     await anyio.to_thread.run_sync(deactivate_user, _gate(request).database, identity.actor(), row.id)
@@ -152,16 +152,14 @@ ROUTES = [
 ]
 
 
+def user_document(row: UserRow) -> dict[str, Any]:
+    """A user as administrators and they themselves see them."""
+    return asdict(row) | {"created_at": fields.moment(row.created_at)}
+
+
 def _gate(request: Request) -> Gate:
     gate: Gate = request.app.state.gate
     return gate
-
-
-async def _administrator(request: Request) -> Identity:
-    identity = await require(request, _gate(request))
-    if not identity.administrator:
-        raise ApiError(403, "forbidden", "this needs an administrator of the hub")
-    return identity
 
 
 async def _subject(request: Request, identity: Identity) -> UserRow:
@@ -186,10 +184,6 @@ def _expiry(days: Any) -> int | None:
         most = MOST_TOKEN_DAYS
         raise fields.bad(f"'expires_in_days' must be a number from 1 to {most}, or null for a token without end")
     return now() + days * DAY
-
-
-def _user(row: UserRow) -> dict[str, Any]:
-    return asdict(row) | {"created_at": fields.moment(row.created_at)}
 
 
 def _token(row: AccessTokenRow) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Fields of requests to the JSON API: read, bounded, and refused with a sentence that names them."""
 
+import re
 import time
 from typing import Any
 
@@ -9,7 +10,9 @@ from auth.door import ApiError
 from auth.passwords import password_problem
 
 LONGEST = 1024
+LONGEST_FULL_NAME, LONGEST_EMAIL = 100, 254  # the second as RFC 5321 has it, section 4.5.3.1.3
 DAY = 86_400_000  # milliseconds
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")  # its shape alone: only a letter that arrives would show more
 
 
 def bad(message: str) -> ApiError:
@@ -47,6 +50,22 @@ def password(body: dict[str, Any]) -> str:
     problem = password_problem(value)
     if problem is not None:
         raise bad(problem)
+    return value
+
+
+def full_name(body: dict[str, Any], default: str = "") -> str:
+    """What somebody is called; may be empty. Raises ApiError."""
+    value = text(body, "full_name", default)
+    if len(value) > LONGEST_FULL_NAME:
+        raise bad(f"'full_name' has at most {LONGEST_FULL_NAME} characters")
+    return value
+
+
+def email(body: dict[str, Any], default: str = "") -> str:
+    """An e-mail address, of which the shape alone is looked at; may be empty. Raises ApiError."""
+    value = text(body, "email", default)
+    if value and (len(value) > LONGEST_EMAIL or not _EMAIL.fullmatch(value)):
+        raise bad(f"'email' must look like ann@example.com and have at most {LONGEST_EMAIL} characters")
     return value
 
 

@@ -7,8 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from auth.door import ApiError, read_json, require
-from auth.identity import Identity
+from auth.door import ApiError, read_json, require_administrator
 from storage.garbage_runs import Run, ask_for_run, find_run, list_runs
 from web.means import Means, means_of
 from web.rendering import show_moment
@@ -18,7 +17,8 @@ SHOWN = 20
 
 async def post_run(request: Request) -> Response:
     """Asks for a run, which one of the hub's processes begins within seconds."""
-    means, identity = means_of(request), await _administrator(request)
+    means = means_of(request)
+    identity = await require_administrator(request, means.gate)
     body = await read_json(request)
     dry_run = body.pop("dry_run", False)
     if not isinstance(dry_run, bool) or body:
@@ -32,7 +32,7 @@ async def post_run(request: Request) -> Response:
 async def get_runs(request: Request) -> Response:
     """The last runs, newest first; one that is under way among them."""
     means = means_of(request)
-    await _administrator(request)
+    await require_administrator(request, means.gate)
 
     runs = await means.database.look(_read_runs, means)
     return JSONResponse({"garbage_collections": [_shown(run) for run in runs]})
@@ -41,7 +41,7 @@ async def get_runs(request: Request) -> Response:
 async def get_run(request: Request) -> Response:
     """One run."""
     means, number = means_of(request), request.path_params["number"]
-    await _administrator(request)
+    await require_administrator(request, means.gate)
     known = number.isascii() and number.isdigit() and len(number) < 19
     run = await means.database.look(_read_run, means, int(number)) if known else None
 
@@ -55,13 +55,6 @@ ROUTES = [
     Route("/api/v1/garbage-collections", post_run, methods=["POST"]),
     Route("/api/v1/garbage-collections/{number}", get_run, methods=["GET"]),
 ]
-
-
-async def _administrator(request: Request) -> Identity:
-    identity = await require(request, means_of(request).gate)
-    if identity.role != "administrator":
-        raise ApiError(403, "forbidden", "this needs an administrator of the hub")
-    return identity
 
 
 def _read_runs(means: Means) -> list[Run]:

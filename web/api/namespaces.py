@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from auth.door import ApiError, read_json, require
+from auth.door import ApiError, read_json, require, require_administrator
 from auth.identity import Identity
 from auth.namespaces import resource_of
 from auth.permissions import may
@@ -28,8 +28,8 @@ from web.means import Means, means_of
 
 async def list_namespaces(request: Request) -> Response:
     """All namespaces by name, a page at a time; for administrators."""
-    await _administrator(request)
     means = means_of(request)
+    await require_administrator(request, means.gate)
 
     after, limit = fields.page(request)
     rows = await means.database.look(_read, means, after, limit)
@@ -39,7 +39,7 @@ async def list_namespaces(request: Request) -> Response:
 
 async def post_namespace(request: Request) -> Response:
     """Makes a namespace that belongs to a user (`owner`) or to administrators alone; for administrators."""
-    identity = await _administrator(request)
+    identity = await require_administrator(request, means_of(request).gate)
     body = await read_json(request)
     name, owner = fields.text(body, "name"), fields.text(body, "owner") if "owner" in body else None
 
@@ -84,13 +84,6 @@ ROUTES = [
     Route(_NAMESPACE, patch_namespace, methods=["PATCH"]),
     Route(_NAMESPACE + "/old-names/{old}", delete_old_name, methods=["DELETE"]),
 ]
-
-
-async def _administrator(request: Request) -> Identity:
-    identity = await require(request, means_of(request).gate)
-    if not identity.administrator:
-        raise ApiError(403, "forbidden", "this needs an administrator of the hub")
-    return identity
 
 
 async def _entered(request: Request, action: str) -> tuple[Identity, Holding]:

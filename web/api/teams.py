@@ -36,10 +36,10 @@ from storage.teams import (
 )
 from storage.users import UserRow, find_user
 from web.api import fields
+from web.api.invitations import absent_invitation, invitation_document, invitation_life, invitation_number
 from web.means import Means, means_of
 
 VISIBILITIES = ("private", "internal", "public")
-INVITATION_DAYS, MOST_INVITATION_DAYS = 7, 30
 
 
 async def list_teams(request: Request) -> Response:
@@ -144,7 +144,7 @@ async def list_invitations(request: Request) -> Response:
     _, team = await _entered(request, "administer")
 
     rows = await means.database.look(_invitations, means, team)
-    return JSONResponse({"invitations": [_invitation(row) for row in rows]})
+    return JSONResponse({"invitations": [invitation_document(row) for row in rows]})
 
 
 async def post_invitation(request: Request) -> Response:
@@ -157,14 +157,14 @@ async def post_invitation(request: Request) -> Response:
 
     made = await anyio.to_thread.run_sync(_invite, means, identity, team, body, secret)
     link = f"{means.gate.origins.of(request.scope).url}/invitations/{secret}"
-    return JSONResponse(_invitation(made) | {"secret": secret, "link": link}, 201)
+    return JSONResponse(invitation_document(made) | {"secret": secret, "link": link}, 201)
 
 
 async def delete_invitation(request: Request) -> Response:
     """Takes a link back."""
     means = means_of(request)
     identity, team = await _entered(request, "administer")
-    number = request.path_params["number"]
+    number = invitation_number(request)
 
     await anyio.to_thread.run_sync(take_back_invitation, means.database, identity.actor(), team.id, number)
     return Response(status_code=204)
@@ -194,7 +194,7 @@ ROUTES = [
     Route(_TEAM + "/members/{user}", delete_member, methods=["DELETE"]),
     Route(_TEAM + "/invitations", list_invitations, methods=["GET"]),
     Route(_TEAM + "/invitations", post_invitation, methods=["POST"]),
-    Route(_TEAM + "/invitations/{number:int}", delete_invitation, methods=["DELETE"]),
+    Route(_TEAM + "/invitations/{number}", delete_invitation, methods=["DELETE"]),
     Route("/api/v1/invitations/accept", post_acceptance, methods=["POST"]),
 ]
 
@@ -295,7 +295,7 @@ def _invite(means: Means, identity: Identity, team: TeamRow, body: dict[str, Any
         role=fields.choice(body, "role", ROLES, "reader"),
         note=fields.text(body, "note", ""),
         secret_sha256=fingerprint(secret),
-        expires_at=now() + fields.days(body, "expires_in_days", INVITATION_DAYS, MOST_INVITATION_DAYS),
+        expires_at=now() + invitation_life(body),
     )
 
 
@@ -304,7 +304,7 @@ def _accept(means: Means, identity: Identity, secret: str) -> TeamRow:
     with means.database.read() as session:
         found = find_invitation(session, fingerprint(secret))
     if found is None or found.team is None:
-        raise ApiError(404, "not_found", "this invitation has expired, was used or was taken back; ask for a new one")
+        raise absent_invitation()
     accept_invitation(means.database, identity.actor(), identity.user_id, fingerprint(secret))
     return _find(means, identity, found.team)
 
@@ -322,15 +322,3 @@ def _team(row: TeamRow) -> dict[str, Any]:
 
 def _member(row: MemberRow) -> dict[str, Any]:
     return {"name": row.name, "full_name": row.full_name, "role": row.role, "active": row.active}
-
-
-def _invitation(row: InvitationRow) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "team": row.team,
-        "role": row.role,
-        "note": row.note,
-        "created_by": row.created_by,
-        "created_at": fields.moment(row.created_at),
-        "expires_at": fields.moment(row.expires_at),
-    }
