@@ -1,5 +1,6 @@
 """Redis carries what may be lost: with it replicas count sign-ins together, and without it nothing is wrong."""
 
+import asyncio
 import os
 import re
 import signal
@@ -15,6 +16,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from storage.attempts import Pace, SharedAttempts
+from storage.shared import Shared, read_redis_url
 from tests.engines import Redis
 from tests.faults.asking import readyz, seconds_until, sign_in, timed
 from tests.faults.figures import LONG, Figures
@@ -87,6 +90,26 @@ def test_a_hub_of_its_own_counts_alone(tmp_path: Path, redis: Redis) -> None:
             sign_in(one, "admin", "wrong-password", f"10.0.1.{number}")
         assert sign_in(one, "admin", one.admin_password).status_code == 429
         assert sign_in(other, "admin", other.admin_password).status_code == 200
+
+
+def test_two_replicas_count_those_without_an_account_together(redis: Redis) -> None:
+    async def ask() -> list[float | None]:
+        hubs = [Shared(read_redis_url(redis.url("x")), SECRET.encode()) for _ in range(2)]
+        one, two = (SharedAttempts(shared, Pace(1, 1.0), Pace(3, 60.0)) for shared in hubs)
+        waits = [await each.attempt_by("10.0.0.0") for each in (one, two, one, two, one)]
+        waits.append(await one.attempt_by("10.0.0.1"))
+        await two.forget("10.0.0.0")
+        waits += [await each.attempt_by("10.0.0.0") for each in (one, two)]
+        await two.forget("10.0.0.9")
+        for shared in hubs:
+            await shared.close()
+        return waits
+
+    waits = asyncio.run(ask())
+    assert [wait is not None and wait > 50 for wait in waits] == [False, False, False, True, True, False, False, True]
+    assert None not in waits
+    keys = say(redis, "KEYS", "*").split()
+    assert len(keys) == 2 and all(int(say(redis, "PTTL", key)) > 0 for key in keys)
 
 
 def test_what_was_pushed_wakes_other_replicas(tmp_path: Path, redis: Redis) -> None:
