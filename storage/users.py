@@ -132,14 +132,18 @@ def add_user(
     return user.id
 
 
-def set_profile(database: Database, actor: Actor, user_id: int, profile: Profile) -> None:
-    """Changes what a user says of themselves. Raises Conflict if the user is gone."""
+def set_profile(
+    database: Database, actor: Actor, user_id: int, *, full_name: str | None = None, email: str | None = None
+) -> None:
+    """Changes what a user says of themselves; None leaves a thing. Raises Conflict if the user is gone."""
     with database.write() as session:
         user, name = find_row(session, user_id)
-        if (user.full_name, user.email) == (profile.full_name, profile.email):
-            return
-        user.full_name, user.email = profile.full_name, profile.email
-        record(session, actor, "user.set-profile", name)
+        wanted = {"full_name": full_name, "email": email}
+        changed = {key: value for key, value in wanted.items() if value is not None and value != getattr(user, key)}
+        for key, value in changed.items():
+            setattr(user, key, value)
+        if changed:
+            record(session, actor, "user.set-profile", name, detail={"changed": sorted(changed)})
 
 
 def set_password(database: Database, actor: Actor, user_id: int, password_hash: str) -> None:

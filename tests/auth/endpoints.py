@@ -282,6 +282,7 @@ ENDPOINTS = {
     "GET /api/v1/openapi.json": Endpoint("everybody", "api", at("/api/v1/openapi.json")),
     "GET /.well-known/wasm-pkg/registry.json": Endpoint("everybody", "api", at("/.well-known/wasm-pkg/registry.json")),
     "GET /api/v1/user": Endpoint("signed in", "api", at("/api/v1/user")),
+    "PATCH /api/v1/user": Endpoint("signed in", "api", at("/api/v1/user", json={"full_name": "Somebody"})),
     "GET /api/v1/user/tokens": Endpoint("signed in", "api", at("/api/v1/user/tokens")),
     "POST /api/v1/user/tokens": Endpoint("signed in", "api", _below("/api/v1/user/tokens", _new())),
     "DELETE /api/v1/user/tokens/{id}": Endpoint("signed in", "api", _delete_token),

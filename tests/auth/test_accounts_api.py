@@ -9,7 +9,7 @@ import pytest
 
 from tests.auth.people import PASSWORD, People
 from tests.hub import HubProcess
-from web.api.accounts import ROUTES
+from web.api import accounts, profile
 
 
 @pytest.fixture
@@ -35,6 +35,7 @@ def error_of(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, error["code"]
 
 
+ROUTES = [*accounts.ROUTES, *profile.ROUTES]
 EVERY = [(method, route.path) for route in ROUTES for method in sorted(route.methods or ()) if method != "HEAD"]
 
 
@@ -67,10 +68,39 @@ def test_users_have_no_say_over_others(mine: httpx.Client, method: str, path: st
 
 
 def test_who_am_i(mine: httpx.Client, http: httpx.Client, people: People, word: str) -> None:
-    me = {"id": people.user(word), "name": word, "role": "user"}
+    me = {"id": people.user(word), "name": word, "role": "user", "full_name": "", "email": ""}
     assert mine.get("/user").json() == me
     assert http.get("/api/v1/user", auth=(word, PASSWORD)).json() == me
     assert mine.get(f"/users/{word}").json()["name"] == word
+
+
+def test_what_one_says_of_oneself(mine: httpx.Client, api: httpx.Client, people: People, word: str) -> None:
+    me = mine.patch("/user", json={"full_name": "Ann Ünder", "email": "ann@example.com"})
+    assert me.status_code == 200 and me.json() == mine.get("/user").json()
+    assert mine.patch("/user", json={"email": ""}).json()["full_name"] == "Ann Ünder"
+    shown = api.get(f"/users/{word}").json()
+    assert (shown["full_name"], shown["email"]) == ("Ann Ünder", "")
+    mine.patch("/user", json={})
+    events = people.rows("SELECT action FROM events WHERE subject = :n AND actor_name = :n", n=word)
+    assert events == [("user.set-profile",)] * 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"full_name": None},
+        {"full_name": "x" * 101},
+        {"full_name": "\u202e"},
+        {"email": "ann"},
+        {"email": "ann@"},
+        {"email": 5},
+        {"role": "administrator"},
+        {"name": "root"},
+    ],
+)
+def test_bad_profiles(mine: httpx.Client, body: dict[str, Any]) -> None:
+    assert error_of(mine.patch("/user", json=body)) == (400, "bad_request")
+    assert mine.get("/user").json()["role"] == "user"
 
 
 def test_a_registry_token_is_none_of_the_api(http: httpx.Client, people: People, word: str) -> None:

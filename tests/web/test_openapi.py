@@ -31,6 +31,8 @@ ANSWERS: list[tuple[str, str, str, Any, int]] = [
     ("patch", "/api/v1/repositories/{name}", "/api/v1/repositories/ann/notes", {"description": ""}, 200),
     ("get", "/api/v1/repositories/{name}/versions", "/api/v1/repositories/acme/add-header/versions", None, 200),
     ("get", "/api/v1/user", "/api/v1/user", None, 200),
+    ("patch", "/api/v1/user", "/api/v1/user", {"full_name": "Ann", "email": "ann@example.com"}, 200),
+    ("patch", "/api/v1/user", "/api/v1/user", {"email": "ann"}, 400),
     ("get", "/api/v1/user/tokens", "/api/v1/user/tokens", None, 200),
     ("post", "/api/v1/user/tokens", "/api/v1/user/tokens", {"name": "of the description"}, 201),
     ("post", "/api/v1/user/tokens", "/api/v1/user/tokens", {"name": "of the description"}, 409),
@@ -145,6 +147,8 @@ def test_administrators_answers_look_as_described(full: HubProcess) -> None:
         for method, path, body, status in (
             ("get", "/api/v1/users", None, 200),
             ("post", "/api/v1/users", {"name": "described"}, 201),
+            ("post", "/api/v1/invitations", {"note": "described"}, 201),
+            ("get", "/api/v1/invitations", None, 200),
             ("get", "/api/v1/namespaces", None, 200),
             ("post", "/api/v1/namespaces", {"name": "described-too", "owner": "described"}, 201),
             ("post", "/api/v1/garbage-collections", {"dry_run": True}, 202),

@@ -1,4 +1,4 @@
-"""The JSON API of accounts: users and their personal tokens."""
+"""The JSON API of accounts: the hub's users, and personal tokens."""
 
 import secrets
 from dataclasses import asdict
@@ -32,13 +32,6 @@ from web.api import fields
 TOKEN_DAYS, MOST_TOKEN_DAYS = 365, 3650
 MOST_TOKENS = 100
 DAY = 86_400_000
-
-
-async def get_me(request: Request) -> Response:
-    """Who the caller is."""
-    identity = await require(request, _gate(request))
-
-    return JSONResponse({"id": identity.user_id, "name": identity.name, "role": identity.role})
 
 
 async def list_users(request: Request) -> Response:
@@ -139,7 +132,6 @@ async def delete_token(request: Request) -> Response:
 
 
 ROUTES = [
-    Route("/api/v1/user", get_me, methods=["GET"]),
     Route("/api/v1/user/tokens", list_tokens, methods=["GET"]),
     Route("/api/v1/user/tokens", post_token, methods=["POST"]),
     Route("/api/v1/user/tokens/{id}", delete_token, methods=["DELETE"]),
