@@ -8,7 +8,7 @@ from sqlmodel import col
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
-from storage.people_tables import Invitation, PasswordReset, Team
+from storage.people_tables import Invitation, PasswordReset, Team, User
 from storage.statements import Statement
 from storage.teams import join
 
@@ -24,7 +24,10 @@ _BY_SECRET = Statement(
 )
 _OF_TEAM = Statement(f"{_FOUND} WHERE i.team_id = :team ORDER BY i.id")
 _OF_HUB = Statement(f"{_FOUND} WHERE i.team_id IS NULL ORDER BY i.id")
-_RESET = Statement("SELECT user_id FROM password_resets WHERE secret_sha256 = :secret AND expires_at > :now")
+_RESET = Statement(
+    "SELECT p.user_id FROM password_resets p JOIN users u ON u.id = p.user_id AND u.active"
+    " WHERE p.secret_sha256 = :secret AND p.expires_at > :now"
+)
 
 
 @dataclass(frozen=True)
@@ -123,8 +126,14 @@ def use_invitation(session: OrmSession, secret_sha256: str) -> InvitationRow | N
 def create_password_reset(
     database: Database, actor: Actor, user_id: int, name: str, *, secret_sha256: str, expires_at: int
 ) -> None:
-    """Keeps a link by which a user sets a new password, in place of an earlier one."""
+    """Keeps a link by which a user sets a new password, in place of an earlier one.
+
+    Raises Conflict if the user is gone or may not sign in.
+    """
     with database.write() as session:
+        user = session.get(User, user_id)
+        if user is None or not user.active:
+            raise Conflict(f"{name} may not sign in, so that a new password is good for nothing; activate them first")
         session.execute(delete(PasswordReset).where(col(PasswordReset.user_id) == user_id))
         session.add(
             PasswordReset(user_id=user_id, secret_sha256=secret_sha256, created_at=now(), expires_at=expires_at)
@@ -133,7 +142,7 @@ def create_password_reset(
 
 
 def find_password_reset(session: OrmSession, secret_sha256: str) -> int | None:
-    """The id of the user whose password may be set with that secret, unless it has expired."""
+    """The id of the active user whose password may be set with that secret, unless it has expired."""
     found: int | None = _RESET.value(session, {"secret": secret_sha256, "now": now()})
     return found
 

@@ -10,7 +10,7 @@ from sqlmodel import col
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
 from storage.namespaces import add_namespace, new_name
-from storage.people_tables import AccessToken, RefreshToken, Session, User
+from storage.people_tables import AccessToken, PasswordReset, RefreshToken, Session, User
 from storage.statements import Statement
 
 _USERS = "FROM users u JOIN namespaces n ON n.user_id = u.id AND n.kind = 'user'"
@@ -149,7 +149,8 @@ def set_profile(
 def set_password(database: Database, actor: Actor, user_id: int, password_hash: str) -> None:
     """Gives a user a new password, which ends their sessions and whatever was signed in with the old one.
 
-    Personal tokens stay: they were not made from the password. Raises Conflict if the user is gone.
+    A link by which they could set one is good no more. Personal tokens stay: they were not made from the password.
+    Raises Conflict if the user is gone.
     """
     with database.write() as session:
         change_password(session, actor, user_id, password_hash)
@@ -160,7 +161,8 @@ def change_password(session: OrmSession, actor: Actor, user_id: int, password_ha
     user, name = find_row(session, user_id)
     user.password_hash = password_hash
     user.generation += 1
-    session.execute(delete(Session).where(col(Session.user_id) == user_id))
+    for table in (Session, PasswordReset):
+        session.execute(delete(table).where(col(table.user_id) == user_id))
     session.execute(
         delete(RefreshToken).where(col(RefreshToken.user_id) == user_id, col(RefreshToken.access_token_id).is_(None))
     )
@@ -189,7 +191,7 @@ def deactivate_user(database: Database, actor: Actor, user_id: int) -> None:
             refuse_last_administrator(session, user, name)
         user.active = False
         user.generation += 1
-        for table in (Session, RefreshToken, AccessToken):
+        for table in (Session, RefreshToken, AccessToken, PasswordReset):
             session.execute(delete(table).where(col(table.user_id) == user_id))
         record(session, actor, "user.deactivate", name)
 

@@ -179,6 +179,12 @@ def _sign_up(world: World, person: str) -> Ask:
     return Ask("/api/v1/sign-up", {"json": body})
 
 
+def _reset(world: World, person: str) -> Ask:
+    path = _someone("/password-reset")(world, person).path
+    secret = world.api("administrator").post(path).json()["secret"]
+    return Ask("/api/v1/password-reset", {"json": {"secret": secret, "password": PASSWORD}})
+
+
 def _shown_invitation(world: World, person: str) -> Ask:
     return Ask("/api/v1/invitations/show", {"json": {"secret": _invite(world)["secret"]}})
 
@@ -294,6 +300,8 @@ ENDPOINTS = {
     "PUT /api/v1/users/{name}/password": Endpoint(
         "themselves", "hidden", _someone("/password", json={"password": "another-long-password"})
     ),
+    "POST /api/v1/users/{name}/password-reset": Endpoint("administrator", "api", _someone("/password-reset")),
+    "POST /api/v1/password-reset": Endpoint("everybody", "api", _reset),
     "GET /api/v1/teams": Endpoint("signed in", "api", at("/api/v1/teams")),
     "POST /api/v1/teams": Endpoint("signed in", "api", _below("/api/v1/teams", _new())),
     f"GET {TEAM}": Endpoint("pull", "target", _team()),

@@ -44,7 +44,7 @@ from storage.teams import (
     teams,
 )
 from storage.tokens import create_access_token
-from storage.users import create_user, find_user, users
+from storage.users import activate_user, create_user, deactivate_user, find_user, users
 from tests.storage.replicas import ENGINES, new_place, opened
 
 LATER = 2**50
@@ -289,6 +289,18 @@ def test_the_newest_reset_alone_is_good(database: Database) -> None:
     create_password_reset(database, SYSTEM, ann, "ann", secret_sha256="three", expires_at=now() - 1)
     with database.read() as session:
         assert find_password_reset(session, "three") is None
+
+
+def test_who_may_not_sign_in_gets_no_reset(database: Database) -> None:
+    ann = add_user(database, "ann")
+    create_password_reset(database, SYSTEM, ann, "ann", secret_sha256="one", expires_at=LATER)
+    deactivate_user(database, SYSTEM, ann)
+    for number in (ann, 999):
+        with pytest.raises(Conflict, match="ann may not sign in"):
+            create_password_reset(database, SYSTEM, number, "ann", secret_sha256="two", expires_at=LATER)
+    activate_user(database, SYSTEM, ann)
+    with database.read() as session:
+        assert find_password_reset(session, "one") is None  # what was open does not come back
 
 
 def test_who_leaves_hands_over_what_they_own(database: Database) -> None:

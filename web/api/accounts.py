@@ -12,9 +12,10 @@ from starlette.routing import Route
 from auth.door import ApiError, read_json, refused, require, require_administrator
 from auth.gate import Gate, SignInRefused
 from auth.identity import Identity
-from auth.secrets import PERSONAL, fingerprint, hint, new_secret
+from auth.secrets import PERSONAL, RESET, fingerprint, hint, new_secret
 from storage.database import now
 from storage.events import Actor
+from storage.invitations import create_password_reset
 from storage.tokens import AccessTokenRow, access_tokens, create_access_token, delete_access_token
 from storage.users import (
     ROLES,
@@ -32,6 +33,7 @@ from web.api import fields
 TOKEN_DAYS, MOST_TOKEN_DAYS = 365, 3650
 MOST_TOKENS = 100
 DAY = 86_400_000
+RESET_LIFE = DAY  # of a link by which somebody sets a new password
 
 
 async def list_users(request: Request) -> Response:
@@ -102,6 +104,21 @@ async def put_password(request: Request) -> Response:
     return Response(status_code=204)
 
 
+async def post_password_reset(request: Request) -> Response:
+    """Makes a link by which a user sets a new password, for administrators; it is in this answer and nowhere else."""
+    gate = _gate(request)
+    identity = await require_administrator(request, gate)
+    fields.only(await read_json(request))
+    row = await _subject(request, identity)
+    if row.id == identity.user_id:
+        raise ApiError(403, "forbidden", "for yourself set a new password with the current one")
+    secret, expires_at = new_secret(RESET), now() + RESET_LIFE
+
+    await anyio.to_thread.run_sync(_create_reset, gate, identity.actor(), row, secret, expires_at)
+    link = f"{gate.origins.of(request.scope).url}/password-reset/{secret}"
+    return JSONResponse({"secret": secret, "link": link, "expires_at": fields.moment(expires_at)}, 201)
+
+
 async def list_tokens(request: Request) -> Response:
     """The caller's personal tokens; never their secrets."""
     identity = await require(request, _gate(request))
@@ -141,6 +158,7 @@ ROUTES = [
     Route("/api/v1/users/{name}", patch_user, methods=["PATCH"]),
     Route("/api/v1/users/{name}", delete_user, methods=["DELETE"]),
     Route("/api/v1/users/{name}/password", put_password, methods=["PUT"]),
+    Route("/api/v1/users/{name}/password-reset", post_password_reset, methods=["POST"]),
 ]
 
 
@@ -210,6 +228,12 @@ def _change_user(gate: Gate, actor: Actor, row: UserRow, body: dict[str, Any]) -
     if active != row.active:
         change = activate_user if active else deactivate_user
         change(gate.database, actor, row.id)
+
+
+def _create_reset(gate: Gate, actor: Actor, row: UserRow, secret: str, expires_at: int) -> None:
+    create_password_reset(
+        gate.database, actor, row.id, row.name, secret_sha256=fingerprint(secret), expires_at=expires_at
+    )
 
 
 def _read_tokens(gate: Gate, identity: Identity) -> list[AccessTokenRow]:

@@ -41,7 +41,8 @@ def only(body: dict[str, Any], *fields: str) -> None:
     """Raises ApiError for a field that is none of these."""
     strange = sorted(body.keys() - set(fields))
     if strange:
-        raise bad(f"{strange[0][:100]!r} is not known here; the fields are {', '.join(fields)}")
+        known = f"the fields are {', '.join(fields)}" if fields else "there are no fields"
+        raise bad(f"{strange[0][:100]!r} is not known here; {known}")
 
 
 def password(body: dict[str, Any]) -> str:

@@ -10,8 +10,8 @@ from starlette.routing import Route
 from auth.door import ApiError, read_json, refused
 from auth.gate import SignInRefused
 from auth.secrets import fingerprint
-from storage.arrivals import Newcomer, sign_up
-from storage.invitations import find_invitation
+from storage.arrivals import Newcomer, reset_password, sign_up
+from storage.invitations import find_invitation, find_password_reset
 from storage.namespaces import refuse_taken
 from storage.users import Profile, UserRow, find_user
 from web.api import fields
@@ -41,8 +41,26 @@ async def post_sign_up(request: Request) -> Response:
     return JSONResponse(user_document(row), 201)
 
 
+async def post_password_reset(request: Request) -> Response:
+    """Sets a new password by a link, and ends what was signed in with the old one; answers whose it is."""
+    means = means_of(request)
+    body = await read_json(request)
+    fields.only(body, "secret", "password")
+    secret, password = fields.text(body, "secret"), fields.password(body)
+    address = means.gate.origins.of(request.scope).address
+
+    await means.database.look(_refuse_bad_reset, means, secret)
+    password_hash = await _hashed(means, address, password)
+    name = await anyio.to_thread.run_sync(reset_password, means.database, fingerprint(secret), password_hash, address)
+    if name is None:
+        raise _absent_reset()
+    await means.gate.forgive(address)
+    return JSONResponse({"name": name})
+
+
 ROUTES = [
     Route("/api/v1/sign-up", post_sign_up, methods=["POST"]),
+    Route("/api/v1/password-reset", post_password_reset, methods=["POST"]),
 ]
 
 
@@ -62,11 +80,12 @@ def _invitation(means: Means, body: dict[str, Any]) -> str | None:
     return None
 
 
-async def _hashed(means: Means, address: str, password: str, name: str) -> str:
-    """The password's hash. What is taken is found out before that work, and counted, so that names are not tried."""
+async def _hashed(means: Means, address: str, password: str, name: str | None = None) -> str:
+    """The password's hash, and that a new `name` is free. Each attempt is counted, so that names cannot be tried."""
     try:
         await means.gate.admit(address)
-        await means.database.look(_refuse_taken, means, name)
+        if name is not None:
+            await means.database.look(_refuse_taken, means, name)
         return await means.gate.hash_new(password)
     except SignInRefused as refusal:
         raise refused(refusal) from None
@@ -76,6 +95,16 @@ def _refuse_bad(means: Means, secret: str) -> None:
     with means.database.read() as session:
         if find_invitation(session, fingerprint(secret)) is None:
             raise absent_invitation()
+
+
+def _refuse_bad_reset(means: Means, secret: str) -> None:
+    with means.database.read() as session:
+        if find_password_reset(session, fingerprint(secret)) is None:
+            raise _absent_reset()
+
+
+def _absent_reset() -> ApiError:
+    return ApiError(404, "not_found", "this link has expired or was used; ask an administrator for a new one")
 
 
 def _refuse_taken(means: Means, name: str) -> None:
