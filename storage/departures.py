@@ -19,13 +19,20 @@ _OWNS = Statement(
     " OR EXISTS (SELECT 1 FROM targets t WHERE t.namespace_id = n.id)) LIMIT 1"
 )
 
+# The heir is somebody who can look after it: not a plain namespace, and there still.
+_CAN_INHERIT = Statement(
+    "SELECT 1 FROM namespaces n LEFT JOIN users u ON u.id = n.user_id LEFT JOIN teams w ON w.id = n.team_id"
+    " WHERE n.id = :heir AND ((n.kind = 'user' AND u.active) OR (n.kind = 'team' AND w.deleted_at IS NULL))"
+)
+
 
 def delete_user(database: Database, actor: Actor, user_id: int, heir: NamespaceRow | None) -> None:
     """Removes a user with their sessions, tokens, memberships and grants.
 
     Their namespaces, their own one too, go with all that they hold to the heir (a user or a team); the names go on
     answering. Without an heir there must be nothing in them, and the names are free again. Raises Conflict if that is
-    not so, if the user is the last administrator or the only owner of a team, or is gone.
+    not so, if the heir is no active user or team, if the user is the last administrator or the only owner of a team,
+    or is gone.
     """
     with database.write() as session:
         user, name = find_row(session, user_id)
@@ -43,10 +50,12 @@ def _hand_over(session: OrmSession, user_id: int, name: str, heir: NamespaceRow 
     if heir is None:
         full = _OWNS.value(session, {"user": user_id})
         if full is not None:
-            raise Conflict(f"{name} owns what is in {full}; say who gets it")
+            raise Conflict(f"{name} owns what is in {full}; name an heir, a user or a team, who gets it")
         session.execute(delete(Namespace).where(col(Namespace.user_id) == user_id))
         return
     if heir.user_id == user_id:
         raise Conflict(f"{name} cannot be their own heir; name another user or a team")
+    if _CAN_INHERIT.first(session, {"heir": heir.id}) is None:
+        raise Conflict(f"{heir.name} cannot inherit; name a user who may sign in, or a team")
     mine = update(Namespace).where(col(Namespace.user_id) == user_id)
     session.execute(mine.values(kind="plain", user_id=heir.user_id, team_id=heir.team_id))

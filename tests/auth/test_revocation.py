@@ -6,7 +6,9 @@ import httpx
 import pytest
 
 from auth.passwords import hash_password
+from storage.departures import delete_user
 from storage.events import SYSTEM
+from storage.namespaces import find_namespace
 from storage.tokens import delete_access_token
 from storage.users import activate_user, deactivate_user, set_password, set_role
 from tests.auth.people import PASSWORD, ClientOf, People
@@ -41,6 +43,20 @@ def test_deactivated(warm: Callable[[], httpx.Response], http: httpx.Client, peo
     assert warm().status_code == 401
     assert http.get("/token", auth=(word, PASSWORD)).status_code == 200
     assert http.get("/token", auth=(word, personal)).status_code == 401
+
+
+def test_removed(warm: Callable[[], httpx.Response], http: httpx.Client, people: People, word: str) -> None:
+    offline = {"offline_token": "true"}
+    refresh = http.get("/token", params=offline, auth=(word, PASSWORD)).json()["refresh_token"]
+    personal = people.token(people.user(word))
+    with people.database.read() as session:
+        heir = find_namespace(session, "admin")
+    delete_user(people.database, SYSTEM, people.user(word), heir)
+    answer = warm()
+    assert answer.status_code == 401
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+    for secret in (PASSWORD, personal, refresh):
+        assert http.get("/token", auth=(word, secret)).status_code == 401
 
 
 def test_new_password(warm: Callable[[], httpx.Response], http: httpx.Client, people: People, word: str) -> None:

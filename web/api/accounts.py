@@ -14,8 +14,10 @@ from auth.gate import Gate, SignInRefused
 from auth.identity import Identity
 from auth.secrets import PERSONAL, RESET, fingerprint, hint, new_secret
 from storage.database import now
+from storage.departures import delete_user as remove_user
 from storage.events import Actor
 from storage.invitations import create_password_reset
+from storage.namespaces import NamespaceRow, find_namespace, new_name
 from storage.tokens import AccessTokenRow, access_tokens, create_access_token, delete_access_token
 from storage.users import (
     ROLES,
@@ -78,11 +80,14 @@ async def patch_user(request: Request) -> Response:
 
 
 async def delete_user(request: Request) -> Response:
-    """Deactivates a user: their sessions and tokens end, the name stays taken; for administrators."""
-    identity = await require_administrator(request, _gate(request))
+    """Removes a user for good; what they own goes to the `heir` of the query, a user or a team. For administrators."""
+    gate = _gate(request)
+    identity = await require_administrator(request, gate)
     row = await _subject(request, identity)
+    named = request.query_params.get("heir")
+    heir = await gate.database.look(_heir, gate, named) if named is not None else None
 
-    await anyio.to_thread.run_sync(deactivate_user, _gate(request).database, identity.actor(), row.id)
+    await anyio.to_thread.run_sync(remove_user, gate.database, identity.actor(), row.id, heir)
     return Response(status_code=204)
 
 
@@ -228,6 +233,14 @@ def _change_user(gate: Gate, actor: Actor, row: UserRow, body: dict[str, Any]) -
     if active != row.active:
         change = activate_user if active else deactivate_user
         change(gate.database, actor, row.id)
+
+
+def _heir(gate: Gate, name: str) -> NamespaceRow:
+    with gate.database.read() as session:
+        row = find_namespace(session, new_name(session, name) or name)
+    if row is None or row.kind == "plain":
+        raise fields.bad(f"the heir must be a user or a team, and there is none of the name {name[:64]!r}")
+    return row
 
 
 def _create_reset(gate: Gate, actor: Actor, row: UserRow, secret: str, expires_at: int) -> None:
