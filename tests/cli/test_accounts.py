@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 
+import httpx
 import pytest
 
 from tests.cli.commands import Commands
 from tests.hub import WASMHUB, HubProcess
+from tests.oci import Client
 
 
 def test_users_are_made_listed_and_ended(admin: Commands) -> None:
@@ -24,9 +26,64 @@ def test_users_are_made_listed_and_ended(admin: Commands) -> None:
     assert shown[0].split() == ["NAME", "ROLE", "ACTIVE", "CREATED"]
     assert any(line.split()[:3] == ["emil", "auditor", "yes"] for line in shown)
 
-    assert admin.text("user", "delete", "dora") == "dora can sign in no more\n"
+    assert admin.text("user", "deactivate", "dora") == "dora can sign in no more\n"
     assert not {one["name"]: one for one in admin.json("user")}["dora"]["active"]
     assert "wrong user name or password" in admin.refused("token", "list", "--user", "dora", stdin="a-long-password\n")
+    assert admin.json("user", "activate", "dora")["active"]
+    admin.text("token", "list", "--user", "dora", stdin="a-long-password\n")
+
+
+def test_an_heir_gets_what_a_removed_user_owned(hub: HubProcess, admin: Commands) -> None:
+    admin.text("user", "create", "kate", stdin="a-long-password\n")
+    assert admin.json("user", "delete", "kate") == {"deleted": "kate", "heir": None}
+
+    admin.text("user", "create", "lars", stdin="a-long-password\n")
+    client = Client(hub.url, "lars", "a-long-password")
+    client.push_image("lars/thing", "v1", b"layer")
+    client.close()
+    assert "name an heir" in admin.refused("user", "delete", "lars")
+    said = admin.text("user", "delete", "lars", "--heir", "admin")
+    assert said == "lars is removed; what they owned belongs to admin now\n"
+    assert not {"kate", "lars"} & {one["name"] for one in admin.json("user")}
+
+
+def test_people_are_invited_and_uninvited(hub: HubProcess, admin: Commands) -> None:
+    done = admin.run("user", "invite", "--note", "for Mia", "--role", "auditor", "--days", "2")
+    assert done.returncode == 0 and done.stdout.startswith(f"{hub.url}/invitations/whi_")
+    assert done.stdout.count("\n") == 1 and "shown only now" in done.stderr and "auditor" in done.stderr
+    body = {"name": "mia", "password": "a-long-password", "invitation": done.stdout.strip().rpartition("/")[2]}
+    assert httpx.post(f"{hub.url}/api/v1/sign-up", json=body, trust_env=False).status_code == 201
+    assert {one["name"]: one["role"] for one in admin.json("user")}["mia"] == "auditor"
+
+    made = admin.json("user", "invite", "--note", "for Nils")
+    listed = {one["id"]: one for one in admin.json("user", "invitations")}
+    assert listed[made["id"]]["note"] == "for Nils" and "secret" not in listed[made["id"]]
+    shown = admin.text("user", "invitations")
+    assert shown.split()[:5] == ["ID", "ROLE", "NOTE", "BY", "EXPIRES"] and "for Nils" in shown
+    assert made["secret"] not in shown and "for Mia" not in shown
+    admin.text("user", "uninvite", str(made["id"]))
+    assert "there is no invitation" in admin.refused("user", "uninvite", str(made["id"]))
+
+
+def test_a_forgotten_password_is_set_anew_by_a_link(hub: HubProcess, admin: Commands) -> None:
+    admin.text("user", "create", "olga", stdin="a-long-password\n")
+    done = admin.run("user", "reset-password", "olga")
+    assert done.returncode == 0 and done.stdout.startswith(f"{hub.url}/password-reset/whn_")
+    assert done.stdout.count("\n") == 1 and "olga" in done.stderr and "shown only now" in done.stderr
+    body = {"secret": done.stdout.strip().rpartition("/")[2], "password": "another-password"}
+    assert httpx.post(f"{hub.url}/api/v1/password-reset", json=body, trust_env=False).status_code == 200
+    admin.text("token", "list", "--user", "olga", stdin="another-password\n")
+
+
+def test_people_say_who_they_are(admin: Commands) -> None:
+    admin.text("user", "create", "pia", stdin="a-long-password\n")
+    token = Commands(admin.url).json("token", "create", "t", "--user", "pia", stdin="a-long-password\n")["token"]
+    pia = Commands(admin.url, token)
+    assert pia.json("user", "profile", "--full-name", "Pia Plain")["full_name"] == "Pia Plain"
+    assert pia.json("user", "profile", "--email", "pia@example.com")["full_name"] == "Pia Plain"
+    shown = [line.split(maxsplit=1) for line in pia.text("user", "profile", "--full-name", "").splitlines()]
+    assert ["e-mail", "pia@example.com"] in shown and ["name", "pia"] in shown
+    assert pia.json("user", "profile")["full_name"] == ""
 
 
 def test_a_password_is_changed_by_oneself_and_by_an_administrator(admin: Commands) -> None:
@@ -64,6 +121,11 @@ REFUSED = [
     (("user", "create", "gina"), "x" * 5000 + "\n", 2, "longer than 4096"),
     (("user", "create", "ADMIN"), "a-long-password\n", 1, "ADMIN"),
     (("user", "create", "admin"), "a-long-password\n", 1, "admin"),
+    (("user", "delete", "admin", "--heir", "nobody-here"), "", 1, "there is none of the name 'nobody-here'"),
+    (("user", "deactivate", "nobody-here"), "", 1, "there is no user 'nobody-here'"),
+    (("user", "reset-password", "admin"), "", 1, "with the current one"),
+    (("user", "profile", "--email", "nowhere"), "", 1, "'email' must look like"),
+    (("user", "invite", "--note", "x" * 2000), "", 1, "'note' must be"),
     (("user", "delete", "nobody-here"), "", 1, "there is no user 'nobody-here'"),
     (("user", "delete", ".."), "", 2, "'..' is no name"),
     (("user", "password", "nobody-here"), "a-long-password\n", 1, "there is no user 'nobody-here'"),

@@ -12,7 +12,7 @@ VERBS = {
     "backup": "write a consistent copy of the hub to a folder while it runs",
     "restore": "bring a backup to the engines that the settings name",
     "migrate": "move the hub to other engines, such as PostgreSQL and S3",
-    "user": "list, make and remove users; set passwords",
+    "user": "list, invite, make and remove users; set passwords",
     "team": "teams, their members, and links by which people join",
     "share": "give people and teams a role on one repository",
     "token": "list, make and remove personal access tokens",

@@ -17,7 +17,7 @@ from storage.database import now
 from storage.departures import delete_user as remove_user
 from storage.events import Actor
 from storage.invitations import create_password_reset
-from storage.namespaces import NamespaceRow, find_namespace, new_name
+from storage.namespaces import NamespaceRow, find_holder
 from storage.tokens import AccessTokenRow, access_tokens, create_access_token, delete_access_token
 from storage.users import (
     ROLES,
@@ -237,8 +237,8 @@ def _change_user(gate: Gate, actor: Actor, row: UserRow, body: dict[str, Any]) -
 
 def _heir(gate: Gate, name: str) -> NamespaceRow:
     with gate.database.read() as session:
-        row = find_namespace(session, new_name(session, name) or name)
-    if row is None or row.kind == "plain":
+        row = find_holder(session, name)
+    if row is None:
         raise fields.bad(f"the heir must be a user or a team, and there is none of the name {name[:64]!r}")
     return row
 
