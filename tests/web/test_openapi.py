@@ -147,7 +147,6 @@ def test_administrators_answers_look_as_described(full: HubProcess) -> None:
         for method, path, body, status in (
             ("get", "/api/v1/users", None, 200),
             ("post", "/api/v1/users", {"name": "described"}, 201),
-            ("post", "/api/v1/invitations", {"note": "described"}, 201),
             ("get", "/api/v1/invitations", None, 200),
             ("get", "/api/v1/namespaces", None, 200),
             ("post", "/api/v1/namespaces", {"name": "described-too", "owner": "described"}, 201),
@@ -158,6 +157,27 @@ def test_administrators_answers_look_as_described(full: HubProcess) -> None:
             answer = client.request(method, path, json=body)
             assert answer.status_code == status, answer.text
             Draft202012Validator(schema_of(method, path, status)).validate(answer.json())
+
+
+def test_answers_to_who_follows_a_link_look_as_described(full: HubProcess) -> None:
+    admin = httpx.Client(base_url=full.url, auth=("admin", full.admin_password), trust_env=False)
+    with admin, httpx.Client(base_url=full.url, trust_env=False) as stranger:
+
+        def check(client: httpx.Client, path: str, body: Any, status: int, described: str = "") -> Any:
+            answer = client.post(path, json=body)
+            assert answer.status_code == status, answer.text
+            Draft202012Validator(schema_of("post", described or path, status)).validate(answer.json())
+            return answer.json()
+
+        secret = check(admin, "/api/v1/invitations", {"note": "described"}, 201)["secret"]
+        check(stranger, "/api/v1/invitations/show", {"secret": secret}, 200)
+        body = {"name": "described-guest", "password": PASSWORD}
+        check(stranger, "/api/v1/sign-up", body, 403)
+        check(stranger, "/api/v1/sign-up", body | {"invitation": secret}, 201)
+        check(stranger, "/api/v1/invitations/show", {"secret": secret}, 404)
+        path = "/api/v1/users/{name}/password-reset"
+        made = check(admin, path.format(name="described-guest"), {}, 201, path)
+        check(stranger, "/api/v1/password-reset", {"secret": made["secret"], "password": PASSWORD}, 200)
 
 
 def test_a_module_looks_as_described(full: HubProcess) -> None:
