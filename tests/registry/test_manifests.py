@@ -246,7 +246,7 @@ def test_referrers_do_not_fill_memory(admin: Client, hub: HubProcess, name: str)
         admin.push_manifest(name, f"r{number}", image(subject=subject, annotations={str(number): "x" * 2**20}))
     database = hub.open_database()
     with database.read() as session:
-        holding = find_holding(session, name)
+        holding = find_holding(session, name, None)
         assert holding is not None and holding.repository_id is not None
         asked: dict[str, Any] = {"artifact_type": None, "last": 0, "limit": 500}
         found = list_referrers(session, holding.repository_id, subject["digest"], **asked)

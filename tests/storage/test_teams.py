@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.database import Conflict, Database, now
+from storage.database import Conflict, Database, StorageError, now
 from storage.departures import delete_user
 from storage.events import SYSTEM
 from storage.grants import give_grant, grants, take_grant
@@ -324,3 +324,12 @@ def test_who_leaves_hands_over_what_they_own(database: Database) -> None:
     refused("last administrator", lambda: delete_user(database, SYSTEM, boss, None))
     with database.write() as session:
         add_namespace(session, SYSTEM, "plain")
+
+
+def test_what_is_done_for_somebody_who_was_removed_meanwhile_is_refused(database: Database) -> None:
+    ann, bob = add_user(database, "ann"), add_user(database, "bob")
+    team = create_team(database, SYSTEM, "acme", owner_id=ann)
+    delete_user(database, SYSTEM, bob, None)
+    with pytest.raises(StorageError, match="removed in the same moment"):
+        create_access_token(database, SYSTEM, bob, name="t", hint="t", secret_sha256="0", expires_at=None)
+    refused("removed", lambda: set_member(database, SYSTEM, team, bob, "reader"))
