@@ -14,6 +14,7 @@ HEADLINES = {
     400: "That could not be read",
     403: "That is not allowed",
     404: "There is nothing here",
+    409: "That cannot be done twice",
     405: "This page does not do that",
     413: "That is too large",
 }

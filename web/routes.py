@@ -17,6 +17,14 @@ from web.api import (
 )
 from web.assets import get_asset
 from web.catalog import show_catalog
+from web.entering import (
+    post_invitation,
+    post_password_reset,
+    post_sign_up,
+    show_invitation,
+    show_password_reset,
+    show_sign_up,
+)
 from web.filter import show_filter
 from web.help import show_permissions
 from web.signing import post_sign_in, post_sign_out, show_sign_in
@@ -28,6 +36,12 @@ PAGES: list[BaseRoute] = [
     Route("/sign-in", show_sign_in, methods=["GET"]),
     Route("/sign-in", post_sign_in, methods=["POST"]),
     Route("/sign-out", post_sign_out, methods=["POST"]),
+    Route("/sign-up", show_sign_up, methods=["GET"]),
+    Route("/sign-up", post_sign_up, methods=["POST"]),
+    Route("/invitations/{secret}", show_invitation, methods=["GET"]),
+    Route("/invitations/{secret}", post_invitation, methods=["POST"]),
+    Route("/password-reset/{secret}", show_password_reset, methods=["GET"]),
+    Route("/password-reset/{secret}", post_password_reset, methods=["POST"]),
     Route("/static/{mark}/{name}", get_asset, methods=["GET"]),
 ]
 API: list[BaseRoute] = [

@@ -185,6 +185,30 @@ def _reset(world: World, person: str) -> Ask:
     return Ask("/api/v1/password-reset", {"json": {"secret": secret, "password": PASSWORD}})
 
 
+def _sign_up_by_form(world: World, person: str) -> Ask:
+    return Ask("/sign-up", {"data": _sign_up(world, person).more["json"]})
+
+
+def _followed(*, form: bool = False) -> Callable[[World, str], Ask]:
+    """A request to the page of an invitation into a team of its own, which people without an account sign up by."""
+
+    def ask(world: World, person: str) -> Ask:
+        path = f"/invitations/{_accept(world, person).more['json']['secret']}"
+        data = {"name": f"new-{secrets.token_hex(4)}", "password": PASSWORD, "csrf": world.csrf(person)}
+        return Ask(path, {"data": data} if form else {})
+
+    return ask
+
+
+def _reset_page(**more: Any) -> Callable[[World, str], Ask]:
+    """A request to the page on which somebody sets a new password."""
+
+    def ask(world: World, person: str) -> Ask:
+        return Ask(f"/password-reset/{_reset(world, person).more['json']['secret']}", more)
+
+    return ask
+
+
 def _shown_invitation(world: World, person: str) -> Ask:
     return Ask("/api/v1/invitations/show", {"json": {"secret": _invite(world)["secret"]}})
 
@@ -284,6 +308,12 @@ ENDPOINTS = {
     "GET /sign-in": Endpoint("everybody", "page", at("/sign-in")),
     "POST /sign-in": Endpoint("signed in", "page", _sign_in),
     "POST /sign-out": Endpoint("everybody", "page", _sign_out),
+    "GET /sign-up": Endpoint("everybody", "page", at("/sign-up")),
+    "POST /sign-up": Endpoint("everybody", "entrance", _sign_up_by_form),
+    "GET /invitations/{secret}": Endpoint("everybody", "page", _followed()),
+    "POST /invitations/{secret}": Endpoint("everybody", "entrance", _followed(form=True)),
+    "GET /password-reset/{secret}": Endpoint("everybody", "page", _reset_page()),
+    "POST /password-reset/{secret}": Endpoint("everybody", "entrance", _reset_page(data={"password": PASSWORD})),
     "GET /static/{mark}/{name}": Endpoint("everybody", "page", at("{world.asset}")),
     "GET /api/v1/openapi.json": Endpoint("everybody", "api", at("/api/v1/openapi.json")),
     "GET /.well-known/wasm-pkg/registry.json": Endpoint("everybody", "api", at("/.well-known/wasm-pkg/registry.json")),

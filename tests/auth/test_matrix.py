@@ -110,9 +110,12 @@ def _ask(
     world: World, name: str, endpoint: Endpoint, person: str, path: str, more: dict[str, object]
 ) -> httpx.Response:
     """Asks in the way of the door: with a registry token, as a browser, or by name and password."""
-    ways = {"registry": world.registry, "page": world.browser}
+    ways = {"registry": world.registry, "page": world.browser, "entrance": world.browser}
     client = ways.get(endpoint.door, world.api)(person)
-    return client.request(name.partition(" ")[0], path, **more)  # type: ignore[arg-type]
+    answer = client.request(name.partition(" ")[0], path, **more)  # type: ignore[arg-type]
+    if endpoint.door == "entrance":  # whoever came by it is somebody else now
+        world.forget(person)
+    return answer
 
 
 def _expected(endpoint: Endpoint, person: str, visibility: str) -> str | int:

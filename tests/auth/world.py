@@ -126,6 +126,10 @@ class World:
         """Forgets all tokens and sessions: some endpoints end them."""
         self._clients.clear()
 
+    def forget(self, person: str) -> None:
+        """Forgets a browser's session."""
+        self._clients.pop(("page", person), None)
+
     def csrf(self, person: str) -> str:
         """What forms of a browser's session carry, of a session that was opened just now."""
         if person == "nobody":

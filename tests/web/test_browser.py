@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 from tests.hub import HubProcess
 from tests.peers import built_filter
@@ -21,7 +21,12 @@ FLAGS = (
     " --disable-component-update --disable-sync"
 )
 SIZES = {"phone": (390, 844), "desktop": (1280, 900)}
-OPEN = {"sign-in": "/sign-in", "public": "/", "permissions": "/permissions"}  # to whoever is not signed in
+OPEN = {
+    "sign-in": "/sign-in",
+    "public": "/",
+    "permissions": "/permissions",
+    "sign-up": "/sign-up",
+}  # to whoever is not signed in
 PAGES = {
     "catalog": "/",
     "search": "/?q=rust",
@@ -64,7 +69,11 @@ class Tab:
         self.troubles: list[str] = []
         self.page.on("console", lambda message: self.troubles.append(f"{message.type}: {message.text}"))
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        self.page.on("requestfailed", lambda request: self.troubles.append(f"failed: {request.url}"))
+        self.page.on("requestfailed", self._note_failure)
+
+    def _note_failure(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # the next page came before the picture of this one
+            self.troubles.append(f"failed: {request.url} {request.failure}")
 
     def sign_in(self, hub: HubProcess, name: str, password: str) -> None:
         """Signs in at the page."""

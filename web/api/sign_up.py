@@ -24,12 +24,17 @@ async def post_sign_up(request: Request) -> Response:
     """Makes an account for whoever asks: with an invitation, or without one where the hub is open."""
     means = means_of(request)
     body = await read_json(request)
+    row = await make_account(means, body, means.gate.origins.of(request.scope).address)
+    return JSONResponse(user_document(row), 201)
+
+
+async def make_account(means: Means, body: dict[str, Any], address: str) -> UserRow:
+    """The same for other doors: the new user, by what they sent. Raises ApiError, InvalidName and Conflict."""
     fields.only(body, "name", "password", "full_name", "email", "invitation")
     _refuse_closed(means)
     secret = _invitation(means, body)
     name, password = fields.text(body, "name"), fields.password(body)
     profile = Profile(fields.full_name(body), fields.email(body))
-    address = means.gate.origins.of(request.scope).address
 
     if secret is not None:
         await means.database.look(_refuse_bad, means, secret)
@@ -38,16 +43,20 @@ async def post_sign_up(request: Request) -> Response:
     row = await anyio.to_thread.run_sync(_sign_up, means, newcomer, secret)
     if secret is not None:
         await means.gate.forgive(address)
-    return JSONResponse(user_document(row), 201)
+    return row
 
 
 async def post_password_reset(request: Request) -> Response:
     """Sets a new password by a link, and ends what was signed in with the old one; answers whose it is."""
     means = means_of(request)
     body = await read_json(request)
+    return JSONResponse({"name": await reset_by_link(means, body, means.gate.origins.of(request.scope).address)})
+
+
+async def reset_by_link(means: Means, body: dict[str, Any], address: str) -> str:
+    """The same for other doors: the user's name. Raises ApiError, of status 404 for a link that is not good."""
     fields.only(body, "secret", "password")
     secret, password = fields.text(body, "secret"), fields.password(body)
-    address = means.gate.origins.of(request.scope).address
 
     await means.database.look(_refuse_bad_reset, means, secret)
     password_hash = await _hashed(means, address, password)
@@ -55,7 +64,7 @@ async def post_password_reset(request: Request) -> Response:
     if name is None:
         raise _absent_reset()
     await means.gate.forgive(address)
-    return JSONResponse({"name": name})
+    return name
 
 
 ROUTES = [
