@@ -13,6 +13,7 @@ import anyio.to_thread
 from storage.blobs.store import BlobStore
 from storage.clock import Periods, Ticker, set_periods
 from storage.database import Database, StorageError
+from storage.errors import Gone
 from storage.garbage import (
     LOOKED_AT,
     Copy,
@@ -137,10 +138,12 @@ class Collector:
             await anyio.to_thread.run_sync(act)
         except Ending:
             pass
-        except StorageError as error:
-            log.warning("collecting garbage waits: %s", error)
-            await anyio.sleep(LOOK)
-        except Exception:
+        except Exception as error:
+            # Nothing that a step does rests on what somebody else may remove: that would be a mistake of its own.
+            if isinstance(error, StorageError) and not isinstance(error, Gone):
+                log.warning("collecting garbage waits: %s", error)
+                await anyio.sleep(LOOK)
+                return
             log.exception("collecting garbage failed; it goes on in a moment")
             await anyio.sleep(10 * LOOK)
 
@@ -173,6 +176,8 @@ class Collector:
         reason = None
         try:
             self._phases(run, figures)
+        except Gone:
+            raise
         except StorageError as error:
             reason = str(error)
         end_run(self._database, run.id, dict(figures), reason)

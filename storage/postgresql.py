@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
-from storage.errors import GONE, StorageError
+from storage.errors import Gone, StorageError
 from storage.pulls import ALL_ON_POSTGRESQL, Facts, Question
 
 POOL_SECONDS = 10.0  # that a thread waits for one of the connections
@@ -252,6 +252,8 @@ def explain(error: BaseException) -> StorageError | None:
     state = found.sqlstate
     if state is None:
         return StorageError(UNREACHABLE) if isinstance(found, psycopg.OperationalError) else None
+    if state == "23503":  # what a row refers to is not there
+        return Gone()
     sentence = _TROUBLE.get(state) or _TROUBLE.get(state[:2])
     return None if sentence is None else StorageError(sentence)
 
@@ -285,7 +287,6 @@ _BUSY = "the database is busy; try again in a moment"
 # By SQLSTATE, or by its class (PostgreSQL's manual, appendix A).
 _TROUBLE = {
     "08": UNREACHABLE,
-    "23503": GONE,
     "25006": "the database cannot be written: the server is a standby or read-only",
     "25P03": _BUSY,
     "28": "the database refuses the user name or the password",

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from storage.errors import GONE, StorageError
+from storage.errors import Gone, StorageError
 from storage.pulls import ONE_ON_SQLITE, Facts, Question
 
 READERS = 16
@@ -116,6 +116,8 @@ def explain(error: BaseException) -> StorageError | None:
     if not isinstance(error, DBAPIError | sqlite3.Error):
         return None
     words = str(error.orig if isinstance(error, DBAPIError) else error)
+    if "FOREIGN KEY constraint failed" in words:
+        return Gone()
     return next((StorageError(sentence) for sign, sentence in _TROUBLE.items() if sign in words), None)
 
 
@@ -148,7 +150,6 @@ _TROUBLE = {
     "readonly database": "the database cannot be written; make the data folder writable",
     "disk I/O error": "the disk that holds the database failed; see the hub's log",
     "database is locked": "the database is busy; try again in a moment",
-    "FOREIGN KEY constraint failed": GONE,
     "not a database": "the file that the database should be in is no database; put the right one in its place",
     "malformed": "the database is damaged; put a backup back",
     "unable to open database": "the database cannot be opened; check the data folder and its permissions",

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 
 from registry.garbage import Sweep
+from storage.errors import Gone
 from storage.garbage import UPLOAD_LIFE
 from tests.garbage.acts import REFUSED, Acts
 from tests.garbage.turns import Turn
@@ -94,7 +95,7 @@ class Stage:
         one.go_on()
         if isinstance(one.error, Violation):
             raise one.error
-        if one.error is not None and not isinstance(one.error, REFUSED):
+        if one.error is not None and (not isinstance(one.error, REFUSED) or isinstance(one.error, Gone)):
             raise Violation(f"{one.name} failed: {one.error!r}")
         self.world.check()
 
