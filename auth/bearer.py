@@ -17,6 +17,7 @@ from auth.secrets import SecretKey
 from storage.database import Database, now
 from storage.events import SYSTEM
 from storage.keys import SigningKeyRow, forget_retired_keys, rotate_signing_key, signing_keys
+from storage.scopes import Scopes, stored_scopes, write_scopes
 from storage.users import IdentityRow, identity_row
 
 LIFETIME = 300  # seconds that a token lives
@@ -39,6 +40,7 @@ class Claims:
     access: Mapping[str, frozenset[str]]  # repository name -> actions
     catalog: bool
     expires_at: int  # seconds since 1970
+    scopes: Scopes | None = None  # of the access token that it was got with; None: of none, or one without scopes
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ class BearerTokens:
             "jti": f"{time.time_ns():x}",
             "access": entries,
         }
+        if identity.scopes is not None:
+            claims["scopes"] = write_scopes(tuple(one for one in identity.scopes if one.kind == "repository"))
         return jwt.encode({"alg": _ALGORITHM, "kid": kid}, claims, key, algorithms=[_ALGORITHM])
 
     def cached(self, token: str) -> Claims | None:
@@ -187,7 +191,7 @@ def known_identity(claims: Claims, row: IdentityRow | None, address: str) -> Ide
     """The same by the row of its subject, as the database has it now."""
     if claims.user_id is None:
         return replace(ANONYMOUS, address=address)
-    return None if row is None or row.generation != claims.generation else identity_of(row, address)
+    return None if row is None or row.generation != claims.generation else identity_of(row, address, claims.scopes)
 
 
 def _header(kid: str) -> str:
@@ -207,4 +211,5 @@ def _claims(claims: Mapping[str, Any]) -> Claims:
         access={entry["name"]: frozenset(entry["actions"]) for entry in entries if entry["type"] == "repository"},
         catalog=any(entry["type"] == "registry" for entry in entries),
         expires_at=claims["exp"],
+        scopes=stored_scopes(claims.get("scopes")),
     )

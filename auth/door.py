@@ -68,9 +68,22 @@ async def require(request: Request, gate: Gate) -> Identity:
     return identity
 
 
-async def require_administrator(request: Request, gate: Gate) -> Identity:
-    """Who a request comes from, which must be an administrator. Raises as `require`, and ApiError 403 for others."""
+async def require_account(request: Request, gate: Gate) -> Identity:
+    """The same for what only a person with all their rights may do. Raises ApiError 403 for a token with scopes."""
     identity = await require(request, gate)
+    if identity.scopes is not None:
+        raise ApiError(
+            403,
+            "forbidden",
+            "this token is narrowed by scopes; sign in with a password or with a token that has none",
+        )
+    return identity
+
+
+async def require_administrator(request: Request, gate: Gate) -> Identity:
+    """Who a request comes from, which must be an administrator. Raises as
+    `require_account`, and ApiError 403 for others."""
+    identity = await require_account(request, gate)
     if not identity.administrator:
         raise ApiError(403, "forbidden", "this needs an administrator of the hub")
     return identity

@@ -144,7 +144,7 @@ class Gate:
         if not is_refresh and found.access_token_id is not None and (found.used_at or 0) < now() - USED_EVERY:
             with suppress(StorageError):  # a full disk must not keep anybody from signing in
                 touch_access_token(self.database, found.access_token_id)
-        return Proof(identity_of(row, address), found, is_refresh)
+        return Proof(identity_of(row, address, found.scopes), found, is_refresh)
 
     def _login_row(self, name: str) -> LoginRow | None:
         with self.database.read() as session:

@@ -4,18 +4,20 @@ from dataclasses import dataclass
 
 from storage.events import Actor
 from storage.repositories import Viewer
+from storage.scopes import Scopes
 from storage.users import IdentityRow
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A signed-in person, or nobody. What it holds is read from the database for each request, never from a token."""
+    """A signed-in person, or nobody. What they may is read from the database for each request; a token only narrows."""
 
     user_id: int | None = None
     name: str = ""
     role: str = "user"  # user | auditor | administrator, of the whole hub
     generation: int = 0
     address: str = ""  # where the request came from
+    scopes: Scopes | None = None  # of the access token that was shown; None: it is good for all that its owner may
 
     @property
     def anonymous(self) -> bool:
@@ -29,7 +31,7 @@ class Identity:
 
     def viewer(self) -> Viewer:
         """This identity as lists see it: auditors and administrators see everything."""
-        return Viewer(self.user_id, self.administrator or self.role == "auditor")
+        return Viewer(self.user_id, self.administrator or self.role == "auditor", self.scopes)
 
     def actor(self) -> Actor:
         """The name under which this identity's commands are recorded."""
@@ -41,6 +43,6 @@ class Identity:
 ANONYMOUS = Identity()
 
 
-def identity_of(row: IdentityRow, address: str = "") -> Identity:
-    """The identity of a user as the database has it now, coming from that address."""
-    return Identity(row.user_id, row.name, row.role, row.generation, address)
+def identity_of(row: IdentityRow, address: str = "", scopes: Scopes | None = None) -> Identity:
+    """The identity of a user as the database has it now, coming from that address with a token of those scopes."""
+    return Identity(row.user_id, row.name, row.role, row.generation, address, scopes)

@@ -3,6 +3,7 @@
 from auth.identity import Identity
 from auth.permissions import ALL, Resource, allowed
 from storage.namespaces import Holding, name_problem
+from storage.scopes import within
 
 
 def may_create_namespace(identity: Identity, rule: str) -> bool:
@@ -13,8 +14,8 @@ def may_create_namespace(identity: Identity, rule: str) -> bool:
 
 
 def resource_of(holding: Holding) -> Resource:
-    """What permissions ask of it."""
-    return Resource(holding.owner_user_id, holding.roles, holding.visibility)
+    """What permissions ask of a repository that is held so."""
+    return Resource(holding.owner_user_id, holding.roles, holding.visibility, "repository", holding.name)
 
 
 def rights(identity: Identity, name: str, holding: Holding | None, rule: str) -> frozenset[str]:
@@ -26,5 +27,5 @@ def rights(identity: Identity, name: str, holding: Holding | None, rule: str) ->
     if holding is not None:
         return allowed(identity, resource_of(holding))
     if may_create_namespace(identity, rule) and name_problem(name.partition("/")[0]) is None:
-        return ALL
+        return ALL if identity.scopes is None else within(identity.scopes, "repository", name)
     return frozenset()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from auth.identity import Identity
 from storage.namespaces import DELETED
+from storage.scopes import within
 
 # Every action, and what it lets somebody do with a repository or a target.
 ACTIONS: dict[str, str] = {
@@ -41,16 +42,19 @@ REGISTRY_ACTIONS = frozenset({"pull", "push", "delete"})  # those that a registr
 class Resource:
     """What permissions ask of a repository, a target, a team or a namespace: who owns it and how visible it is.
 
-    `roles` are those that the asker has there: in the team that owns it, and by grants on the repository itself.
+    `roles` are those that the asker has there: in the team that owns it, and by grants on the repository itself. `kind`
+    and `name` are for the scopes of a token: those of no kind that scopes know are for tokens without any.
     """
 
     owner_user_id: int | None = None
     roles: frozenset[str] = frozenset()
     visibility: str = "private"
+    kind: str = ""
+    name: str = ""
 
 
 def allowed(identity: Identity, resource: Resource) -> frozenset[str]:
-    """All actions that the identity may take on the resource."""
+    """All actions that the identity may take on the resource. Whatever everybody may, every token may."""
     if resource.visibility == DELETED:
         return frozenset()
     signed_in, everybody = VISIBILITY[resource.visibility]
@@ -59,7 +63,10 @@ def allowed(identity: Identity, resource: Resource) -> frozenset[str]:
     actions = signed_in | everybody | SITE_ROLES[identity.role]
     if resource.owner_user_id == identity.user_id:
         actions |= TEAM_ROLES["owner"]
-    return actions.union(*(TEAM_ROLES.get(role, ()) for role in resource.roles))
+    actions = actions.union(*(TEAM_ROLES.get(role, ()) for role in resource.roles))
+    if identity.scopes is not None:
+        actions = actions & within(identity.scopes, resource.kind, resource.name) | everybody
+    return actions
 
 
 def may(identity: Identity, action: str, resource: Resource) -> bool:

@@ -9,10 +9,12 @@ from auth.identity import Identity
 from auth.namespaces import rights
 from auth.permissions import REGISTRY_ACTIONS
 from storage.namespaces import find_holding
+from storage.scopes import length
 
 MOST = 100  # scopes that are looked at
-BUDGET = 3000  # characters of names and actions that go into one token
+BUDGET = 3000  # characters of names and actions that go into one token, those of its owner's scopes among them
 LONGEST_NAME = 255
+LEAST = 1000  # of them that are left for what is asked, however long the scopes have become by new names
 EVERYWHERE = "*"  # a client that mounts a blob without naming its source asks to pull from anywhere
 
 
@@ -52,10 +54,11 @@ def read_scopes(values: Iterable[str]) -> Scopes:
 def grant(session: OrmSession, identity: Identity, asked: Scopes, rule: str) -> Scopes:
     """What of the asked the identity may do now. The catalog is for all: it shows everybody what they may pull."""
     granted: dict[str, frozenset[str]] = {}
-    room = BUDGET
+    room = max(BUDGET - length(identity.scopes or ()), LEAST)
     for name, actions in asked.repositories.items():
         if name == EVERYWHERE:
-            given = actions & {"pull"}  # wherever the identity may pull: that is asked at each use
+            # Wherever the identity may pull: that is asked at each use. A token with scopes is not for everywhere.
+            given = actions & {"pull"} if identity.scopes is None else frozenset()
         else:
             given = actions & rights(identity, name, find_holding(session, name, identity.user_id), rule)
         room -= len(name) + sum(map(len, given)) + 50

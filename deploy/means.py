@@ -56,4 +56,4 @@ def allow(session: Session, identity: Identity, action: str, name: str) -> Targe
 def may_with(identity: Identity, action: str, target: TargetRow) -> bool:
     """Whether the identity may take the action on the target: what its role in the owning namespace allows."""
     roles = frozenset({target.role}) if target.role else frozenset()
-    return may(identity, action, Resource(target.owner_user_id, roles))
+    return may(identity, action, Resource(target.owner_user_id, roles, kind="target", name=target.name))

@@ -11,14 +11,13 @@ from starlette.responses import JSONResponse, Response
 
 from auth.door import ApiError, read_json, require
 from auth.identity import Identity
-from auth.namespaces import resource_of
-from auth.permissions import may
+from auth.permissions import Resource, may
 from auth.secrets import fingerprint, hint, new_secret
 from deploy.fields import bad, number_field, only, text_field, word_field
 from deploy.means import Means, allow, means_of
 from deploy.shapes import key_json, node_json, target_json
 from deploy.targets.envoy_fleet import BootstrapOptions, Fleet, bootstrap, key_document
-from storage.namespaces import find_namespace_holding
+from storage.namespaces import Holding, find_namespace_holding
 from storage.nodes import nodes
 from storage.targets import (
     TargetRow,
@@ -214,7 +213,7 @@ def _create(means: Means, identity: Identity, new: NewTarget) -> TargetRow:
     with means.database.read() as session:
         namespace = find_namespace_holding(session, new.namespace, identity.user_id)
         taken = find_target(session, new.name)
-    if namespace is None or not may(identity, "configure", resource_of(namespace)):
+    if namespace is None or not may(identity, "configure", _place(namespace, new.name)):
         raise ApiError(403, "denied", f"you may not make targets in the namespace {new.namespace!r}")
     if taken is not None:
         raise ApiError(409, "conflict", f"there is a target named {new.name!r} already; choose another name")
@@ -226,6 +225,11 @@ def _create(means: Means, identity: Identity, new: NewTarget) -> TargetRow:
         namespace_id=namespace.namespace_id,
         settings=new.settings,
     )
+
+
+def _place(namespace: Holding, name: str) -> Resource:
+    """What permissions ask of a target that would be made there."""
+    return Resource(namespace.owner_user_id, namespace.roles, namespace.visibility, "target", name)
 
 
 def _find(means: Means, identity: Identity, action: str, name: str) -> TargetRow:

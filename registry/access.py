@@ -51,6 +51,11 @@ class Entry:
     namespace_id: int | None = None
     name: str = ""  # of the repository, as it is now
 
+    @property
+    def narrowed(self) -> bool:
+        """Whether the caller came with an access token that has scopes."""
+        return self.identity.scopes is not None
+
     def viewer(self) -> Viewer:
         """The caller as lists see them."""
         return self.identity.viewer()
@@ -107,7 +112,7 @@ def allow_pull(facts: Facts, caller: Caller, name: str, ask_for: str) -> Entry:
     scopes = (f"repository:{name}:{SCOPES[ask_for]}",)
     who = _known(caller, None if caller.claims is None else _identity(facts, caller.claims, caller.address), scopes)
     # Who may pull where nothing is finds nothing there: then it does not matter who holds the name.
-    holding = _holding(facts, name)
+    holding = _holding(facts)
     return _decide(caller, who, holding, rights(who[0], name, holding, "nobody"), "pull", name, scopes)
 
 
@@ -158,9 +163,9 @@ def _identity(facts: Facts, claims: Claims, address: str) -> Identity | None:
     return known_identity(claims, row, address)
 
 
-def _holding(facts: Facts, name: str) -> Holding | None:
+def _holding(facts: Facts) -> Holding | None:
     """Who holds the repository. Each role allows to pull, so that it does not matter which one was granted."""
-    if facts.namespace_id is None or facts.visibility is None or facts.visibility == DELETED:
+    if facts.namespace_id is None or facts.name is None or facts.visibility is None or facts.visibility == DELETED:
         return None
     roles = frozenset(role for role in (facts.team_role, "reader" if facts.granted else None) if role)
-    return Holding(facts.namespace_id, name, facts.owner_user_id, roles, facts.repository_id, facts.visibility)
+    return Holding(facts.namespace_id, facts.name, facts.owner_user_id, roles, facts.repository_id, facts.visibility)

@@ -146,7 +146,8 @@ def _enter(means: Means, caller: Caller, name: str, query: QueryParams) -> Entry
     """Lets a push in. A mount also needs a token that covers its source, if the person may read that.
 
     Without a source the token must cover reading everywhere (`repository:*:pull`): else a narrow token would tell
-    whether its owner can read some blob elsewhere.
+    whether its owner can read some blob elsewhere. No token that was got with a scoped one covers
+    that: then the bytes are pushed.
     """
     source = query.get("from", "*") if is_digest(query.get("mount", "")) else None
     if source is None or (source != "*" and not is_name(source)):
@@ -154,7 +155,8 @@ def _enter(means: Means, caller: Caller, name: str, query: QueryParams) -> Entry
     wider = f"repository:{source}:pull"
     with means.database.read() as session:
         entry = allow(session, caller, "push", name, rule=means.namespace_rule, also=(wider,))
-        if not entry.covers(source, "pull") and (source == "*" or entry.may_pull(session, source)):
+        readable = not entry.narrowed if source == "*" else entry.may_pull(session, source)
+        if readable and not entry.covers(source, "pull"):
             raise caller.challenge(f"repository:{name}:pull,push", wider, error="insufficient_scope")
         return entry
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import bindparam, text
 from sqlalchemy.orm import Session
 
-from storage.repositories import VISIBLE, Viewer, VisiblePages
+from storage.repositories import Viewer, VisiblePages, visible
 from storage.statements import Statement
 
 FEW = 500  # repositories that a rare word finds at most
@@ -49,7 +49,7 @@ class Finder:
             f"SELECT {self._columns} FROM"
             f" (SELECT DISTINCT repository_id FROM search_words WHERE {_PREFIX.format(0)}) AS f"
             " CROSS JOIN repositories r CROSS JOIN namespaces n"
-            f" WHERE r.id = f.repository_id AND n.id = r.namespace_id AND r.name > :last AND {VISIBLE}{others}"
+            f" WHERE r.id = f.repository_id AND n.id = r.namespace_id AND r.name > :last AND {visible(viewer)}{others}"
             " ORDER BY r.name LIMIT :limit"
         )
         asked = {**_bounds(words), "last": last, "limit": limit, **viewer.parameters()}

@@ -8,6 +8,7 @@ from storage.namespaces import refuse_taken
 from storage.people_tables import Alias, Namespace
 from storage.search import index_words
 from storage.statements import Statement
+from storage.tokens import rename_in_scopes
 
 _OLD = Statement("SELECT name FROM aliases WHERE namespace_id = :namespace ORDER BY name")
 _FORGET = Statement("DELETE FROM aliases WHERE namespace_id = :namespace AND name = :name")
@@ -25,8 +26,9 @@ def old_names(session: OrmSession, namespace_id: int) -> list[str]:
 def rename_namespace(database: Database, actor: Actor, namespace_id: int, new: str) -> None:
     """Gives a namespace (a user's, a team's or a plain one) another name, and with it all its repositories.
 
-    The old name goes on answering and nobody else can take it. Takes a moment for each repository, while which nothing
-    else is written. Raises InvalidName and Conflict for a name that cannot be had, and Conflict if it is gone.
+    The old name goes on answering and nobody else can take it. Scopes of tokens follow. Takes a moment for each
+    repository, while which nothing else is written. Raises InvalidName and Conflict for a name that cannot be had, and
+    Conflict if it is gone.
     """
     with database.write() as session:
         namespace = session.get(Namespace, namespace_id)
@@ -40,6 +42,7 @@ def rename_namespace(database: Database, actor: Actor, namespace_id: int, new: s
         namespace.name = new
         session.flush()
         _RENAME.run(session, {"new": new, "old": old, "namespace": namespace_id})
+        rename_in_scopes(session, old, new)
         session.add(Alias(name=old, namespace_id=namespace_id, created_at=now()))
         for row in _REPOSITORIES.all(session, {"namespace": namespace_id}):
             index_words(session, row[0])

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import JSON, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from storage.columns import BYTEWISE, NEVER_REUSED, maybe_ref, maybe_time, ref, row_id, time, words
+from storage.columns import BYTEWISE, NEVER_REUSED, maybe_json, maybe_ref, maybe_time, ref, row_id, time, words
 
 
 class User(SQLModel, table=True):
@@ -102,6 +102,7 @@ class AccessToken(SQLModel, table=True):
     name: str
     hint: str  # the first characters, to tell tokens apart
     secret_sha256: str = Field(unique=True)
+    scopes: Any = maybe_json()  # a list of texts as storage.scopes has them; none: all that the owner may
     created_at: int = time()
     expires_at: int | None = maybe_time()
     used_at: int | None = maybe_time()  # written at most once a minute

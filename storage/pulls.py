@@ -29,6 +29,7 @@ class Facts(NamedTuple):
     namespace_id: int | None = None
     owner_user_id: int | None = None
     repository_id: int | None = None
+    name: str | None = None  # of the repository, as it is now
     visibility: str | None = None
     repository_generation: int | None = None
     manifest_id: int | None = None
@@ -52,7 +53,7 @@ _GRANTED = """CASE WHEN r.id IS NOT NULL THEN EXISTS (SELECT 1 FROM grants g
     WHERE s.team_id = g.team_id AND s.user_id = u.id))) END"""
 _FACTS = f"""
 SELECT u.role, u.generation, t.role, {_GRANTED},
-    n.id, n.user_id, r.id, r.visibility, r.generation,
+    n.id, n.user_id, r.id, r.name, r.visibility, r.generation,
     {_MANIFEST.format("id")}, {_MANIFEST.format("digest")}, {_MANIFEST.format("media_type")},
     COALESCE(LENGTH(m.content), LENGTH(d.content)), i.reason,
     h.blob_id, {_HELD.format("b.key")}, {_HELD.format("b.size")},

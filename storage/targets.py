@@ -9,7 +9,7 @@ from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
-from storage.repositories import OWNS, Viewer
+from storage.repositories import OWNS, Viewer, within_scopes
 from storage.tables import Deployment, Target, TargetKey
 
 KEYS_AT_ONCE = 2  # the one in use and, during a rotation, the next
@@ -48,7 +48,7 @@ _FIND = text(f"{_ROWS} WHERE t.name = :name").columns(settings=JSON())
 _BY_KEY = text(f"{_ROWS} JOIN target_keys k ON k.target_id = t.id WHERE k.secret_sha256 = :secret").columns(
     settings=JSON()
 )
-_LIST = text(f"{_ROWS} WHERE t.name > :after AND {_MAY_SEE} ORDER BY t.name LIMIT :limit").columns(settings=JSON())
+_LIST = f"{_ROWS} WHERE t.name > :after AND {_MAY_SEE} AND {{}} ORDER BY t.name LIMIT :limit"
 
 
 def find_target(session: Session, name: str, user_id: int | None = None) -> TargetRow | None:
@@ -64,9 +64,10 @@ def find_target_by_key(session: Session, secret_sha256: str) -> TargetRow | None
 
 
 def targets(session: Session, viewer: Viewer, *, after: str = "", limit: int = 1000) -> list[TargetRow]:
-    """The targets whose namespace the viewer belongs to, by name, after `after`."""
-    asked = {"after": after, "limit": limit, **viewer.parameters()}
-    return [TargetRow(*row) for row in session.execute(_LIST, asked)]
+    """The targets whose namespace the viewer belongs to and that their token is for, by name, after `after`."""
+    asked = {"after": after, "limit": limit, **viewer.parameters("target")}
+    query = text(_LIST.format(within_scopes(viewer, "target", "t"))).columns(settings=JSON())
+    return [TargetRow(*row) for row in session.execute(query, asked)]
 
 
 def create_target(

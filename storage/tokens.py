@@ -9,6 +9,7 @@ from sqlmodel import col, select
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
 from storage.people_tables import AccessToken, RefreshToken, User
+from storage.scopes import Scopes, stored_scopes, write_scopes
 
 REFRESH_TOKENS_PER_USER = 100
 
@@ -23,23 +24,27 @@ class AccessTokenRow:
     created_at: int
     expires_at: int | None
     used_at: int | None
+    scopes: Scopes | None
 
 
 @dataclass(frozen=True)
 class FoundToken:
-    """Whom a secret stands for, and until when."""
+    """Whom a secret stands for, until when, and for what."""
 
     user_id: int
     access_token_id: int | None  # the personal token itself, or the one that a refresh token was made with
     expires_at: int | None
     used_at: int | None = None
+    scopes: Scopes | None = None  # of the personal token; None: all that its owner may
 
 
 def access_tokens(session: OrmSession, user_id: int) -> list[AccessTokenRow]:
     """A user's personal tokens, oldest first, expired ones too."""
     query = select(AccessToken).where(col(AccessToken.user_id) == user_id).order_by(col(AccessToken.id))
     return [
-        AccessTokenRow(row.id, row.name, row.hint, row.created_at, row.expires_at, row.used_at)
+        AccessTokenRow(
+            row.id, row.name, row.hint, row.created_at, row.expires_at, row.used_at, stored_scopes(row.scopes)
+        )
         for row in session.execute(query).scalars()
     ]
 
@@ -51,7 +56,7 @@ def find_access_token(session: OrmSession, secret_sha256: str) -> FoundToken | N
     ).scalar_one_or_none()
     if row is None or (row.expires_at is not None and row.expires_at <= now()):
         return None
-    return FoundToken(row.user_id, row.id, row.expires_at, row.used_at)
+    return FoundToken(row.user_id, row.id, row.expires_at, row.used_at, stored_scopes(row.scopes))
 
 
 def create_access_token(
@@ -63,6 +68,7 @@ def create_access_token(
     hint: str,
     secret_sha256: str,
     expires_at: int | None,
+    scopes: Scopes | None = None,
 ) -> int:
     """Keeps a new personal token; answers its id. Raises Conflict if the user has one of that name."""
     with database.write() as session:
@@ -74,12 +80,14 @@ def create_access_token(
             name=name,
             hint=hint,
             secret_sha256=secret_sha256,
+            scopes=write_scopes(scopes),
             created_at=now(),
             expires_at=expires_at,
         )
         session.add(row)
         session.flush()
-        record(session, actor, "token.create", name, detail={"hint": hint, "expires_at": expires_at})
+        detail = {"hint": hint, "expires_at": expires_at, "scopes": write_scopes(scopes)}
+        record(session, actor, "token.create", name, detail=detail)
         return row.id
 
 
@@ -97,6 +105,20 @@ def delete_access_token(database: Database, actor: Actor, user_id: int, token_id
         record(session, actor, "token.delete", row.name, detail={"hint": row.hint})
 
 
+def rename_in_scopes(session: OrmSession, old: str, new: str) -> None:
+    """Has scopes follow a namespace to its new name, as part of a larger command.
+
+    Registry tokens with the old ones end.
+    """
+    narrowed = select(AccessToken).where(col(AccessToken.scopes).is_not(None))
+    for row in session.execute(narrowed).scalars().all():
+        scopes = stored_scopes(row.scopes) or ()
+        renamed = tuple(scope.renamed(old, new) for scope in scopes)
+        if renamed != scopes:
+            row.scopes = write_scopes(renamed)
+            session.execute(update(User).where(col(User.id) == row.user_id).values(generation=User.generation + 1))
+
+
 def touch_access_token(database: Database, token_id: int) -> None:
     """Notes that a personal token was used just now. Bookkeeping, not a command: no event."""
     with database.write(beside=True) as session:
@@ -106,17 +128,17 @@ def touch_access_token(database: Database, token_id: int) -> None:
 def find_refresh_token(session: OrmSession, secret_sha256: str) -> FoundToken | None:
     """The refresh token with that secret, unless it or the personal token that it was made with has expired."""
     row = session.execute(
-        select(RefreshToken, AccessToken.expires_at)
+        select(RefreshToken, AccessToken.expires_at, AccessToken.scopes)
         .join(AccessToken, col(RefreshToken.access_token_id) == col(AccessToken.id), isouter=True)
         .where(col(RefreshToken.secret_sha256) == secret_sha256)
     ).one_or_none()
     if row is None:
         return None
-    token, parent_expires_at = row
+    token, parent_expires_at, scopes = row
     expires_at = min(token.expires_at, parent_expires_at or token.expires_at)
     if expires_at <= now():
         return None
-    return FoundToken(token.user_id, token.access_token_id, expires_at)
+    return FoundToken(token.user_id, token.access_token_id, expires_at, scopes=stored_scopes(scopes))
 
 
 def create_refresh_token(

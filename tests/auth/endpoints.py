@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from auth.identity import Identity
 from tests.auth.people import PASSWORD
 from tests.auth.world import ROLES, World
 from tests.oci import EMPTY, OCI_MANIFEST, digest_of, image
@@ -270,6 +271,30 @@ def _sign_out(world: World, person: str) -> Ask:
 def _post_token(world: World, person: str) -> Ask:
     form = {"grant_type": "password", "username": world.names[person], "password": world.password(person)}
     return Ask("/token", {"data": form | {"service": "test", "client_id": "test"}})
+
+
+def answer_to(endpoint: Endpoint, identity: Identity, actions: frozenset[str]) -> str | int:
+    """`let in`, or how the door refuses somebody who may take these actions on what is asked about."""
+    rules = {
+        "everybody": True,
+        "nobody": False,
+        "signed in": not identity.anonymous,
+        "themselves": identity.administrator,  # it is asked about somebody else
+        "administrator": identity.administrator,
+    }
+    if rules.get(endpoint.rule, endpoint.rule in actions):
+        return "let in"
+    if endpoint.door == "page":
+        return 404 if endpoint.rule == "pull" else 401
+    if endpoint.door == "repository":
+        return 404 if "pull" not in actions else 401 if identity.anonymous else 403
+    if identity.anonymous or endpoint.door == "key":
+        return 401
+    if endpoint.door == "registry" and endpoint.rule == "push":
+        return 403
+    if endpoint.door == "hidden" or (endpoint.door in ("registry", "target") and "pull" not in actions):
+        return 404
+    return 403
 
 
 UPLOADS = "/v2/{name:path}/blobs/uploads"

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from auth.secrets import PERSONAL, fingerprint, hint, new_secret
 from storage.database import Database
 from storage.events import SYSTEM
 from storage.namespaces import create_namespace, find_namespace
+from storage.scopes import read_scopes
 from storage.teams import create_team, set_member
 from storage.tokens import create_access_token
 from storage.users import create_user, find_user
@@ -37,8 +38,10 @@ class People:
         assert made is not None
         return made
 
-    def token(self, user_id: int, name: str = "test", *, expires_at: int | None = None) -> str:
-        """A new personal token of the user."""
+    def token(
+        self, user_id: int, name: str = "test", *, expires_at: int | None = None, scopes: Sequence[str] = ()
+    ) -> str:
+        """A new personal token of the user; without scopes for all that they may."""
         secret = new_secret(PERSONAL)
         create_access_token(
             self.database,
@@ -48,6 +51,7 @@ class People:
             hint=hint(secret),
             secret_sha256=fingerprint(secret),
             expires_at=expires_at,
+            scopes=read_scopes(scopes) if scopes else None,
         )
         return secret
 

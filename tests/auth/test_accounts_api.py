@@ -68,7 +68,7 @@ def test_users_have_no_say_over_others(mine: httpx.Client, method: str, path: st
 
 
 def test_who_am_i(mine: httpx.Client, http: httpx.Client, people: People, word: str) -> None:
-    me = {"id": people.user(word), "name": word, "role": "user", "full_name": "", "email": ""}
+    me = {"id": people.user(word), "name": word, "role": "user", "full_name": "", "email": "", "scopes": None}
     assert mine.get("/user").json() == me
     assert http.get("/api/v1/user", auth=(word, PASSWORD)).json() == me
     assert mine.get(f"/users/{word}").json()["name"] == word

@@ -110,6 +110,12 @@ def test_tokens_are_made_listed_and_ended(hub: HubProcess, admin: Commands) -> N
     assert "token" not in listed["laptop"] and listed["laptop"]["hint"] in done.stdout
     assert "laptop" in other.text("token") and done.stdout.strip() not in other.text("token")
 
+    scopes = ("--scope", "repository:shop/*:push", "--scope", "target:edge:deploy")
+    narrow = other.json("token", "create", "narrow", *scopes)
+    assert narrow["scopes"] == ["repository:shop/*:pull,push", "target:edge:deploy,pull"]
+    assert "repository:shop/*:pull,push target:edge:deploy,pull" in other.text("token", "list")
+    assert "narrowed by scopes" in Commands(hub.url, narrow["token"]).refused("token", "list")
+
     assert "is good no more" in admin.text("token", "delete", str(listed["laptop"]["id"]))
     assert "does not accept the token" in other.refused("targets")
 
@@ -129,6 +135,7 @@ REFUSED = [
     (("user", "delete", "nobody-here"), "", 1, "there is no user 'nobody-here'"),
     (("user", "delete", ".."), "", 2, "'..' is no name"),
     (("user", "password", "nobody-here"), "a-long-password\n", 1, "there is no user 'nobody-here'"),
+    (("token", "create", "x", "--scope", "everything"), "", 1, "'everything' is no scope"),
     (("token", "delete", "999999"), "", 1, "you have no token '999999'"),
     (("token", "list", "--user", "admin"), "wrong-password\n", 1, "wrong user name or password"),
     (("token", "list", "--user", "a:b"), "wrong-password\n", 2, "'a:b' is no name of a user"),

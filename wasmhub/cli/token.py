@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from typing import Any
 
 from wasmhub.cli.client import Hub
 from wasmhub.cli.command import add_action, new_actions, new_parser, or_list, run, whole_number
@@ -15,6 +16,7 @@ COLUMNS = {
     "CREATED": "created_at",
     "EXPIRES": "expires_at",
     "USED": "used_at",
+    "SCOPES": "scopes",
 }
 MOST_DAYS = 3650
 
@@ -33,13 +35,15 @@ def main(arguments: list[str]) -> int:
         actions,
         "create",
         "make a token and print it, once",
-        "export WASMHUB_TOKEN=$(wasmhub token create laptop --user ada)\nwasmhub token create ci --days 30",
+        "export WASMHUB_TOKEN=$(wasmhub token create laptop --user ada)\nwasmhub token create ci --days 30"
+        "\nwasmhub token create ci --scope 'repository:shop/*:pull,push' --scope target:edge:deploy",
         create_token,
     )
     create.add_argument("name", metavar="NAME", help="what you will know it by")
     life = create.add_mutually_exclusive_group()
     life.add_argument("--days", type=whole_number(1, MOST_DAYS), metavar="N", help="how long it is good (365)")
     life.add_argument("--no-expiry", action="store_true", help="it is good until it is deleted")
+    add_scopes(create)
 
     delete = add_action(actions, "delete", "end a token at once", "wasmhub token delete 3", delete_token)
     delete.add_argument("id", type=whole_number(1, 2**53), metavar="ID", help="its number in the list")
@@ -50,16 +54,34 @@ def main(arguments: list[str]) -> int:
     return run(parser, or_list(arguments))
 
 
+def add_scopes(parser: argparse.ArgumentParser) -> None:
+    """Adds `--scope`."""
+    parser.add_argument(
+        "--scope",
+        action="append",
+        metavar="KIND:NAME:ACTIONS",
+        help="narrows it: repository:shop/*:pull,push or target:edge:deploy; may be given several times",
+    )
+
+
+def with_scopes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows whose scopes read on one line."""
+    return [row | {"scopes": " ".join(row["scopes"]) if row["scopes"] else None} for row in rows]
+
+
 def list_tokens(options: argparse.Namespace) -> int:
     """One's tokens."""
     with _hub(options) as hub:
         found = hub.ask("GET", "user", "tokens")["tokens"]
-    return show(options, found, table(found, COLUMNS, "you have no tokens; `wasmhub token create NAME` makes one"))
+    shown = with_scopes(found)
+    return show(options, found, table(shown, COLUMNS, "you have no tokens; `wasmhub token create NAME` makes one"))
 
 
 def create_token(options: argparse.Namespace) -> int:
     """A new token: alone on stdout, so that a shell can take it from there; what people want to know on stderr."""
-    body = {"name": options.name}
+    body: dict[str, Any] = {"name": options.name}
+    if options.scope:
+        body["scopes"] = options.scope
     if options.no_expiry:
         body["expires_in_days"] = None
     elif options.days:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from auth.door import ApiError, read_json, refused, require, require_administrator
+from auth.door import ApiError, read_json, refused, require_account, require_administrator
 from auth.gate import Gate, SignInRefused
 from auth.identity import Identity
 from auth.secrets import PERSONAL, RESET, fingerprint, hint, new_secret
@@ -18,6 +18,7 @@ from storage.departures import delete_user as remove_user
 from storage.events import Actor
 from storage.invitations import create_password_reset
 from storage.namespaces import NamespaceRow, find_holder
+from storage.scopes import Scopes, write_scopes
 from storage.tokens import AccessTokenRow, access_tokens, create_access_token, delete_access_token
 from storage.users import (
     ROLES,
@@ -64,7 +65,7 @@ async def post_user(request: Request) -> Response:
 
 async def get_user(request: Request) -> Response:
     """One user; for administrators and for the user."""
-    row = await _subject(request, await require(request, _gate(request)))
+    row = await _subject(request, await require_account(request, _gate(request)))
 
     return JSONResponse(user_document(row))
 
@@ -94,7 +95,7 @@ async def delete_user(request: Request) -> Response:
 async def put_password(request: Request) -> Response:
     """Sets a user's password: by an administrator, or by the user with the `current` one."""
     gate = _gate(request)
-    identity = await require(request, gate)
+    identity = await require_account(request, gate)
     row = await _subject(request, identity)
     body = await read_json(request)
     password = fields.password(body)
@@ -126,26 +127,28 @@ async def post_password_reset(request: Request) -> Response:
 
 async def list_tokens(request: Request) -> Response:
     """The caller's personal tokens; never their secrets."""
-    identity = await require(request, _gate(request))
+    identity = await require_account(request, _gate(request))
 
     rows = await _gate(request).database.look(_read_tokens, _gate(request), identity)
     return JSONResponse({"tokens": [_token(row) for row in rows]})
 
 
 async def post_token(request: Request) -> Response:
-    """Makes a personal token. Its secret is in this answer and nowhere else."""
-    identity = await require(request, _gate(request))
+    """Makes a personal token, narrowed to `scopes` if it is given. Its secret is in this answer and nowhere else."""
+    identity = await require_account(request, _gate(request))
     body = await read_json(request)
+    fields.only(body, "name", "expires_in_days", "scopes")
     name, expires_at = fields.text(body, "name"), _expiry(body.get("expires_in_days", TOKEN_DAYS))
+    scopes = fields.scopes(body)
 
     secret = new_secret(PERSONAL)
-    row = await anyio.to_thread.run_sync(_create_token, _gate(request), identity, name, secret, expires_at)
+    row = await anyio.to_thread.run_sync(_create_token, _gate(request), identity, name, secret, expires_at, scopes)
     return JSONResponse(_token(row) | {"token": secret}, 201)
 
 
 async def delete_token(request: Request) -> Response:
     """Ends one of the caller's personal tokens at once."""
-    identity = await require(request, _gate(request))
+    identity = await require_account(request, _gate(request))
     token_id = request.path_params["id"]
 
     if not await anyio.to_thread.run_sync(_delete_token, _gate(request), identity, token_id):
@@ -203,7 +206,7 @@ def _expiry(days: Any) -> int | None:
 
 def _token(row: AccessTokenRow) -> dict[str, Any]:
     times = {field: fields.moment(getattr(row, field)) for field in ("created_at", "expires_at", "used_at")}
-    return {"id": row.id, "name": row.name, "hint": row.hint} | times
+    return {"id": row.id, "name": row.name, "hint": row.hint, "scopes": write_scopes(row.scopes)} | times
 
 
 def _read_users(gate: Gate, after: str, limit: int) -> list[UserRow]:
@@ -255,7 +258,9 @@ def _read_tokens(gate: Gate, identity: Identity) -> list[AccessTokenRow]:
         return access_tokens(session, identity.user_id)
 
 
-def _create_token(gate: Gate, identity: Identity, name: str, secret: str, expires_at: int | None) -> AccessTokenRow:
+def _create_token(
+    gate: Gate, identity: Identity, name: str, secret: str, expires_at: int | None, scopes: Scopes | None
+) -> AccessTokenRow:
     assert identity.user_id is not None
     if len(_read_tokens(gate, identity)) >= MOST_TOKENS:
         raise ApiError(409, "conflict", f"you have {MOST_TOKENS} tokens; delete one first")
@@ -267,6 +272,7 @@ def _create_token(gate: Gate, identity: Identity, name: str, secret: str, expire
         hint=hint(secret),
         secret_sha256=fingerprint(secret),
         expires_at=expires_at,
+        scopes=scopes,
     )
     return next(row for row in _read_tokens(gate, identity) if row.id == token_id)
 

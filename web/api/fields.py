@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from auth.door import ApiError
 from auth.passwords import password_problem
+from storage.scopes import MOST, BadScope, Scopes, read_scopes
 
 LONGEST = 1024
 LONGEST_FULL_NAME, LONGEST_EMAIL = 100, 254  # the second as RFC 5321 has it, section 4.5.3.1.3
@@ -76,6 +77,22 @@ def days(body: dict[str, Any], field: str, default: int, most: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
         raise bad(f"{field!r} must be a number from 1 to {most}")
     return value * DAY
+
+
+def scopes(body: dict[str, Any]) -> Scopes | None:
+    """The scopes that narrow a token; None if they are left out or null. Raises ApiError, also for an empty list.
+
+    Else whatever makes such a list would some day make a token that is good for everything.
+    """
+    value = body.get("scopes")
+    if value is None:
+        return None
+    if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
+        raise bad(f"'scopes' must be a list of 1 to {MOST} texts; leave it out for all that you may")
+    try:
+        return read_scopes(value)
+    except BadScope as error:
+        raise bad(str(error)) from None
 
 
 def page(request: Request) -> tuple[str, int]:

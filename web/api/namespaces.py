@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from auth.door import ApiError, read_json, require, require_administrator
+from auth.door import ApiError, read_json, require_account, require_administrator
 from auth.identity import Identity
 from auth.namespaces import resource_of
 from auth.permissions import may
@@ -89,7 +89,7 @@ ROUTES = [
 async def _entered(request: Request, action: str) -> tuple[Identity, Holding]:
     """Who calls and the namespace in the path, if they may do this with it. Raises ApiError."""
     means = means_of(request)
-    identity = await require(request, means.gate)
+    identity = await require_account(request, means.gate)
     name = request.path_params["namespace"]
     held = await means.database.look(_held, means, identity, name)
     if held is None or not may(identity, "pull", resource_of(held)):

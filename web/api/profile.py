@@ -7,44 +7,37 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from auth.door import read_json, require, unauthorized
+from auth.door import read_json, require, require_account, unauthorized
 from auth.identity import Identity
-from storage.users import UserRow, find_user, set_profile
+from storage.scopes import write_scopes
+from storage.users import find_user, set_profile
 from web.api import fields
 from web.means import Means, means_of
 
 
 async def get_me(request: Request) -> Response:
-    """Who the caller is."""
+    """Who the caller is, and to what scopes their token is narrowed."""
     means = means_of(request)
     identity = await require(request, means.gate)
 
-    return JSONResponse(_me(await means.database.look(_read, means, identity)))
+    return JSONResponse(await means.database.look(_me, means, identity))
 
 
 async def patch_me(request: Request) -> Response:
     """Changes the caller's `full_name` or `email`; what is not in the request stays."""
     means = means_of(request)
-    identity = await require(request, means.gate)
+    identity = await require_account(request, means.gate)
     body = await read_json(request)
     fields.only(body, "full_name", "email")
 
     await anyio.to_thread.run_sync(_change, means, identity, body)
-    return JSONResponse(_me(await means.database.look(_read, means, identity)))
+    return JSONResponse(await means.database.look(_me, means, identity))
 
 
 ROUTES = [
     Route("/api/v1/user", get_me, methods=["GET"]),
     Route("/api/v1/user", patch_me, methods=["PATCH"]),
 ]
-
-
-def _read(means: Means, identity: Identity) -> UserRow:
-    with means.database.read() as session:
-        row = find_user(session, identity.name)
-    if row is None:
-        raise unauthorized("your account was removed")
-    return row
 
 
 def _change(means: Means, identity: Identity, body: dict[str, Any]) -> None:
@@ -54,5 +47,10 @@ def _change(means: Means, identity: Identity, body: dict[str, Any]) -> None:
     set_profile(means.database, identity.actor(), identity.user_id, full_name=full_name, email=email)
 
 
-def _me(row: UserRow) -> dict[str, Any]:
-    return {"id": row.id, "name": row.name, "role": row.role, "full_name": row.full_name, "email": row.email}
+def _me(means: Means, identity: Identity) -> dict[str, Any]:
+    with means.database.read() as session:
+        row = find_user(session, identity.name)
+    if row is None:
+        raise unauthorized("your account was removed")
+    said = {"id": row.id, "name": row.name, "role": row.role, "full_name": row.full_name, "email": row.email}
+    return said | {"scopes": write_scopes(identity.scopes)}

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from auth.door import ApiError, read_json, require
+from auth.door import ApiError, read_json, require_account
 from auth.identity import Identity
 from auth.permissions import Resource, may
 from auth.secrets import INVITATION, fingerprint, new_secret
@@ -45,7 +45,7 @@ VISIBILITIES = ("private", "internal", "public")
 async def list_teams(request: Request) -> Response:
     """The caller's teams, by name; all for administrators and auditors."""
     means = means_of(request)
-    identity = await require(request, means.gate)
+    identity = await require_account(request, means.gate)
     after, limit = fields.page(request)
 
     rows = await means.database.look(_teams, means, identity, after, limit)
@@ -56,7 +56,7 @@ async def list_teams(request: Request) -> Response:
 async def post_team(request: Request) -> Response:
     """Makes a team, whose owner the caller is."""
     means = means_of(request)
-    identity = await require(request, means.gate)
+    identity = await require_account(request, means.gate)
     if not (identity.administrator or means.teams_by_all):
         raise ApiError(403, "forbidden", "teams are made by administrators of the hub; ask one of them")
     body = await read_json(request)
@@ -173,7 +173,7 @@ async def delete_invitation(request: Request) -> Response:
 async def post_acceptance(request: Request) -> Response:
     """Lets the caller into the team that a link leads to."""
     means = means_of(request)
-    identity = await require(request, means.gate)
+    identity = await require_account(request, means.gate)
     body = await read_json(request)
     secret = fields.text(body, "secret")
 
@@ -205,7 +205,7 @@ async def _entered(request: Request, action: str, *, deleted: bool = False) -> t
     To those who are not in it there is no such team; one that was deleted is there for its owners alone.
     """
     means = means_of(request)
-    identity = await require(request, means.gate)
+    identity = await require_account(request, means.gate)
     name = request.path_params["team"]
     team = await means.database.look(_find, means, identity, name)
     if team.deleted_at is not None and not (deleted and may(identity, "administer", _resource(team))):
