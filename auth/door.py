@@ -69,8 +69,10 @@ async def require(request: Request, gate: Gate) -> Identity:
 
 
 async def require_account(request: Request, gate: Gate) -> Identity:
-    """The same for what only a person with all their rights may do. Raises ApiError 403 for a token with scopes."""
+    """The same for what only a person with all their rights may do. Raises ApiError 403 for robots and scopes."""
     identity = await require(request, gate)
+    if identity.robot:
+        raise ApiError(403, "forbidden", "robots look after no accounts, teams or tokens; sign in as a person")
     if identity.scopes is not None:
         raise ApiError(
             403,

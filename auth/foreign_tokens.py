@@ -15,6 +15,7 @@ from auth.outgoing import quoted
 LONGEST = 16384  # characters of a token
 LEEWAY = 60  # seconds by which two clocks may differ
 _LATEST = 10**12  # seconds since 1970: no time that a token can mean lies beyond
+MOST_AUDIENCES = 20  # of a token that are looked at
 _SHOWN = 5  # audiences that a sentence tells
 
 
@@ -46,15 +47,19 @@ class ForeignTokens:
         return parts.claims
 
 
-def claimed_issuer(token: str) -> str:
-    """Who a token says has signed it, unverified: good for nothing but to find whom to verify it with.
+def claimed(token: str) -> tuple[str, list[str]]:
+    """Who a token says has signed it, and for whom, unverified: good for nothing but to find how to verify it.
 
     Raises ForeignTokenRefused for what is no token.
     """
-    issuer = _read(token).claims.get("iss")
+    claims = _read(token).claims
+    issuer, given = claims.get("iss"), claims.get("aud")
     if not isinstance(issuer, str):
         raise ForeignTokenRefused("the token names no issuer (its claim `iss`)")
-    return issuer
+    audiences = [one for one in (given if isinstance(given, list) else [given]) if isinstance(one, str)]
+    if not audiences:
+        raise ForeignTokenRefused("the token names no audience (its claim `aud`)")
+    return issuer, audiences[:MOST_AUDIENCES]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import anyio.to_thread
 from auth.challenge import Origins
 from auth.identity import ANONYMOUS, Identity, identity_of
 from auth.passwords import LONGEST, Passwords
-from auth.secrets import PERSONAL, REFRESH, SecretKey, fingerprint, is_secret
+from auth.secrets import PERSONAL, REFRESH, ROBOT, SecretKey, fingerprint, is_secret
 from auth.throttle import ACCOUNT, ADDRESS, SignInThrottle
 from storage.attempts import SharedAttempts
 from storage.database import Database, StorageError, now
@@ -54,8 +54,8 @@ class Gate:
     async def authorize(self, header: str | None, address: str, *, refresh: bool = False) -> Proof:
         """Who an Authorization header stands for: nobody without one, or with empty Basic credentials.
 
-        Basic takes a password, or a personal token under any user name; Bearer a personal token. With `refresh`,
-        refresh tokens are good as well. Raises SignInRefused.
+        Basic takes a password, or a person's or robot's token under any user name; Bearer such a token. With
+        `refresh`, refresh tokens are good as well. Raises SignInRefused.
         """
         scheme, _, value = (header or "").strip().partition(" ")
         if scheme.lower() == "basic":
@@ -73,7 +73,7 @@ class Gate:
         """Who a user name with a password or a token stands for. Raises SignInRefused."""
         if not name and not password:
             return Proof(replace(ANONYMOUS, address=address))
-        if is_secret(password, PERSONAL) or is_secret(password, REFRESH):
+        if any(is_secret(password, prefix) for prefix in (PERSONAL, ROBOT, REFRESH)):
             return await self._by_secret(password, address, refresh=refresh)
         return await self.by_password(name, password, address)
 
@@ -133,7 +133,7 @@ class Gate:
 
     def _find(self, secret: str, address: str, refresh: bool) -> Proof | None:
         is_refresh = refresh and is_secret(secret, REFRESH)
-        if not is_refresh and not is_secret(secret, PERSONAL):
+        if not is_refresh and not is_secret(secret, PERSONAL) and not is_secret(secret, ROBOT):
             return None
         with self.database.read() as session:
             find = find_refresh_token if is_refresh else find_access_token

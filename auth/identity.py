@@ -10,13 +10,14 @@ from storage.users import IdentityRow
 
 @dataclass(frozen=True)
 class Identity:
-    """A signed-in person, or nobody. What they may is read from the database for each request; a token only narrows."""
+    """A signed-in person or robot, or nobody. What they may is read from the database each time; tokens only narrow."""
 
     user_id: int | None = None
     name: str = ""
     role: str = "user"  # user | auditor | administrator, of the whole hub
     generation: int = 0
     address: str = ""  # where the request came from
+    robot: bool = False  # of a team
     scopes: Scopes | None = None  # of the access token that was shown; None: it is good for all that its owner may
 
     @property
@@ -37,7 +38,7 @@ class Identity:
         """The name under which this identity's commands are recorded."""
         if self.user_id is None:
             return Actor("anonymous", None, "anonymous", self.address)
-        return Actor("user", self.user_id, self.name, self.address)
+        return Actor("robot" if self.robot else "user", self.user_id, self.name, self.address)
 
 
 ANONYMOUS = Identity()
@@ -45,4 +46,4 @@ ANONYMOUS = Identity()
 
 def identity_of(row: IdentityRow, address: str = "", scopes: Scopes | None = None) -> Identity:
     """The identity of a user as the database has it now, coming from that address with a token of those scopes."""
-    return Identity(row.user_id, row.name, row.role, row.generation, address, scopes)
+    return Identity(row.user_id, row.name, row.role, row.generation, address, row.kind == "robot", scopes)

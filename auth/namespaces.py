@@ -7,9 +7,12 @@ from storage.scopes import within
 
 
 def may_create_namespace(identity: Identity, rule: str) -> bool:
-    """Whether a push by the identity makes a namespace that is not there; `rule` is admins, everyone or nobody."""
+    """Whether a push by the identity makes a namespace that is not there; `rule` is admins, everyone or nobody.
+
+    A robot's never does: it would own it.
+    """
     if rule == "everyone":
-        return not identity.anonymous
+        return not identity.anonymous and not identity.robot
     return rule == "admins" and identity.administrator
 
 

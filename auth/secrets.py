@@ -15,13 +15,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from storage.database import StorageError
 
 PERSONAL = "whp"  # a personal access token, `whp_...`
+ROBOT = "whb"  # the same of a robot
 REFRESH = "whr"  # what `docker login` keeps
 SESSION = "whs"  # a browser's cookie
 INVITATION = "whi"  # in the link of an invitation
 RESET = "whn"  # in the link by which somebody sets a new password
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BODY, _CHECK = 36, 6
-_SECRET = re.compile(rf"(wh[prsin])_([0-9A-Za-z]{{{_BODY}}})([0-9A-Za-z]{{{_CHECK}}})")
+_SECRET = re.compile(rf"(wh[pbrsin])_([0-9A-Za-z]{{{_BODY}}})([0-9A-Za-z]{{{_CHECK}}})")
 _VERSION = b"\x01"
 _NONCE = 12
 

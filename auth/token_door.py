@@ -1,4 +1,4 @@
-"""The token door, /token: the Docker token protocol, by GET and (OAuth 2) by POST."""
+"""The token door, /token: the Docker token protocol, by GET and (OAuth 2) by POST, and token exchange (RFC 8693)."""
 
 import json
 import time
@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from auth.bearer import LIFETIME, BearerTokens
+from auth.exchange import Exchange, ExchangeRefused
 from auth.gate import Gate, Proof, SignInRefused
 from auth.scopes import Scopes, grant, read_scopes
 from auth.secrets import REFRESH, fingerprint, new_secret
@@ -23,16 +24,22 @@ from storage.database import StorageError, now
 from storage.tokens import FoundToken, create_refresh_token
 
 BODY_LIMIT = 65536
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+SUBJECTS = ("urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token")
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  (a name, not a secret)
 REFRESH_LIFE = 180 * 86_400_000  # milliseconds
 
 
 class TokenRefused(Exception):
-    """A request that gets no token: an HTTP status, a code of the registry's dialect, a sentence."""
+    """A request that gets no token: an HTTP status, a code of the registry's dialect and of OAuth's, a sentence."""
 
-    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, headers: dict[str, str] | None = None, *, oauth: str = ""
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.oauth = oauth
         self.headers = headers or {}
 
 
@@ -45,10 +52,10 @@ class Wish:
     refresh_token: str | None = field(default=None, repr=False)  # the one that it came with
 
 
-def create_token_door(gate: Gate, tokens: BearerTokens, rule: str) -> Starlette:
+def create_token_door(gate: Gate, tokens: BearerTokens, exchange: Exchange, rule: str) -> Starlette:
     """The ASGI application for /token; `rule` says who may make a namespace by pushing."""
     door = Starlette(routes=ROUTES, exception_handlers=HANDLERS)
-    door.state.gate, door.state.tokens, door.state.rule = gate, tokens, rule
+    door.state.gate, door.state.tokens, door.state.exchange, door.state.rule = gate, tokens, exchange, rule
     return door
 
 
@@ -64,9 +71,11 @@ async def get_token(request: Request) -> Response:
 
 
 async def post_token(request: Request) -> Response:
-    """`POST /token`: a form with `grant_type` password or refresh_token, as OAuth 2 has it."""
+    """`POST /token`: a form with `grant_type` password or refresh_token, as OAuth 2 has it, or EXCHANGE."""
     form = _form(await _body(request))
     gate: Gate = request.app.state.gate
+    if _one(form, "grant_type") == EXCHANGE:
+        return await _exchange(request, form)
     grant_type, refresh_token = _one(form, "grant_type"), None
     if grant_type == "password":
         name, secret = _one(form, "username"), _one(form, "password")
@@ -74,13 +83,38 @@ async def post_token(request: Request) -> Response:
         name, secret = "<token>", _one(form, "refresh_token")
         refresh_token = secret
     else:
-        raise TokenRefused(400, "UNSUPPORTED", "grant_type must be password or refresh_token")
+        raise TokenRefused(400, "UNSUPPORTED", f"grant_type must be password, refresh_token or {EXCHANGE}")
     if not secret:
         raise TokenRefused(401, "UNAUTHORIZED", "the form holds no password and no refresh_token")
     proof = await gate.sign_in(name, secret, _address(request), refresh=True)
 
     wish = Wish(_one(form, "access_type") == "offline", _one(form, "client_id")[:100], refresh_token)
     return await _answer(request, proof, form.get("scope", []), wish)
+
+
+async def _exchange(request: Request, form: dict[str, list[str]]) -> Response:
+    """A robot's access token for the token of an issuer that a team trusts; counted like attempts of a stranger."""
+    gate: Gate = request.app.state.gate
+    subject, kind = _one(form, "subject_token"), _one(form, "subject_token_type")
+    if not subject or kind not in SUBJECTS:
+        raise _not_exchanged(f"the form needs a subject_token and its subject_token_type, {' or '.join(SUBJECTS)}")
+    if _one(form, "requested_token_type") not in ("", ACCESS_TOKEN):
+        raise _not_exchanged(f"what can be had by an exchange is {ACCESS_TOKEN}")
+    await gate.admit(_address(request))
+    exchange: Exchange = request.app.state.exchange
+    try:
+        made = await exchange.exchange(subject, _one(form, "robot"), _address(request))
+    except ExchangeRefused as refusal:
+        raise _not_exchanged(str(refusal)) from None
+    await gate.forgive(_address(request))
+    reply = {"access_token": made.secret, "issued_token_type": ACCESS_TOKEN, "token_type": "Bearer"}
+    told = reply | {"expires_in": made.seconds, "username": made.login}
+    return Response(json.dumps(told), media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def _not_exchanged(message: str) -> TokenRefused:
+    """RFC 8693, section 2.2.2: whatever is wrong with the subject's token, it is the request that is not valid."""
+    return TokenRefused(400, "UNAUTHORIZED", message, oauth="invalid_request")
 
 
 async def _answer(request: Request, proof: Proof, scopes: Sequence[str], wish: Wish) -> Response:
@@ -151,7 +185,9 @@ def _address(request: Request) -> str:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, TokenRefused)
-    body = {"errors": [{"code": error.code, "message": str(error)}]}
+    body: dict[str, Any] = {"errors": [{"code": error.code, "message": str(error)}]}
+    if error.oauth:
+        body |= {"error": error.oauth, "error_description": str(error)}
     headers = {"Cache-Control": "no-store", **error.headers}
     if error.status == 401:
         gate: Gate = request.app.state.gate

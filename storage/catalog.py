@@ -79,7 +79,7 @@ _VERSION = f"""SELECT {{tag}} AS tag, {{time}} AS pushed_at, m.id, m.digest, m.m
     x.size AS module_size, x.facts, n.name AS pushed_by
     FROM {{source}} LEFT JOIN inspections i ON i.manifest_id = m.id
     LEFT JOIN modules x ON x.sha256 = i.module_sha256
-    LEFT JOIN namespaces n ON n.user_id = {{by}} AND n.kind = 'user' WHERE {{where}}"""
+    LEFT JOIN namespaces n ON n.user_id = {{by}} AND n.kind IN ('user', 'robot') WHERE {{where}}"""
 _TAGGED = {
     "tag": "t.name",
     "time": "t.updated_at",

@@ -85,7 +85,7 @@ _REVISION = (
 )
 _JOINED = (
     "JOIN repositories r ON r.id = v.repository_id"
-    " LEFT JOIN namespaces u ON u.user_id = v.created_by AND u.kind = 'user'"
+    " LEFT JOIN namespaces u ON u.user_id = v.created_by AND u.kind IN ('user', 'robot')"
 )
 _DEPLOYMENTS = (
     f'SELECT d.id, d.target_id, t.name, d.name, d.slot, d."grant", d.created_at, {_REVISION} FROM deployments d'
@@ -223,7 +223,7 @@ def _add_revision(session: Session, actor: Actor, deployment: Deployment, revisi
     row = Revision(
         deployment_id=deployment.id,
         number=number,
-        created_by=actor.id if actor.kind == "user" else None,
+        created_by=actor.id if actor.kind in ("user", "robot") else None,
         created_at=now(),
         **vars(revision),
     )

@@ -17,6 +17,13 @@ _RENAME = Statement(
     "UPDATE repositories SET name = :new || substr(name, length(:old) + 1) WHERE namespace_id = :namespace"
 )
 
+# Those of the team whose own namespace it is.
+_RENAME_ROBOTS = Statement(
+    "UPDATE namespaces SET name = :new || substr(name, length(:old) + 1) WHERE kind = 'robot' AND user_id IN"
+    " (SELECT b.user_id FROM robots b JOIN namespaces n ON n.team_id = b.team_id AND n.kind = 'team'"
+    " WHERE n.id = :namespace)"
+)
+
 
 def old_names(session: OrmSession, namespace_id: int) -> list[str]:
     """The names that a namespace had and that go on answering."""
@@ -42,6 +49,7 @@ def rename_namespace(database: Database, actor: Actor, namespace_id: int, new: s
         namespace.name = new
         session.flush()
         _RENAME.run(session, {"new": new, "old": old, "namespace": namespace_id})
+        _RENAME_ROBOTS.run(session, {"new": new, "old": old, "namespace": namespace_id})
         rename_in_scopes(session, old, new)
         session.add(Alias(name=old, namespace_id=namespace_id, created_at=now()))
         for row in _REPOSITORIES.all(session, {"namespace": namespace_id}):

@@ -39,8 +39,9 @@ _REPOSITORY = Statement(
 _NAMESPACE = Statement(
     "SELECT n.id, n.name, n.user_id, m.role, NULL, NULL,"
     " CASE WHEN w.deleted_at IS NULL THEN 'private' ELSE 'deleted' END"
-    f" FROM namespaces n LEFT JOIN teams w ON w.id = n.team_id {_MEMBER} WHERE n.name = :name"
+    f" FROM namespaces n LEFT JOIN teams w ON w.id = n.team_id {_MEMBER} WHERE n.name = :name AND n.kind <> 'robot'"
 )
+_HOLDS = col(Namespace.kind) != "robot"
 _NEW_NAME = Statement("SELECT n.name FROM aliases a JOIN namespaces n ON n.id = a.namespace_id WHERE a.name = :name")
 
 
@@ -76,7 +77,7 @@ class Holding:
 
 def name_problem(name: str) -> str | None:
     """Why nobody can take this name, as a sentence; None if it is free to be taken."""
-    if not 0 < len(name) <= LONGEST or not _NAME.fullmatch(name):
+    if not well_formed(name):
         return (
             f"{name[:LONGEST]!r} is not a valid name: use lower-case letters and digits, joined by single dots, dashes"
             f" or underscores, at most {LONGEST} characters"
@@ -86,10 +87,15 @@ def name_problem(name: str) -> str | None:
     return None
 
 
+def well_formed(name: str) -> bool:
+    """Whether a name is of the form that all names have."""
+    return 0 < len(name) <= LONGEST and _NAME.fullmatch(name) is not None
+
+
 def find_namespace(session: OrmSession, which: str | int) -> NamespaceRow | None:
-    """The namespace of that name, or of that id."""
+    """The namespace of that name, or of that id. What a robot is called is none."""
     column = Namespace.name if isinstance(which, str) else Namespace.id
-    row = session.execute(select(Namespace).where(col(column) == which)).scalar_one_or_none()
+    row = session.execute(select(Namespace).where(col(column) == which, _HOLDS)).scalar_one_or_none()
     return None if row is None else _row(row)
 
 
@@ -104,7 +110,7 @@ def find_holder(session: OrmSession, name: str) -> NamespaceRow | None:
 
 def namespaces(session: OrmSession, *, after: str = "", limit: int = 1000) -> list[NamespaceRow]:
     """The namespaces whose name comes after `after`, in order of name."""
-    query = select(Namespace).where(col(Namespace.name) > after).order_by(col(Namespace.name)).limit(limit)
+    query = select(Namespace).where(col(Namespace.name) > after, _HOLDS).order_by(col(Namespace.name)).limit(limit)
     return [_row(row) for row in session.execute(query).scalars()]
 
 

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, LargeBinary, UniqueConstraint
+from sqlalchemy import JSON, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from storage.columns import BYTEWISE, NEVER_REUSED, maybe_json, maybe_ref, maybe_time, ref, row_id, time, words
+from storage.columns import BYTEWISE, ID, NEVER_REUSED, maybe_json, maybe_ref, maybe_time, ref, row_id, time, words
 
 
 class User(SQLModel, table=True):
-    """A person. The login name is the user's row in `namespaces`."""
+    """A person or a robot. The login name is the user's row in `namespaces`."""
 
     __tablename__ = "users"
     __table_args__ = NEVER_REUSED
@@ -21,6 +21,33 @@ class User(SQLModel, table=True):
     active: bool = True
     generation: int = 0
     created_at: int = time()
+    kind: str = words("person")  # person | robot
+
+
+class Robot(SQLModel, table=True):
+    """What a user that is a robot has beside. One without such a row signs in nowhere."""
+
+    __tablename__ = "robots"
+    user_id: int = ref("users.id", "CASCADE", key=True)
+    team_id: int = ref("teams.id", "CASCADE", index=True)  # that it belongs to
+    description: str
+    expires_at: int | None = maybe_time()
+    scopes: Any = maybe_json()  # of its tokens, as texts; NULL: all that its role allows
+
+
+class TrustRule(SQLModel, table=True):
+    """Whose tokens stand for a robot: those of an issuer, for an audience, with such claims."""
+
+    __tablename__ = "trust_rules"
+    __table_args__ = (Index("ix_trust_rules_wanted", "issuer", "audience"), NEVER_REUSED)
+    id: int = row_id()
+    robot_id: int = ref("users.id", "CASCADE", index=True)
+    issuer: str
+    audience: str
+    claims: Any = Field(sa_type=JSON)  # name -> pattern
+    minutes: int  # that a token is good that was got by it
+    created_at: int = time()
+    used_at: int | None = maybe_time()
 
 
 class Team(SQLModel, table=True):
@@ -52,7 +79,7 @@ class Namespace(SQLModel, table=True):
     __table_args__ = NEVER_REUSED
     id: int = row_id()
     name: str = Field(unique=True, sa_type=BYTEWISE)
-    kind: str  # user | team | plain
+    kind: str  # user | team | plain | robot (the login name of one; nothing can lie in it)
     user_id: int | None = maybe_ref("users.id", index=True)  # the owner, or
     team_id: int | None = maybe_ref("teams.id", index=True)  # the owning team
     created_at: int = time()
@@ -106,6 +133,7 @@ class AccessToken(SQLModel, table=True):
     created_at: int = time()
     expires_at: int | None = maybe_time()
     used_at: int | None = maybe_time()  # written at most once a minute
+    rule_id: int | None = Field(default=None, sa_type=ID, index=True)  # of the trust rule that it was got by, if one
 
 
 class RefreshToken(SQLModel, table=True):

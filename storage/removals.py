@@ -2,13 +2,13 @@
 
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
-from sqlmodel import col
+from sqlmodel import col, select
 
 from storage.clock import READING
 from storage.database import Database
 from storage.events import SYSTEM, record
 from storage.garbage import AT_ONCE, Cursor, Step
-from storage.people_tables import Namespace, Team
+from storage.people_tables import Namespace, Robot, Team, User
 from storage.statements import Statement
 from storage.tables import Repository
 
@@ -76,6 +76,9 @@ def _remove_team(session: Session, team_id: int) -> int:
     if _ANY_REPOSITORY.first(session, {"team": team_id}) is not None:
         return 0
     name = _NAME.value(session, {"team": team_id})
+    robots = list(session.execute(select(Robot.user_id).where(col(Robot.team_id) == team_id)).scalars())
+    session.execute(delete(Namespace).where(col(Namespace.user_id).in_(robots)))
+    session.execute(delete(User).where(col(User.id).in_(robots)))
     session.execute(delete(Namespace).where(col(Namespace.team_id) == team_id))
     session.execute(delete(Team).where(col(Team.id) == team_id))
     record(session, SYSTEM, "team.remove", str(name))

@@ -56,6 +56,11 @@ _SHOW = Statement(
     " WHERE visibility = 'deleted' AND namespace_id IN (SELECT id FROM namespaces WHERE team_id = :team)"
 )
 
+# What its robots were signed in with; they sign in no more while the team is deleted.
+_END_ROBOTS = Statement(
+    "UPDATE users SET generation = generation + 1 WHERE id IN (SELECT user_id FROM robots WHERE team_id = :team)"
+)
+
 
 @dataclass(frozen=True)
 class TeamRow:
@@ -198,6 +203,7 @@ def delete_team(database: Database, actor: Actor, team_id: int) -> None:
             raise Conflict(f"{name} still has the target {target}; remove its targets first")
         team.deleted_at, team.remove_at = now(), read_clock(session) + GRACE
         _HIDE.run(session, {"team": team_id})
+        _END_ROBOTS.run(session, {"team": team_id})
         record(session, actor, "team.delete", name)
 
 

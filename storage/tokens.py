@@ -8,7 +8,7 @@ from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
-from storage.people_tables import AccessToken, RefreshToken, User
+from storage.people_tables import AccessToken, RefreshToken, Robot, User
 from storage.scopes import Scopes, stored_scopes, write_scopes
 
 REFRESH_TOKENS_PER_USER = 100
@@ -39,8 +39,9 @@ class FoundToken:
 
 
 def access_tokens(session: OrmSession, user_id: int) -> list[AccessTokenRow]:
-    """A user's personal tokens, oldest first, expired ones too."""
-    query = select(AccessToken).where(col(AccessToken.user_id) == user_id).order_by(col(AccessToken.id))
+    """The tokens that somebody made for a user or a robot, oldest first, expired ones too."""
+    kept = col(AccessToken.rule_id).is_(None)
+    query = select(AccessToken).where(col(AccessToken.user_id) == user_id, kept).order_by(col(AccessToken.id))
     return [
         AccessTokenRow(
             row.id, row.name, row.hint, row.created_at, row.expires_at, row.used_at, stored_scopes(row.scopes)
@@ -50,13 +51,19 @@ def access_tokens(session: OrmSession, user_id: int) -> list[AccessTokenRow]:
 
 
 def find_access_token(session: OrmSession, secret_sha256: str) -> FoundToken | None:
-    """The personal token with that secret, unless it has expired."""
-    row = session.execute(
-        select(AccessToken).where(col(AccessToken.secret_sha256) == secret_sha256)
-    ).scalar_one_or_none()
-    if row is None or (row.expires_at is not None and row.expires_at <= now()):
+    """The token of a person or robot with that secret, unless it or its owner has expired."""
+    found = session.execute(
+        select(AccessToken, Robot.expires_at)
+        .join(Robot, col(AccessToken.user_id) == col(Robot.user_id), isouter=True)
+        .where(col(AccessToken.secret_sha256) == secret_sha256)
+    ).one_or_none()
+    if found is None:
         return None
-    return FoundToken(row.user_id, row.id, row.expires_at, row.used_at, stored_scopes(row.scopes))
+    row, owner_expires_at = found
+    expires_at = _first(row.expires_at, owner_expires_at)
+    if expires_at is not None and expires_at <= now():
+        return None
+    return FoundToken(row.user_id, row.id, expires_at, row.used_at, stored_scopes(row.scopes))
 
 
 def create_access_token(
@@ -110,8 +117,10 @@ def rename_in_scopes(session: OrmSession, old: str, new: str) -> None:
 
     Registry tokens with the old ones end.
     """
-    narrowed = select(AccessToken).where(col(AccessToken.scopes).is_not(None))
-    for row in session.execute(narrowed).scalars().all():
+    narrowed: list[AccessToken | Robot] = []
+    narrowed.extend(session.execute(select(AccessToken).where(col(AccessToken.scopes).is_not(None))).scalars())
+    narrowed.extend(session.execute(select(Robot).where(col(Robot.scopes).is_not(None))).scalars())
+    for row in narrowed:
         scopes = stored_scopes(row.scopes) or ()
         renamed = tuple(scope.renamed(old, new) for scope in scopes)
         if renamed != scopes:
@@ -126,17 +135,18 @@ def touch_access_token(database: Database, token_id: int) -> None:
 
 
 def find_refresh_token(session: OrmSession, secret_sha256: str) -> FoundToken | None:
-    """The refresh token with that secret, unless it or the personal token that it was made with has expired."""
+    """The refresh token with that secret, unless it, the token that it was made with or its owner has expired."""
     row = session.execute(
-        select(RefreshToken, AccessToken.expires_at, AccessToken.scopes)
+        select(RefreshToken, AccessToken.expires_at, AccessToken.scopes, Robot.expires_at)
         .join(AccessToken, col(RefreshToken.access_token_id) == col(AccessToken.id), isouter=True)
+        .join(Robot, col(RefreshToken.user_id) == col(Robot.user_id), isouter=True)
         .where(col(RefreshToken.secret_sha256) == secret_sha256)
     ).one_or_none()
     if row is None:
         return None
-    token, parent_expires_at, scopes = row
-    expires_at = min(token.expires_at, parent_expires_at or token.expires_at)
-    if expires_at <= now():
+    token, parent_expires_at, scopes, owner_expires_at = row
+    expires_at = _first(token.expires_at, parent_expires_at, owner_expires_at)
+    if expires_at is not None and expires_at <= now():
         return None
     return FoundToken(token.user_id, token.access_token_id, expires_at, scopes=stored_scopes(scopes))
 
@@ -176,3 +186,8 @@ def create_refresh_token(
             )
         )
         record(session, actor, "refresh-token.create", actor.name, detail={"client": client})
+
+
+def _first(*moments: int | None) -> int | None:
+    """The earliest; None where there is none."""
+    return min((moment for moment in moments if moment is not None), default=None)

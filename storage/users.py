@@ -15,7 +15,14 @@ from storage.statements import Statement
 
 _USERS = "FROM users u JOIN namespaces n ON n.user_id = u.id AND n.kind = 'user'"
 _ROW = "SELECT u.id, n.name, u.role, u.active, u.created_at, u.full_name, u.email"
-_IDENTITY = Statement(f"SELECT n.name, u.role, u.generation {_USERS} WHERE u.id = :id AND u.active")
+# A robot signs in as long as it has not expired and its team is there.
+_IDENTITY = Statement(
+    "SELECT n.name, u.role, u.generation, u.kind FROM users u"
+    " JOIN namespaces n ON n.user_id = u.id AND n.kind IN ('user', 'robot')"
+    " WHERE u.id = :id AND u.active AND (u.kind = 'person' OR EXISTS (SELECT 1 FROM robots b"
+    " JOIN teams w ON w.id = b.team_id AND w.deleted_at IS NULL"
+    " WHERE b.user_id = u.id AND (b.expires_at IS NULL OR b.expires_at > :now)))"
+)
 _LOGIN = text(f"SELECT u.id, u.generation, u.password_hash {_USERS} WHERE n.name = :name AND u.active")
 _FIND = text(f"{_ROW} {_USERS} WHERE n.name = :name")
 _LIST = text(f"{_ROW} {_USERS} WHERE n.name > :after ORDER BY n.name LIMIT :limit")
@@ -47,12 +54,13 @@ class Profile:
 
 @dataclass(frozen=True)
 class IdentityRow:
-    """What permissions need of an active user, as it is now."""
+    """What permissions need of an active user, person or robot, as it is now."""
 
     user_id: int
     name: str
     role: str
     generation: int
+    kind: str = "person"
 
 
 @dataclass(frozen=True)
@@ -65,8 +73,8 @@ class LoginRow:
 
 
 def identity_row(session: OrmSession, user_id: int) -> IdentityRow | None:
-    """An active user; None if there is none."""
-    row = _IDENTITY.first(session, {"id": user_id})
+    """An active user, or a robot that has not expired and whose team was not deleted; None if there is none."""
+    row = _IDENTITY.first(session, {"id": user_id, "now": now()})
     return None if row is None else IdentityRow(user_id, *row)
 
 

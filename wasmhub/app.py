@@ -11,7 +11,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from auth.accounts import ensure_administrator
 from auth.bearer import BearerTokens
 from auth.challenge import Origins
+from auth.exchange import Exchange
+from auth.foreign_tokens import ForeignTokens
 from auth.gate import Gate
+from auth.issuers import Issuers
+from auth.outgoing import Outgoing
 from auth.secrets import load_secret_key
 from auth.token_door import create_token_door
 from deploy.door import create_deploy_door
@@ -32,7 +36,7 @@ from storage.shared import Shared
 from wasmhub.counts import Counts
 from wasmhub.health import HEALTH_PATHS, HealthDoor
 from wasmhub.readiness import Part, Readiness, blocking
-from wasmhub.settings import Settings
+from wasmhub.settings import Settings, SettingsError
 from web.door import WebDoor
 
 log = logging.getLogger("wasmhub")
@@ -70,7 +74,8 @@ class Hub:
                 settings.gc_orphans / 2,
             )
         )
-        self._token = create_token_door(gate, tokens, settings.create_namespace_on_push)
+        exchange = Exchange(self.database, ForeignTokens(Issuers(_outgoing(settings))))
+        self._token = create_token_door(gate, tokens, exchange, settings.create_namespace_on_push)
         self._deploy = create_deploy_door(self.database, self.blobs, gate)
         self._web = WebDoor(self.database, self.blobs, gate, settings.create_teams == "everyone", settings.sign_up)
 
@@ -155,3 +160,11 @@ class Hub:
 
 def _periods(settings: Settings) -> Periods:
     return Periods(settings.gc_lease * 1000, settings.gc_grace * 1000, settings.gc_orphans * 1000)
+
+
+def _outgoing(settings: Settings) -> Outgoing:
+    """How the hub calls out. Raises SettingsError for certificates that cannot be read."""
+    try:
+        return Outgoing(settings.outgoing_networks, ca_bundle=settings.outgoing_ca_bundle)
+    except ValueError as error:
+        raise SettingsError(f"WASMHUB_OUTGOING_CA_BUNDLE: {error}") from None

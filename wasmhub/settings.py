@@ -176,6 +176,8 @@ class Settings:
     create_namespace_on_push: str = _setting(_one_of("admins", "everyone", "nobody"), "admins")  # who may
     create_teams: str = _setting(_one_of("admins", "everyone"), "everyone")  # who may make a team
     sign_up: str = _setting(_one_of("open", "invitation", "closed"), "invitation")  # who may make their own account
+    outgoing_networks: tuple[Network, ...] = _setting(_networks, ())  # not public ones that the hub may call too
+    outgoing_ca_bundle: Path | None = _setting(_path, None)  # certificates that are trusted there besides the system's
     blob_limit: int = _setting(_size, 2**30)  # the largest blob that is taken, such as 1GiB
     gc_interval: int = _setting(_seconds, 3600)  # seconds between two garbage collections; 0: only when asked for
     gc_lease: int = _setting(_some_seconds, 86_400)  # seconds that a pushed blob waits for its manifest

@@ -12,8 +12,10 @@ from web.api import (
     namespaces,
     profile,
     repositories,
+    robots,
     sign_up,
     teams,
+    trust_rules,
 )
 from web.assets import get_asset
 from web.catalog import show_catalog
@@ -52,6 +54,8 @@ API: list[BaseRoute] = [
     *sign_up.ROUTES,
     *invitations.ROUTES,
     *teams.ROUTES,
+    *robots.ROUTES,
+    *trust_rules.ROUTES,
     *garbage.ROUTES,
     *modules.ROUTES,
     *grants.ROUTES,

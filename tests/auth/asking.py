@@ -273,6 +273,30 @@ def post_token(world: World, person: str) -> Ask:
     return Ask("/token", {"data": form | {"service": "test", "client_id": "test"}})
 
 
+def new_robot(world: World, person: str) -> Ask:
+    return Ask(f"/api/v1/teams/{world.team}/robots", {"json": {"name": f"r-{secrets.token_hex(4)}"}})
+
+
+def robot(ending: str = "", **more: Any) -> Callable[[World, str], Ask]:
+    """A request about a robot of the team that was made just now."""
+
+    def ask(world: World, person: str) -> Ask:
+        asked = new_robot(world, person)
+        assert world.api("administrator").post(asked.path, **asked.more).status_code == 201
+        return Ask(f"{asked.path}/{asked.more['json']['name']}{ending}", more)
+
+    return ask
+
+
+TRUST = {"issuer": "https://issuer.example", "claims": {"sub": "repo:acme/*"}}
+
+
+def trusted(world: World, person: str) -> Ask:
+    path = robot("/trust-rules")(world, person).path
+    made = world.api("administrator").post(path, json=TRUST)
+    return Ask(f"{path}/{made.json()['id']}")
+
+
 def answer_to(endpoint: Endpoint, identity: Identity, actions: frozenset[str]) -> str | int:
     """`let in`, or how the door refuses somebody who may take these actions on what is asked about."""
     rules = {

@@ -7,6 +7,7 @@ from tests.oci import EMPTY, digest_of
 
 UPLOADS = "/v2/{name:path}/blobs/uploads"
 TEAM = "/api/v1/teams/{team}"
+ROBOT = TEAM + "/robots/{robot}"
 NAMESPACE = "/api/v1/namespaces/{namespace}"
 GRANTS = "/api/v1/repositories/{name:path}/grants"
 TARGET = "/api/v1/targets/{target}"
@@ -79,6 +80,15 @@ ENDPOINTS = {
     f"GET {TEAM}/invitations": Endpoint("administer", "target", asking.team("/invitations")),
     f"POST {TEAM}/invitations": Endpoint("administer", "target", asking.team("/invitations", json={"note": "x"})),
     f"DELETE {TEAM}/invitations/{{number}}": Endpoint("administer", "target", asking.invited),
+    f"GET {TEAM}/robots": Endpoint("pull", "target", asking.team("/robots")),
+    f"POST {TEAM}/robots": Endpoint("administer", "target", asking.new_robot),
+    f"GET {ROBOT}": Endpoint("pull", "target", asking.robot()),
+    f"PATCH {ROBOT}": Endpoint("administer", "target", asking.robot(json={"role": "writer"})),
+    f"DELETE {ROBOT}": Endpoint("administer", "target", asking.robot()),
+    f"POST {ROBOT}/rotate": Endpoint("administer", "target", asking.robot("/rotate", json={})),
+    f"GET {ROBOT}/trust-rules": Endpoint("pull", "target", asking.robot("/trust-rules")),
+    f"POST {ROBOT}/trust-rules": Endpoint("administer", "target", asking.robot("/trust-rules", json=asking.TRUST)),
+    f"DELETE {ROBOT}/trust-rules/{{number}}": Endpoint("administer", "target", asking.trusted),
     "POST /api/v1/sign-up": Endpoint("everybody", "api", asking.sign_up),
     "GET /api/v1/invitations": Endpoint("administrator", "api", at("/api/v1/invitations")),
     "POST /api/v1/invitations": Endpoint("administrator", "api", at("/api/v1/invitations", json={"note": "x"})),

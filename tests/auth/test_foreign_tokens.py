@@ -14,7 +14,7 @@ import pytest
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from auth.foreign_tokens import ForeignTokenRefused, ForeignTokens, claimed_issuer
+from auth.foreign_tokens import MOST_AUDIENCES, ForeignTokenRefused, ForeignTokens, claimed
 from auth.issuers import PAUSE, Issuers, IssuerUnavailable
 from auth.outgoing import Outgoing
 from tests.auth.issuer import JWKS, Issuer, Key, document, public
@@ -67,7 +67,7 @@ def test_tokens_of_every_algorithm(key: Key, algorithm: str) -> None:
             issuer.publish(*(public(one) for one in (RSA, EC, EC384, EC521, ED)))
             token = issuer.token(key, algorithm, repository="a/b")
             claims = await verified(issuer, token)
-            assert claims["repository"] == "a/b" and claimed_issuer(token) == issuer.url
+            assert claims["repository"] == "a/b" and claimed(token) == (issuer.url, ["hub"])
 
     asyncio.run(ask())
 
@@ -291,7 +291,11 @@ def test_rotation_is_found_by_the_first_token_of_the_new_key() -> None:
 
 
 def test_whose_a_token_claims_to_be() -> None:
-    assert claimed_issuer(signed({"alg": "ES256"}, {"iss": "https://a"})) == "https://a"
-    for claims in ({}, {"iss": 7}, {"iss": None}):
+    assert claimed(signed({"alg": "ES256"}, {"iss": "https://a", "aud": ["x", 7, "y"]})) == ("https://a", ["x", "y"])
+    assert len(claimed(signed({"alg": "ES256"}, {"iss": "https://a", "aud": ["x"] * 1000}))[1]) == MOST_AUDIENCES
+    for claims in ({"aud": "x"}, {"iss": 7, "aud": "x"}, {"iss": None, "aud": "x"}):
         with pytest.raises(ForeignTokenRefused, match="names no issuer"):
-            claimed_issuer(signed({"alg": "ES256"}, claims))
+            claimed(signed({"alg": "ES256"}, claims))
+    for audience in (None, [], [7], {"x": 1}):
+        with pytest.raises(ForeignTokenRefused, match="names no audience"):
+            claimed(signed({"alg": "ES256"}, {"iss": "https://a", "aud": audience}))

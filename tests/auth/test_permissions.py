@@ -127,6 +127,7 @@ def test_namespaces_by_push(rule: str, anonymous: bool, user: bool, auditor: boo
         assert rights(identity, "fresh/a", None, rule) == (ALL if may_create else NONE)
         assert rights(identity, "v2/a", None, rule) == NONE
         assert rights(identity, "Bad Name/a", None, rule) == NONE
+    assert not may_create_namespace(replace(ANN, robot=True), rule)
 
 
 def test_rights_under_a_namespace_that_is_there() -> None:

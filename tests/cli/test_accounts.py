@@ -120,6 +120,30 @@ def test_tokens_are_made_listed_and_ended(hub: HubProcess, admin: Commands) -> N
     assert "does not accept the token" in other.refused("targets")
 
 
+def test_robots_are_made_rotated_listed_and_ended(hub: HubProcess, admin: Commands) -> None:
+    auth = ("admin", hub.admin_password)
+    httpx.post(f"{hub.url}/api/v1/teams", json={"name": "shop"}, auth=auth).raise_for_status()
+    assert admin.text("robot", "list", "shop").startswith("shop has no robots")
+    scope = ("--scope", "repository:shop/*:push")
+    done = admin.run("robot", "create", "shop", "ci", "--role", "writer", "--description", "the pipeline", *scope)
+    assert done.returncode == 0 and done.stdout.startswith("whb_") and done.stdout.count("\n") == 1
+    assert "made shop+ci" in done.stderr and "shown only now" in done.stderr
+    assert "robots look after no accounts" in Commands(hub.url, done.stdout.strip()).refused("token", "list")
+    assert Commands(hub.url, done.stdout.strip()).json("targets") == []
+
+    assert admin.run("robot", "rotate", "shop", "ci", "--overlap", "2").stdout.startswith("whb_")
+    assert len(admin.json("robot", "rotate", "shop", "ci", "--overlap", "0")["tokens"]) == 1
+    assert "does not accept the token" in Commands(hub.url, done.stdout.strip()).refused("targets")
+    ends = admin.json("robot", "create", "shop", "short", "--days", "3")
+    assert ends["expires_at"] is not None and ends["role"] == "reader"
+    shown = admin.text("robot", "list", "shop").splitlines()
+    assert shown[1].split()[:3] == ["shop+ci", "writer", "yes"] and "repository:shop/*:pull,push" in shown[1]
+    assert [one["name"] for one in admin.json("robot", "list", "shop")] == ["ci", "short"]
+
+    assert admin.text("robot", "delete", "shop", "ci") == "shop+ci signs in no more\n"
+    assert "has no robot 'ci'" in admin.refused("robot", "rotate", "shop", "ci")
+
+
 REFUSED = [
     (("user", "create", "gina"), "short\n", 1, "at least 8"),
     (("user", "create", "gina"), "", 2, "no password for gina came"),
@@ -135,6 +159,7 @@ REFUSED = [
     (("user", "delete", "nobody-here"), "", 1, "there is no user 'nobody-here'"),
     (("user", "delete", ".."), "", 2, "'..' is no name"),
     (("user", "password", "nobody-here"), "a-long-password\n", 1, "there is no user 'nobody-here'"),
+    (("robot", "list", "no-such-team"), "", 1, "there is no team 'no-such-team'"),
     (("token", "create", "x", "--scope", "everything"), "", 1, "'everything' is no scope"),
     (("token", "delete", "999999"), "", 1, "you have no token '999999'"),
     (("token", "list", "--user", "admin"), "wrong-password\n", 1, "wrong user name or password"),

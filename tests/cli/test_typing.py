@@ -14,7 +14,7 @@ import pytest
 from tests.cli.commands import Commands
 from tests.hub import HubProcess
 
-VERBS = ("user", "team", "share", "token", "targets", "deploy", "undeploy", "deployments")
+VERBS = ("user", "team", "share", "robot", "trust", "token", "targets", "deploy", "undeploy", "deployments")
 ACTIONS = {
     "user": ("list", "create", "delete", "password"),
     "team": (
@@ -22,7 +22,9 @@ ACTIONS = {
         *("invite", "invitations", "uninvite", "join"),
     ),
     "share": ("list", "give", "take"),
-    "token": ("list", "create", "delete"),
+    "robot": ("list", "create", "rotate", "delete"),
+    "trust": ("list", "add", "remove"),
+    "token": ("list", "create", "delete", "exchange"),
     "targets": ("list", "create", "delete", "bootstrap", "nodes"),
     "targets keys": ("list", "create", "delete"),
     "deployments": ("list", "show", "rollback"),
@@ -42,7 +44,7 @@ def test_help_shows_examples_and_takes_an_output(leaf: tuple[str, ...]) -> None:
 def test_help_of_all_names_each_command() -> None:
     said = NOBODY.text("--help")
     assert all(f"\n  {verb} " in said for verb in (*VERBS, "serve"))
-    for verb in ("user", "team", "share", "token", "targets", "deployments"):
+    for verb in ACTIONS.keys() & {*VERBS}:
         said = NOBODY.text(verb, "--help")
         assert all(f"\n    {name}" in said for name in ACTIONS[verb]) and "examples:" in said
     assert NOBODY.text("--version").startswith("wasmhub 0.")

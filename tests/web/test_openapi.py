@@ -186,3 +186,22 @@ def test_a_module_looks_as_described(full: HubProcess) -> None:
             sha256 = client.get(f"/api/v1/repositories/{name}").json()["newest"]["module"]["sha256"]
             answer = client.get(f"/api/v1/modules/{sha256}").json()
             Draft202012Validator(schema_of("get", "/api/v1/modules/{sha256}", 200)).validate(answer)
+
+
+def test_robots_look_as_described(full: HubProcess) -> None:
+    with httpx.Client(base_url=full.url, auth=("admin", full.admin_password), trust_env=False) as client:
+        assert client.post("/api/v1/teams", json={"name": "described-team"}).status_code == 201
+        listed, one = "/api/v1/teams/{team}/robots", "/api/v1/teams/{team}/robots/{robot}"
+        for method, path, body, status in (
+            ("post", listed, {"name": "ci", "scopes": ["repository:a/*:push"], "expires_in_days": 3}, 201),
+            ("post", listed, {"name": "ci"}, 409),
+            ("post", listed, {"name": "two", "scopes": []}, 400),
+            ("get", listed, None, 200),
+            ("get", one, None, 200),
+            ("patch", one, {"role": "writer", "scopes": None, "expires_in_days": None}, 200),
+            ("post", one + "/rotate", {}, 201),
+        ):
+            url = path.format(team="described-team", robot="ci")
+            answer = client.request(method, url, json=body)
+            assert answer.status_code == status, answer.text
+            Draft202012Validator(schema_of(method, path, status)).validate(answer.json())

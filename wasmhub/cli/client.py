@@ -15,8 +15,12 @@ USUAL_URL = "http://127.0.0.1:8080"
 SECONDS = 30  # for one answer, all in all
 MOST_BYTES = 32 * 1024 * 1024  # of one answer
 MOST_PAGES = 1000
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _WAY_TO_ONE = "`wasmhub token create NAME --user YOU` makes one for WASMHUB_TOKEN"
+
+
+NOBODY = ("", "")
 
 
 class Unreachable(CommandFailed):
@@ -31,13 +35,17 @@ class Document(dict[str, Any]):
 
 
 class Hub:
-    """The hub named by WASMHUB_URL, asked with the token in WASMHUB_TOKEN, or with a user name and password."""
+    """The hub named by WASMHUB_URL, asked with the token in WASMHUB_TOKEN, or with a user name and password.
+
+    Empty ones are for what needs nobody to be signed in.
+    """
 
     def __init__(self, sign_in: tuple[str, str] | None = None) -> None:
         self.url = _url()
         self._by_token = sign_in is None
-        credentials = f"Bearer {_token()}" if sign_in is None else _basic(*sign_in)
-        headers = {"Accept": "application/json", "User-Agent": "wasmhub", "Authorization": credentials}
+        headers = {"Accept": "application/json", "User-Agent": "wasmhub"}
+        if sign_in != NOBODY:
+            headers["Authorization"] = f"Bearer {_token()}" if sign_in is None else _basic(*sign_in)
         self._http = httpx.Client(
             base_url=self.url,
             headers=headers,
@@ -56,8 +64,15 @@ class Hub:
         where = "/".join(["/api/v1", *map(_part, path)])
         content = None if body is None else json.dumps(body).encode()
         headers = {} if body is None else {"Content-Type": "application/json"}
+        return self._send(method, where, params=query, content=content, headers=headers)
+
+    def exchange(self, form: dict[str, str]) -> Any:
+        """What the token service gives for such a form (RFC 8693). Raises CommandFailed."""
+        return self._send("POST", "/token", data={"grant_type": EXCHANGE, **form})
+
+    def _send(self, method: str, where: str, **more: Any) -> Any:
         try:
-            with self._http.stream(method, where, params=query, content=content, headers=headers) as answer:
+            with self._http.stream(method, where, **more) as answer:
                 return self._read(answer, self._body(answer), where)
         except httpx.ConnectError as error:
             raise Unreachable(self._unreachable(error)) from None
@@ -96,7 +111,7 @@ class Hub:
             value = json.loads(body, object_hook=Document)
             if not isinstance(value, Document):
                 raise ValueError("no JSON object")
-            message = "" if answer.is_success else str(value["error"]["message"])
+            message = "" if answer.is_success else _message(value)
         except (ValueError, TypeError, RecursionError):
             raise CommandFailed(
                 f"{self.url} answered {answer.status_code} to {where}, not as a wasmhub does; check WASMHUB_URL"
@@ -111,6 +126,11 @@ class Hub:
         if "CERTIFICATE" in str(error):
             return f"the certificate of {self.url} is not trusted ({error}); SSL_CERT_FILE names further authorities"
         return f"no hub answers at {self.url} ({error}); start one with `wasmhub serve`, or set WASMHUB_URL"
+
+
+def _message(value: dict[str, Any]) -> str:
+    """The sentence in a refusal: of the API, or of the token service."""
+    return str(value["errors"][0]["message"] if "errors" in value else value["error"]["message"])
 
 
 def _url() -> str:

@@ -75,7 +75,7 @@ def _serve_by_workers(settings: Settings, listener: socket.socket) -> int:
         counts.take(post.number)
         try:
             hub = Hub(settings, counts)
-        except StorageError as error:
+        except (SettingsError, StorageError) as error:
             return _give_up(error)
 
         def started() -> None:

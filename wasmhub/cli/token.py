@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from wasmhub.cli.client import Hub
+from wasmhub.cli.client import NOBODY, Hub
 from wasmhub.cli.command import add_action, new_actions, new_parser, or_list, run, whole_number
 from wasmhub.cli.printing import plain, show, table
 from wasmhub.cli.secret import read_secret
@@ -19,6 +19,8 @@ COLUMNS = {
     "SCOPES": "scopes",
 }
 MOST_DAYS = 3650
+SUBJECT = "urn:ietf:params:oauth:token-type:jwt"
+LONGEST_SUBJECT = 16384
 
 
 def main(arguments: list[str]) -> int:
@@ -47,6 +49,14 @@ def main(arguments: list[str]) -> int:
 
     delete = add_action(actions, "delete", "end a token at once", "wasmhub token delete 3", delete_token)
     delete.add_argument("id", type=whole_number(1, 2**53), metavar="ID", help="its number in the list")
+    exchange = add_action(
+        actions,
+        "exchange",
+        "exchange a CI job's or service account's token for a robot's, and print that",
+        "WASMHUB_TOKEN=$(wasmhub token exchange < /var/run/secrets/tokens/hub)",
+        exchange_token,
+    )
+    exchange.add_argument("--robot", metavar="LOGIN", help="which, if it stands for several, such as shop+ci")
     for parser_of_action in (listing, create, delete):
         parser_of_action.add_argument(
             "--user", metavar="NAME", help="sign in as NAME with a password, which is asked for; not WASMHUB_TOKEN"
@@ -99,6 +109,19 @@ def delete_token(options: argparse.Namespace) -> int:
     with _hub(options) as hub:
         hub.ask("DELETE", "user", "tokens", str(options.id))
     return show(options, {"deleted": options.id}, f"token {options.id} is good no more")
+
+
+def exchange_token(options: argparse.Namespace) -> int:
+    """A robot's token: alone on stdout."""
+    subject = read_secret("token to exchange", longest=LONGEST_SUBJECT)
+    form = {"subject_token": subject, "subject_token_type": SUBJECT}
+    if options.robot:
+        form["robot"] = options.robot
+    with Hub(NOBODY) as hub:
+        made = hub.exchange(form)
+    if options.output == "text":
+        print(f"token of {plain(made['username'])}, good for {made['expires_in']} s:", file=sys.stderr)
+    return show(options, made, made["access_token"])
 
 
 def _hub(options: argparse.Namespace) -> Hub:

@@ -71,12 +71,25 @@ def email(body: dict[str, Any], default: str = "") -> str:
     return value
 
 
+def flag(body: dict[str, Any], field: str, default: bool) -> bool:
+    """True or false. Raises ApiError."""
+    value = body.get(field, default)
+    if not isinstance(value, bool):
+        raise bad(f"{field!r} must be true or false")
+    return value
+
+
+def number(body: dict[str, Any], field: str, default: int, least: int, most: int) -> int:
+    """A whole number. Raises ApiError."""
+    value = body.get(field, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise bad(f"{field!r} must be a number from {least} to {most}")
+    return value
+
+
 def days(body: dict[str, Any], field: str, default: int, most: int) -> int:
     """A number of days, in milliseconds. Raises ApiError."""
-    value = body.get(field, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise bad(f"{field!r} must be a number from 1 to {most}")
-    return value * DAY
+    return number(body, field, default, 1, most) * DAY
 
 
 def scopes(body: dict[str, Any]) -> Scopes | None:
@@ -93,6 +106,14 @@ def scopes(body: dict[str, Any]) -> Scopes | None:
         return read_scopes(value)
     except BadScope as error:
         raise bad(str(error)) from None
+
+
+def path_number(request: Request, what: str) -> int:
+    """The `number` in the path. Raises ApiError for what can be none's."""
+    given: str = request.path_params["number"]
+    if not (given.isascii() and given.isdigit() and len(given) < 19):
+        raise ApiError(404, "not_found", f"there is no {what} {given[:50]!r}")
+    return int(given)
 
 
 def page(request: Request) -> tuple[str, int]:

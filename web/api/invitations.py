@@ -53,7 +53,7 @@ async def delete_invitation(request: Request) -> Response:
     """Takes a link back."""
     means = means_of(request)
     identity = await require_administrator(request, means.gate)
-    number = invitation_number(request)
+    number = fields.path_number(request, "invitation")
 
     await anyio.to_thread.run_sync(take_back_invitation, means.database, identity.actor(), None, number)
     return Response(status_code=204)
@@ -84,14 +84,6 @@ ROUTES = [
 def absent_invitation() -> ApiError:
     """The 404 for a secret that no invitation has, any more or at all."""
     return ApiError(404, "not_found", "this invitation has expired, was used or was taken back; ask for a new one")
-
-
-def invitation_number(request: Request) -> int:
-    """The number in the path. Raises ApiError for what can be none's."""
-    number: str = request.path_params["number"]
-    if not (number.isascii() and number.isdigit() and len(number) < 19):
-        raise ApiError(404, "not_found", f"there is no invitation {number[:50]!r}")
-    return int(number)
 
 
 def invitation_life(body: dict[str, Any]) -> int:

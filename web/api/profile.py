@@ -48,9 +48,10 @@ def _change(means: Means, identity: Identity, body: dict[str, Any]) -> None:
 
 
 def _me(means: Means, identity: Identity) -> dict[str, Any]:
+    said: dict[str, Any] = {"id": identity.user_id, "name": identity.name, "role": identity.role}
     with means.database.read() as session:
-        row = find_user(session, identity.name)
-    if row is None:
+        row = None if identity.robot else find_user(session, identity.name)
+    if row is None and not identity.robot:
         raise unauthorized("your account was removed")
-    said = {"id": row.id, "name": row.name, "role": row.role, "full_name": row.full_name, "email": row.email}
-    return said | {"scopes": write_scopes(identity.scopes)}
+    profile = {"full_name": row.full_name, "email": row.email} if row is not None else {"full_name": "", "email": ""}
+    return said | profile | {"scopes": write_scopes(identity.scopes)}

@@ -36,7 +36,7 @@ from storage.teams import (
 )
 from storage.users import UserRow, find_user
 from web.api import fields
-from web.api.invitations import absent_invitation, invitation_document, invitation_life, invitation_number
+from web.api.invitations import absent_invitation, invitation_document, invitation_life
 from web.means import Means, means_of
 
 VISIBILITIES = ("private", "internal", "public")
@@ -68,7 +68,7 @@ async def post_team(request: Request) -> Response:
 
 async def get_team(request: Request) -> Response:
     """One team; for its members."""
-    _, team = await _entered(request, "pull", deleted=True)
+    _, team = await enter_team(request, "pull", deleted=True)
 
     return JSONResponse(_team(team))
 
@@ -76,7 +76,7 @@ async def get_team(request: Request) -> Response:
 async def patch_team(request: Request) -> Response:
     """Changes a team's `description` or the `default_visibility` of its repositories; for maintainers and owners."""
     means = means_of(request)
-    identity, team = await _entered(request, "configure")
+    identity, team = await enter_team(request, "configure")
     body = await read_json(request)
     fields.only(body, "description", "default_visibility")
 
@@ -86,7 +86,7 @@ async def patch_team(request: Request) -> Response:
 
 async def remove_team(request: Request) -> Response:
     """Deletes a team; for a while an owner can restore it."""
-    identity, team = await _entered(request, "administer")
+    identity, team = await enter_team(request, "administer")
 
     await anyio.to_thread.run_sync(delete_team, means_of(request).database, identity.actor(), team.id)
     return Response(status_code=204)
@@ -95,7 +95,7 @@ async def remove_team(request: Request) -> Response:
 async def post_restore(request: Request) -> Response:
     """Gives a deleted team back."""
     means = means_of(request)
-    identity, team = await _entered(request, "administer", deleted=True)
+    identity, team = await enter_team(request, "administer", deleted=True)
 
     await anyio.to_thread.run_sync(restore_team, means.database, identity.actor(), team.id)
     return JSONResponse(_team(await means.database.look(_find, means, identity, team.name)))
@@ -104,7 +104,7 @@ async def post_restore(request: Request) -> Response:
 async def list_members(request: Request) -> Response:
     """A team's members, a page at a time."""
     means = means_of(request)
-    _, team = await _entered(request, "pull")
+    _, team = await enter_team(request, "pull")
     after, limit = fields.page(request)
     if after and not (after.isascii() and after.isdigit() and len(after) < 19):
         raise fields.bad("'after' must be what an answer gave as 'next'")
@@ -117,7 +117,7 @@ async def list_members(request: Request) -> Response:
 async def put_member(request: Request) -> Response:
     """Gives somebody who has an account a role in the team."""
     means = means_of(request)
-    identity, team = await _entered(request, "administer")
+    identity, team = await enter_team(request, "administer")
     body = await read_json(request)
     user = await _user(request)
     role = fields.choice(body, "role", ROLES)
@@ -129,7 +129,7 @@ async def put_member(request: Request) -> Response:
 async def delete_member(request: Request) -> Response:
     """Takes somebody out of the team: an owner anybody, everybody themselves."""
     means = means_of(request)
-    identity, team = await _entered(request, "pull")
+    identity, team = await enter_team(request, "pull")
     user = await _user(request)
     if user.id != identity.user_id and not may(identity, "administer", _resource(team)):
         raise _forbidden("take members out of", team)
@@ -141,7 +141,7 @@ async def delete_member(request: Request) -> Response:
 async def list_invitations(request: Request) -> Response:
     """The team's open links; never their secrets."""
     means = means_of(request)
-    _, team = await _entered(request, "administer")
+    _, team = await enter_team(request, "administer")
 
     rows = await means.database.look(_invitations, means, team)
     return JSONResponse({"invitations": [invitation_document(row) for row in rows]})
@@ -150,7 +150,7 @@ async def list_invitations(request: Request) -> Response:
 async def post_invitation(request: Request) -> Response:
     """Makes a link by which one person joins the team. It is in this answer and nowhere else."""
     means = means_of(request)
-    identity, team = await _entered(request, "administer")
+    identity, team = await enter_team(request, "administer")
     body = await read_json(request)
     fields.only(body, "role", "note", "expires_in_days")
     secret = new_secret(INVITATION)
@@ -163,8 +163,8 @@ async def post_invitation(request: Request) -> Response:
 async def delete_invitation(request: Request) -> Response:
     """Takes a link back."""
     means = means_of(request)
-    identity, team = await _entered(request, "administer")
-    number = invitation_number(request)
+    identity, team = await enter_team(request, "administer")
+    number = fields.path_number(request, "invitation")
 
     await anyio.to_thread.run_sync(take_back_invitation, means.database, identity.actor(), team.id, number)
     return Response(status_code=204)
@@ -179,6 +179,22 @@ async def post_acceptance(request: Request) -> Response:
 
     team = await anyio.to_thread.run_sync(_accept, means, identity, secret)
     return JSONResponse(_team(team))
+
+
+async def enter_team(request: Request, action: str, *, deleted: bool = False) -> tuple[Identity, TeamRow]:
+    """Who calls and the team in the path, if they may do this with it. Raises ApiError.
+
+    To those who are not in it there is no such team; one that was deleted is there for its owners alone.
+    """
+    means = means_of(request)
+    identity = await require_account(request, means.gate)
+    name = request.path_params["team"]
+    team = await means.database.look(_find, means, identity, name)
+    if team.deleted_at is not None and not (deleted and may(identity, "administer", _resource(team))):
+        raise _absent(name)
+    if not may(identity, action, _resource(team)):
+        raise _forbidden(action, team)
+    return identity, team
 
 
 _TEAM = "/api/v1/teams/{team}"
@@ -197,22 +213,6 @@ ROUTES = [
     Route(_TEAM + "/invitations/{number}", delete_invitation, methods=["DELETE"]),
     Route("/api/v1/invitations/accept", post_acceptance, methods=["POST"]),
 ]
-
-
-async def _entered(request: Request, action: str, *, deleted: bool = False) -> tuple[Identity, TeamRow]:
-    """Who calls and the team in the path, if they may do this with it. Raises ApiError.
-
-    To those who are not in it there is no such team; one that was deleted is there for its owners alone.
-    """
-    means = means_of(request)
-    identity = await require_account(request, means.gate)
-    name = request.path_params["team"]
-    team = await means.database.look(_find, means, identity, name)
-    if team.deleted_at is not None and not (deleted and may(identity, "administer", _resource(team))):
-        raise _absent(name)
-    if not may(identity, action, _resource(team)):
-        raise _forbidden(action, team)
-    return identity, team
 
 
 async def _user(request: Request) -> UserRow:
