@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from auth.door import ApiError, from_storage
+from auth.door import ApiError
 from auth.gate import SignInRefused
 from auth.secrets import fingerprint
 from auth.sessions import is_same_site, sign_in
@@ -15,7 +15,7 @@ from storage.database import Conflict
 from storage.invitations import InvitationRow, accept_invitation, find_invitation, find_password_reset
 from storage.namespaces import InvalidName
 from web.api.sign_up import make_account, reset_by_link
-from web.forms import find_sender, read_form
+from web.forms import as_api, failed, find_sender, read_form
 from web.means import Means, means_of
 from web.rendering import render
 from web.visitor import find_visitor
@@ -88,9 +88,7 @@ async def post_password_reset(request: Request) -> Response:
     except ApiError as error:
         if error.status == 404:
             raise HTTPException(404, BAD_RESET) from None
-        return _failed(
-            error, render(request, await find_visitor(request), "password-reset.html", problem=error.message)
-        )
+        return failed(error, render(request, await find_visitor(request), "password-reset.html", problem=error.message))
     return await _signed_in(request, name, password)
 
 
@@ -106,12 +104,12 @@ async def _make_account(request: Request, form: dict[str, str], invitation: Invi
     try:
         made = await make_account(means_of(request), body, _address(request))
     except (ApiError, InvalidName, Conflict) as error:
-        refused = _as_api(error)
+        refused = as_api(error)
         visitor = await find_visitor(request)
         typed = {key: body[key][:300] for key in ("name", "full_name", "email")}
         if invitation is None:
-            return _failed(refused, _sign_up_page(request, visitor, typed, refused.message))
-        return _failed(refused, _invitation_page(request, visitor, invitation, typed, refused.message))
+            return failed(refused, _sign_up_page(request, visitor, typed, refused.message))
+        return failed(refused, _invitation_page(request, visitor, invitation, typed, refused.message))
     return await _signed_in(request, made.name, body["password"])
 
 
@@ -146,18 +144,6 @@ def _invitation_page(
 ) -> Response:
     values: dict[str, Any] = {"how": means_of(request).sign_up, "typed": typed, "problem": problem}
     return render(request, visitor, "invitation.html", invitation=found, action=request.url.path, **values)
-
-
-def _failed(error: ApiError, page: Response) -> Response:
-    page.status_code = error.status
-    page.headers.update(error.headers)
-    return page
-
-
-def _as_api(error: ApiError | InvalidName | Conflict) -> ApiError:
-    if isinstance(error, ApiError):
-        return error
-    return from_storage(error) if isinstance(error, Conflict) else ApiError(400, "invalid_name", str(error))
 
 
 def _refuse_other_sites(request: Request) -> None:

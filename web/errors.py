@@ -6,8 +6,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from auth.door import ApiError
 from storage.database import StorageError
-from web.rendering import render
+from web.forms import to_sign_in
+from web.rendering import as_sentence, render
 from web.visitor import find_visitor, nobody
 
 HEADLINES = {
@@ -26,9 +28,15 @@ async def _refused(request: Request, error: Exception) -> Response:
     return await _page(request, error.status_code, error.detail if own_words else "", dict(error.headers or {}))
 
 
+async def _api(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    if error.status == 401:
+        return to_sign_in(request)
+    return await _page(request, error.status, as_sentence(error.message), error.headers)
+
+
 async def _storage(request: Request, error: Exception) -> Response:
-    sentence = str(error)
-    return await _page(request, 503, f"{sentence[:1].upper()}{sentence[1:]}.", {"Retry-After": "5"})
+    return await _page(request, 503, as_sentence(str(error)), {"Retry-After": "5"})
 
 
 async def _crashed(request: Request, error: Exception) -> Response:
@@ -45,4 +53,4 @@ async def _page(request: Request, status: int, sentence: str, headers: dict[str,
 
 
 # For the pages' application; the JSON API speaks auth.door's dialect.
-HANDLERS: dict[Any, Any] = {HTTPException: _refused, StorageError: _storage, 500: _crashed}
+HANDLERS: dict[Any, Any] = {HTTPException: _refused, ApiError: _api, StorageError: _storage, 500: _crashed}

@@ -1,14 +1,74 @@
-"""Forms of pages: read, bounded, and known to come from a page of the hub."""
+"""Forms of pages: read, bounded, known to come from a page of the hub, and answered by that page or by a way on."""
 
-from urllib.parse import parse_qsl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 
+from auth.door import ApiError, from_storage
+from auth.identity import Identity
 from auth.sessions import SignedIn, check_csrf, find_signed_in
+from storage.database import Conflict
+from storage.namespaces import InvalidName
 from web.means import means_of
+from web.visitor import Visitor, find_visitor
 
 LIMIT = 16_384  # bytes
+SECRET = {"Cache-Control": "no-store"}  # of a page that shows a secret, which no browser is to keep
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What one of a page's forms brought and why it could not be done; nothing on a page that is looked at.
+
+    `secret` is what was made by it and is shown this once.
+    """
+
+    form: str = ""
+    typed: Mapping[str, str] = field(default_factory=dict, repr=False)
+    problem: str = ""
+    secret: str = field(default="", repr=False)
+
+    def value(self, form: str, name: str, default: str = "") -> str:
+        """What stands in a field of that form: what was typed, where that could not be done."""
+        return self.typed.get(name, default) if self.problem and form == self.form else default
+
+
+# Does what a form asks for. Its answer: where to go on, the page with a secret, or what else is to be sent.
+Act = Callable[[Request, Identity, dict[str, str]], Awaitable[str | Sent | Response]]
+Show = Callable[[Request, Visitor, Sent], Awaitable[Response]]
+
+
+async def carry_out(request: Request, acts: Mapping[str, Act], show: Show) -> Response:
+    """Does what a form of a page asks for by its field `form`; where that cannot be, the page again with the reason.
+
+    Raises HTTPException for what is no form of that page, and ApiError 403 for what the sender may not do.
+    """
+    form = await read_form(request)
+    sender = await find_sender(request, form)
+    if sender is None:
+        return to_sign_in(request)
+    name = form.get("form", "")
+    if name not in acts:
+        raise HTTPException(400, "The form could not be read. Go back, reload, try again.")
+    try:
+        done = await acts[name](request, sender.identity, form)
+    except (ApiError, InvalidName, Conflict) as error:
+        refusal = as_api(error)
+        if refusal.status == 403:
+            raise refusal from None
+        page = await show(request, await find_visitor(request), Sent(name, form, refusal.message))
+        return failed(refusal, page)
+    if isinstance(done, str):
+        return RedirectResponse(done, 303)
+    if isinstance(done, Sent):
+        done_page = await show(request, await find_visitor(request), done)
+        done_page.headers.update(SECRET)
+        return done_page
+    return done
 
 
 async def read_form(request: Request) -> dict[str, str]:
@@ -34,3 +94,35 @@ async def find_sender(request: Request, form: dict[str, str]) -> SignedIn | None
     if signed_in is not None and not check_csrf(request, gate, signed_in, form.get("csrf", "")):
         raise HTTPException(403, "This form is not from a page of the hub, or it is old. Go back, reload, try again.")
     return signed_in
+
+
+def confirmed(form: dict[str, str], name: str, what: str) -> None:
+    """Raises ApiError unless the name of what is to go was typed."""
+    if form.get("confirm", "").strip() != name:
+        raise ApiError(400, "bad_request", f"type the name {name} to {what}")
+
+
+def whole(form: dict[str, str], name: str) -> int | str:
+    """A field as the number that was typed there, else as it is: whoever wants a number says what is wrong."""
+    typed = form.get(name, "").strip()
+    return int(typed) if typed.isascii() and typed.isdigit() and len(typed) < 10 else typed
+
+
+def to_sign_in(request: Request) -> Response:
+    """On to the page where one signs in, and from there back to this one."""
+    there = request.url.path + (f"?{request.url.query}" if request.method == "GET" and request.url.query else "")
+    return RedirectResponse(f"/sign-in?next={quote(there, safe='/')}", 303)
+
+
+def failed(error: ApiError, page: Response) -> Response:
+    """The page that says why, with the refusal's status and headers."""
+    page.status_code = error.status
+    page.headers.update(error.headers)
+    return page
+
+
+def as_api(error: ApiError | InvalidName | Conflict) -> ApiError:
+    """Any refusal as one of a status and a sentence."""
+    if isinstance(error, ApiError):
+        return error
+    return from_storage(error) if isinstance(error, Conflict) else ApiError(400, "invalid_name", str(error))

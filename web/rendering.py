@@ -28,6 +28,7 @@ def create_environment(assets: Mapping[str, Asset]) -> Environment:
         auto_reload=False,
     )
     environment.filters.update(size=show_size, ago=show_ago, day=show_day, moment=show_moment, short=shorten_digest)
+    environment.filters.update(sentence=as_sentence)
     environment.globals["asset"] = lambda name: f"/static/{assets[name].mark}/{name}"
     return environment
 
@@ -81,3 +82,8 @@ def shorten_digest(digest: str) -> str:
     """A digest as far as people compare it."""
     algorithm, _, rest = digest.partition(":")
     return f"{algorithm}:{rest[:12]}" if rest else algorithm[:12]
+
+
+def as_sentence(words: str) -> str:
+    """What programs are told, as people read it: with a capital and a full stop."""
+    return f"{words[:1].upper()}{words[1:]}."

@@ -2,6 +2,7 @@
 
 from starlette.routing import BaseRoute, Route
 
+from web import account
 from web.api import (
     accounts,
     documents,
@@ -15,6 +16,7 @@ from web.api import (
     robots,
     sign_up,
     teams,
+    tokens,
     trust_rules,
 )
 from web.assets import get_asset
@@ -44,11 +46,16 @@ PAGES: list[BaseRoute] = [
     Route("/invitations/{secret}", post_invitation, methods=["POST"]),
     Route("/password-reset/{secret}", show_password_reset, methods=["GET"]),
     Route("/password-reset/{secret}", post_password_reset, methods=["POST"]),
+    Route("/account", account.show_account, methods=["GET"]),
+    Route("/account", account.post_account, methods=["POST"]),
     Route("/static/{mark}/{name}", get_asset, methods=["GET"]),
 ]
+# What the forms of these pages ask for, by the field `form`.
+FORMS = {"/account": account.ACTS}
 API: list[BaseRoute] = [
     *documents.ROUTES,
     *accounts.ROUTES,
+    *tokens.ROUTES,
     *namespaces.ROUTES,
     *profile.ROUTES,
     *sign_up.ROUTES,

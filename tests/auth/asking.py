@@ -27,13 +27,15 @@ class Endpoint:
 
     `door`: how it refuses (`tests/auth/test_matrix.py` has the answers). `ask` makes what the request needs, for the
     person whose turn it is; where a repository is meant, it is the world's current one. `nothing`: what a list says
-    that is never refused, to those from whom a door would hide what is in it.
+    that is never refused, to those from whom a door would hide what is in it. `browser`: it is asked as on a page,
+    where who is not signed in is led to where one does that.
     """
 
     rule: str
     door: str
     ask: Callable[[World, str], Ask]
     nothing: str = ""
+    browser: bool = False
 
 
 def at(path: str, **more: Any) -> Callable[[World, str], Ask]:
@@ -43,6 +45,20 @@ def at(path: str, **more: Any) -> Callable[[World, str], Ask]:
         return Ask(path.format(world=world), more)
 
     return ask
+
+
+def sending(path: str, form: str, **typed: str) -> Callable[[World, str], Ask]:
+    """A form of a page, as somebody sends it who has just signed in."""
+
+    def ask(world: World, person: str) -> Ask:
+        return filled(world, person, path.format(world=world), form, **typed)
+
+    return ask
+
+
+def filled(world: World, person: str, path: str, form: str, **typed: str) -> Ask:
+    """The same where names are at hand."""
+    return Ask(path, {"data": {"csrf": world.csrf(person), "form": form, **typed}})
 
 
 def begun(ending: str = "", **more: Any) -> Callable[[World, str], Ask]:
@@ -271,6 +287,23 @@ def sign_out(world: World, person: str) -> Ask:
 def post_token(world: World, person: str) -> Ask:
     form = {"grant_type": "password", "username": world.names[person], "password": world.password(person)}
     return Ask("/token", {"data": form | {"service": "test", "client_id": "test"}})
+
+
+def password_form(world: World, person: str) -> Ask:
+    """Somebody's password in the place of itself."""
+    same = world.password(person)
+    return filled(world, person, "/account", "password", current=same, password=same)
+
+
+def token_form(world: World, person: str) -> Ask:
+    """A token with a new name."""
+    return filled(world, person, "/account", "token", name=secrets.token_hex(4), days="1")
+
+
+def end_token_form(world: World, person: str) -> Ask:
+    """The end of a token that was made just now."""
+    number = delete_token(world, person).path.rpartition("/")[2]
+    return filled(world, person, "/account", "end-token", id=number)
 
 
 def new_robot(world: World, person: str) -> Ask:

@@ -50,6 +50,13 @@ ENDPOINTS = {
     "POST /invitations/{secret}": Endpoint("everybody", "entrance", asking.followed(form=True)),
     "GET /password-reset/{secret}": Endpoint("everybody", "page", asking.reset_page()),
     "POST /password-reset/{secret}": Endpoint("everybody", "entrance", asking.reset_page(data={"password": PASSWORD})),
+    "GET /account": Endpoint("signed in", "api", at("/account"), browser=True),
+    "POST /account profile": Endpoint(
+        "signed in", "api", asking.sending("/account", "profile", full_name="Some"), browser=True
+    ),
+    "POST /account password": Endpoint("signed in", "api", asking.password_form, browser=True),
+    "POST /account token": Endpoint("signed in", "api", asking.token_form, browser=True),
+    "POST /account end-token": Endpoint("signed in", "api", asking.end_token_form, browser=True),
     "GET /static/{mark}/{name}": Endpoint("everybody", "page", at("{world.asset}")),
     "GET /api/v1/openapi.json": Endpoint("everybody", "api", at("/api/v1/openapi.json")),
     "GET /.well-known/wasm-pkg/registry.json": Endpoint("everybody", "api", at("/.well-known/wasm-pkg/registry.json")),

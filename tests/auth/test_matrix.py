@@ -18,7 +18,7 @@ from tests.auth.people import People
 from tests.auth.world import PERSONS, ROLES, World
 from tests.hub import HubProcess
 from wasmhub.health import HEALTH_PATHS
-from web.routes import API, PAGES
+from web.routes import API, FORMS, PAGES
 
 IDENTITIES = {
     "nobody": ANONYMOUS,
@@ -50,7 +50,9 @@ def _named(routes: Iterable[BaseRoute]) -> Iterator[str]:
     for route in routes:
         assert isinstance(route, Route)
         for method in sorted((route.methods or set()) - {"HEAD"}):
-            yield f"{method} {route.path}"
+            # What a page's forms ask for differs in who may do it.
+            forms = FORMS.get(route.path, {}) if method == "POST" else {}
+            yield from (f"{method} {route.path} {form}" for form in forms) if forms else (f"{method} {route.path}",)
 
 
 @pytest.mark.parametrize("visibility", VISIBILITY)
@@ -95,11 +97,18 @@ def test_whose_right_goes_is_put_out_at_once(world: World, name: str, who: tuple
 
 
 def _shows(endpoint: Endpoint, answer: httpx.Response) -> bool:
-    return answer.status_code in DONE and not (endpoint.nothing and endpoint.nothing in answer.text)
+    there = answer.status_code in DONE and not _leads_to_sign_in(answer)
+    return there and not (endpoint.nothing and endpoint.nothing in answer.text)
+
+
+def _leads_to_sign_in(answer: httpx.Response) -> bool:
+    return answer.headers.get("location", "").startswith("/sign-in?next=")
 
 
 def _refusal(endpoint: Endpoint, answer: httpx.Response) -> int:
-    """The status; 404 for a list of nothing, which says as little."""
+    """The status; 404 for a list of nothing, which says as little, and 401 for the way to the page of signing in."""
+    if _leads_to_sign_in(answer):
+        return 401
     return 404 if answer.status_code in DONE and not _shows(endpoint, answer) else answer.status_code
 
 
@@ -112,7 +121,7 @@ def _ask(
 ) -> httpx.Response:
     """Asks in the way of the door: with a registry token, as a browser, or by name and password."""
     ways = {"registry": world.registry, "page": world.browser, "entrance": world.browser}
-    client = ways.get(endpoint.door, world.api)(person)
+    client = ways.get(endpoint.door, world.browser if endpoint.browser else world.api)(person)
     answer = client.request(name.partition(" ")[0], path, **more)  # type: ignore[arg-type]
     if endpoint.door == "entrance":  # whoever came by it is somebody else now
         world.forget(person)

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from auth.door import read_json, require, require_account, unauthorized
 from auth.identity import Identity
 from storage.scopes import write_scopes
-from storage.users import find_user, set_profile
+from storage.users import UserRow, find_user, set_profile
 from web.api import fields
 from web.means import Means, means_of
 
@@ -30,7 +30,7 @@ async def patch_me(request: Request) -> Response:
     body = await read_json(request)
     fields.only(body, "full_name", "email")
 
-    await anyio.to_thread.run_sync(_change, means, identity, body)
+    await anyio.to_thread.run_sync(change_me, means, identity, body)
     return JSONResponse(await means.database.look(_me, means, identity))
 
 
@@ -40,7 +40,17 @@ ROUTES = [
 ]
 
 
-def _change(means: Means, identity: Identity, body: dict[str, Any]) -> None:
+def read_me(means: Means, identity: Identity) -> UserRow:
+    """The caller's own account, for other doors too. Raises ApiError if it was removed meanwhile."""
+    with means.database.read() as session:
+        row = find_user(session, identity.name)
+    if row is None:
+        raise unauthorized("your account was removed")
+    return row
+
+
+def change_me(means: Means, identity: Identity, body: dict[str, Any]) -> None:
+    """Changes what the caller says of themselves, for other doors too. Raises ApiError."""
     assert identity.user_id is not None
     full_name = fields.full_name(body) if "full_name" in body else None
     email = fields.email(body) if "email" in body else None
@@ -49,9 +59,6 @@ def _change(means: Means, identity: Identity, body: dict[str, Any]) -> None:
 
 def _me(means: Means, identity: Identity) -> dict[str, Any]:
     said: dict[str, Any] = {"id": identity.user_id, "name": identity.name, "role": identity.role}
-    with means.database.read() as session:
-        row = None if identity.robot else find_user(session, identity.name)
-    if row is None and not identity.robot:
-        raise unauthorized("your account was removed")
-    profile = {"full_name": row.full_name, "email": row.email} if row is not None else {"full_name": "", "email": ""}
+    row = None if identity.robot else read_me(means, identity)  # robots say nothing of themselves
+    profile = {"full_name": row.full_name if row else "", "email": row.email if row else ""}
     return said | profile | {"scopes": write_scopes(identity.scopes)}
