@@ -2,7 +2,8 @@
 
 from starlette.routing import BaseRoute, Route
 
-from web import account
+from web import account, team
+from web import teams as team_list
 from web.api import (
     accounts,
     documents,
@@ -48,10 +49,14 @@ PAGES: list[BaseRoute] = [
     Route("/password-reset/{secret}", post_password_reset, methods=["POST"]),
     Route("/account", account.show_account, methods=["GET"]),
     Route("/account", account.post_account, methods=["POST"]),
+    Route("/teams", team_list.show_teams, methods=["GET"]),
+    Route("/teams", team_list.post_teams, methods=["POST"]),
+    Route("/teams/{team}", team.show_team, methods=["GET"]),
+    Route("/teams/{team}", team.post_team, methods=["POST"]),
     Route("/static/{mark}/{name}", get_asset, methods=["GET"]),
 ]
 # What the forms of these pages ask for, by the field `form`.
-FORMS = {"/account": account.ACTS}
+FORMS = {"/account": account.ACTS, "/teams": team_list.ACTS, "/teams/{team}": team.ACTS}
 API: list[BaseRoute] = [
     *documents.ROUTES,
     *accounts.ROUTES,

@@ -306,6 +306,44 @@ def end_token_form(world: World, person: str) -> Ask:
     return filled(world, person, "/account", "end-token", id=number)
 
 
+def new_team_form(world: World, person: str) -> Ask:
+    """A team with a new name."""
+    return filled(world, person, "/teams", "make", name=f"new-{secrets.token_hex(4)}")
+
+
+def newcomer_form(form: str, **typed: str) -> Callable[[World, str], Ask]:
+    """A form about the membership of somebody who is not in the team."""
+
+    def ask(world: World, person: str) -> Ask:
+        user = newcomer()(world, person).path.rpartition("/")[2]
+        return filled(world, person, f"/teams/{world.team}", form, user=user, **typed)
+
+    return ask
+
+
+def uninvite_form(world: World, person: str) -> Ask:
+    """The taking back of an invitation that was made just now."""
+    return filled(world, person, f"/teams/{world.team}", "uninvite", number=str(invite(world)["id"]))
+
+
+def spare_team_form(form: str) -> Callable[[World, str], Ask]:
+    """A form about another team in which everybody has the role that they have in the world's."""
+
+    def ask(world: World, person: str) -> Ask:
+        name = spare_team()(world, person).path.rpartition("/")[2]
+        typed = {"rename": {"name": f"{name}-2"}, "delete": {"confirm": name}}
+        return filled(world, person, f"/teams/{name}", form, **typed.get(form, {}))
+
+    return ask
+
+
+def forget_form(world: World, person: str) -> Ask:
+    """The letting go of an old name of such a team."""
+    _, _, rest = forgotten(world, person).path.partition("/namespaces/")
+    name, _, old = rest.partition("/old-names/")
+    return filled(world, person, f"/teams/{name}", "forget", old=old, confirm=old)
+
+
 def new_robot(world: World, person: str) -> Ask:
     return Ask(f"/api/v1/teams/{world.team}/robots", {"json": {"name": f"r-{secrets.token_hex(4)}"}})
 

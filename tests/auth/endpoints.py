@@ -6,6 +6,7 @@ from tests.auth.people import PASSWORD
 from tests.oci import EMPTY, digest_of
 
 UPLOADS = "/v2/{name:path}/blobs/uploads"
+TEAM_PAGE = "/teams/{team}"
 TEAM = "/api/v1/teams/{team}"
 ROBOT = TEAM + "/robots/{robot}"
 NAMESPACE = "/api/v1/namespaces/{namespace}"
@@ -57,6 +58,24 @@ ENDPOINTS = {
     "POST /account password": Endpoint("signed in", "api", asking.password_form, browser=True),
     "POST /account token": Endpoint("signed in", "api", asking.token_form, browser=True),
     "POST /account end-token": Endpoint("signed in", "api", asking.end_token_form, browser=True),
+    "GET /teams": Endpoint("signed in", "api", at("/teams"), browser=True),
+    "POST /teams make": Endpoint("signed in", "api", asking.new_team_form, browser=True),
+    "GET /teams/{team}": Endpoint("pull", "target", at("/teams/{world.team}"), browser=True),
+    f"POST {TEAM_PAGE} add": Endpoint("administer", "target", asking.newcomer_form("add", role="reader"), browser=True),
+    f"POST {TEAM_PAGE} set": Endpoint("administer", "target", asking.newcomer_form("set", role="writer"), browser=True),
+    f"POST {TEAM_PAGE} remove": Endpoint("administer", "target", asking.newcomer_form("remove"), browser=True),
+    f"POST {TEAM_PAGE} leave": Endpoint("pull", "target", asking.spare_team_form("leave"), browser=True),
+    f"POST {TEAM_PAGE} invite": Endpoint(
+        "administer", "target", asking.sending("/teams/{world.team}", "invite", days="1"), browser=True
+    ),
+    f"POST {TEAM_PAGE} uninvite": Endpoint("administer", "target", asking.uninvite_form, browser=True),
+    f"POST {TEAM_PAGE} configure": Endpoint(
+        "configure", "target", asking.sending("/teams/{world.team}", "configure", description="x"), browser=True
+    ),
+    f"POST {TEAM_PAGE} rename": Endpoint("administer", "target", asking.spare_team_form("rename"), browser=True),
+    f"POST {TEAM_PAGE} forget": Endpoint("administer", "target", asking.forget_form, browser=True),
+    f"POST {TEAM_PAGE} delete": Endpoint("administer", "target", asking.spare_team_form("delete"), browser=True),
+    f"POST {TEAM_PAGE} restore": Endpoint("administer", "target", asking.spare_team_form("restore"), browser=True),
     "GET /static/{mark}/{name}": Endpoint("everybody", "page", at("{world.asset}")),
     "GET /api/v1/openapi.json": Endpoint("everybody", "api", at("/api/v1/openapi.json")),
     "GET /.well-known/wasm-pkg/registry.json": Endpoint("everybody", "api", at("/.well-known/wasm-pkg/registry.json")),

@@ -27,6 +27,14 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
 
 
 @pytest.fixture
+def admin(empty: HubProcess) -> Iterator[httpx.Client]:
+    """The API, asked by the administrator."""
+    auth = ("admin", empty.admin_password)
+    with httpx.Client(base_url=f"{empty.url}/api/v1", auth=auth, timeout=30, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
 def stranger(full: HubProcess) -> Iterator[httpx.Client]:
     """Somebody who is not signed in."""
     with httpx.Client(base_url=full.url, trust_env=False) as client:

@@ -14,14 +14,6 @@ from tests.web.test_pages import csrf_of, text_of
 
 
 @pytest.fixture
-def admin(empty: HubProcess) -> Iterator[httpx.Client]:
-    """The API, asked by the administrator."""
-    auth = ("admin", empty.admin_password)
-    with httpx.Client(base_url=f"{empty.url}/api/v1", auth=auth, timeout=30, trust_env=False) as client:
-        yield client
-
-
-@pytest.fixture
 def browser(empty: HubProcess) -> Iterator[httpx.Client]:
     """Somebody's browser."""
     with httpx.Client(base_url=empty.url, timeout=30, trust_env=False) as client:

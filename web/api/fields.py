@@ -108,9 +108,8 @@ def scopes(body: dict[str, Any]) -> Scopes | None:
         raise bad(str(error)) from None
 
 
-def path_number(request: Request, what: str) -> int:
-    """The `number` in the path. Raises ApiError for what can be none's."""
-    given: str = request.path_params["number"]
+def row_number(given: str, what: str) -> int:
+    """The number of a row as somebody gave it. Raises ApiError for what can be none's."""
     if not (given.isascii() and given.isdigit() and len(given) < 19):
         raise ApiError(404, "not_found", f"there is no {what} {given[:50]!r}")
     return int(given)

@@ -53,7 +53,7 @@ async def delete_invitation(request: Request) -> Response:
     """Takes a link back."""
     means = means_of(request)
     identity = await require_administrator(request, means.gate)
-    number = fields.path_number(request, "invitation")
+    number = fields.row_number(request.path_params["number"], "invitation")
 
     await anyio.to_thread.run_sync(take_back_invitation, means.database, identity.actor(), None, number)
     return Response(status_code=204)

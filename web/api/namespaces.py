@@ -86,17 +86,21 @@ ROUTES = [
 ]
 
 
-async def _entered(request: Request, action: str) -> tuple[Identity, Holding]:
-    """Who calls and the namespace in the path, if they may do this with it. Raises ApiError."""
-    means = means_of(request)
-    identity = await require_account(request, means.gate)
-    name = request.path_params["namespace"]
+async def enter_namespace(means: Means, identity: Identity, name: str, action: str) -> Holding:
+    """The namespace of that name, if somebody may do this with it, for other doors too. Raises ApiError."""
     held = await means.database.look(_held, means, identity, name)
     if held is None or not may(identity, "pull", resource_of(held)):
         raise ApiError(404, "not_found", f"there is no namespace {name[:64]!r}, or you may not see it")
     if not may(identity, action, resource_of(held)):
         raise ApiError(403, "forbidden", f"you may not rename {held.name}; ask one of its owners")
-    return identity, held
+    return held
+
+
+async def _entered(request: Request, action: str) -> tuple[Identity, Holding]:
+    """Who calls and the namespace in the path, if they may do this with it. Raises ApiError."""
+    means = means_of(request)
+    identity = await require_account(request, means.gate)
+    return identity, await enter_namespace(means, identity, request.path_params["namespace"], action)
 
 
 def _held(means: Means, identity: Identity, name: str) -> Holding | None:

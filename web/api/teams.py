@@ -57,12 +57,8 @@ async def post_team(request: Request) -> Response:
     """Makes a team, whose owner the caller is."""
     means = means_of(request)
     identity = await require_account(request, means.gate)
-    if not (identity.administrator or means.teams_by_all):
-        raise ApiError(403, "forbidden", "teams are made by administrators of the hub; ask one of them")
-    body = await read_json(request)
-    fields.only(body, "name", "description", "default_visibility")
 
-    made = await anyio.to_thread.run_sync(_create, means, identity, body)
+    made = await anyio.to_thread.run_sync(make_team, means, identity, await read_json(request))
     return JSONResponse(_team(made), 201)
 
 
@@ -77,11 +73,9 @@ async def patch_team(request: Request) -> Response:
     """Changes a team's `description` or the `default_visibility` of its repositories; for maintainers and owners."""
     means = means_of(request)
     identity, team = await enter_team(request, "configure")
-    body = await read_json(request)
-    fields.only(body, "description", "default_visibility")
 
-    await anyio.to_thread.run_sync(_configure, means, identity, team, body)
-    return JSONResponse(_team(await means.database.look(_find, means, identity, team.name)))
+    await anyio.to_thread.run_sync(change_team, means, identity, team, await read_json(request))
+    return JSONResponse(_team(await means.database.look(find_seen, means, identity, team.name)))
 
 
 async def remove_team(request: Request) -> Response:
@@ -98,7 +92,7 @@ async def post_restore(request: Request) -> Response:
     identity, team = await enter_team(request, "administer", deleted=True)
 
     await anyio.to_thread.run_sync(restore_team, means.database, identity.actor(), team.id)
-    return JSONResponse(_team(await means.database.look(_find, means, identity, team.name)))
+    return JSONResponse(_team(await means.database.look(find_seen, means, identity, team.name)))
 
 
 async def list_members(request: Request) -> Response:
@@ -119,7 +113,7 @@ async def put_member(request: Request) -> Response:
     means = means_of(request)
     identity, team = await enter_team(request, "administer")
     body = await read_json(request)
-    user = await _user(request)
+    user = await means.database.look(find_person, means, request.path_params["user"])
     role = fields.choice(body, "role", ROLES)
 
     await anyio.to_thread.run_sync(set_member, means.database, identity.actor(), team.id, user.id, role)
@@ -130,11 +124,8 @@ async def delete_member(request: Request) -> Response:
     """Takes somebody out of the team: an owner anybody, everybody themselves."""
     means = means_of(request)
     identity, team = await enter_team(request, "pull")
-    user = await _user(request)
-    if user.id != identity.user_id and not may(identity, "administer", _resource(team)):
-        raise _forbidden("take members out of", team)
 
-    await anyio.to_thread.run_sync(remove_member, means.database, identity.actor(), team.id, user.id)
+    await anyio.to_thread.run_sync(take_out, means, identity, team, request.path_params["user"])
     return Response(status_code=204)
 
 
@@ -151,11 +142,8 @@ async def post_invitation(request: Request) -> Response:
     """Makes a link by which one person joins the team. It is in this answer and nowhere else."""
     means = means_of(request)
     identity, team = await enter_team(request, "administer")
-    body = await read_json(request)
-    fields.only(body, "role", "note", "expires_in_days")
-    secret = new_secret(INVITATION)
 
-    made = await anyio.to_thread.run_sync(_invite, means, identity, team, body, secret)
+    made, secret = await anyio.to_thread.run_sync(invite, means, identity, team, await read_json(request))
     link = f"{means.gate.origins.of(request.scope).url}/invitations/{secret}"
     return JSONResponse(invitation_document(made) | {"secret": secret, "link": link}, 201)
 
@@ -164,7 +152,7 @@ async def delete_invitation(request: Request) -> Response:
     """Takes a link back."""
     means = means_of(request)
     identity, team = await enter_team(request, "administer")
-    number = fields.path_number(request, "invitation")
+    number = fields.row_number(request.path_params["number"], "invitation")
 
     await anyio.to_thread.run_sync(take_back_invitation, means.database, identity.actor(), team.id, number)
     return Response(status_code=204)
@@ -179,22 +167,6 @@ async def post_acceptance(request: Request) -> Response:
 
     team = await anyio.to_thread.run_sync(_accept, means, identity, secret)
     return JSONResponse(_team(team))
-
-
-async def enter_team(request: Request, action: str, *, deleted: bool = False) -> tuple[Identity, TeamRow]:
-    """Who calls and the team in the path, if they may do this with it. Raises ApiError.
-
-    To those who are not in it there is no such team; one that was deleted is there for its owners alone.
-    """
-    means = means_of(request)
-    identity = await require_account(request, means.gate)
-    name = request.path_params["team"]
-    team = await means.database.look(_find, means, identity, name)
-    if team.deleted_at is not None and not (deleted and may(identity, "administer", _resource(team))):
-        raise _absent(name)
-    if not may(identity, action, _resource(team)):
-        raise _forbidden(action, team)
-    return identity, team
 
 
 _TEAM = "/api/v1/teams/{team}"
@@ -215,24 +187,106 @@ ROUTES = [
 ]
 
 
-async def _user(request: Request) -> UserRow:
-    means, name = means_of(request), request.path_params["user"]
-    row = await means.database.look(_read_user, means, name)
-    if row is None or not row.active:
-        raise ApiError(404, "not_found", f"there is no user {name[:64]!r}; invite them by a link")
-    return row
+async def enter_team(request: Request, action: str, *, deleted: bool = False) -> tuple[Identity, TeamRow]:
+    """Who calls and the team in the path, if they may do this with it. Raises ApiError."""
+    means = means_of(request)
+    identity = await require_account(request, means.gate)
+    return identity, await find_team_for(means, identity, request.path_params["team"], action, deleted=deleted)
 
 
-def _find(means: Means, identity: Identity, name: str) -> TeamRow:
+async def find_team_for(means: Means, identity: Identity, name: str, action: str, *, deleted: bool = False) -> TeamRow:
+    """The team of that name, if somebody may do this with it, for other doors too. Raises ApiError.
+
+    To those who are not in it there is no such team; one that was deleted is there for its owners alone.
+    """
+    team = await means.database.look(find_seen, means, identity, name)
+    if team.deleted_at is not None and not (deleted and may(identity, "administer", resource_of_team(team))):
+        raise _absent(name)
+    if not may(identity, action, resource_of_team(team)):
+        raise _forbidden(action, team)
+    return team
+
+
+def find_seen(means: Means, identity: Identity, name: str) -> TeamRow:
+    """The team of that name, deleted or not, if somebody sees it, for other doors too. Raises ApiError."""
     with means.database.read() as session:
         team = find_team(session, name, identity.user_id)
-    if team is None or not may(identity, "pull", _resource(team)):
+    if team is None or not may(identity, "pull", resource_of_team(team)):
         raise _absent(name)
     return team
 
 
-def _resource(team: TeamRow) -> Resource:
+def resource_of_team(team: TeamRow) -> Resource:
+    """What permissions ask of a team."""
     return Resource(None, frozenset({team.role}) if team.role else frozenset())
+
+
+def find_person(means: Means, name: str, *, inactive: bool = False) -> UserRow:
+    """The user of that name, with `inactive` one who may not sign in too. Raises ApiError."""
+    with means.database.read() as session:
+        row = find_user(session, name)
+    if row is None or not (row.active or inactive):
+        raise ApiError(404, "not_found", f"there is no user {name[:64]!r}; invite them by a link")
+    return row
+
+
+def may_make_teams(means: Means, identity: Identity) -> bool:
+    """Whether somebody may make a team."""
+    return identity.administrator or (means.teams_by_all and not identity.anonymous)
+
+
+def make_team(means: Means, identity: Identity, body: dict[str, Any]) -> TeamRow:
+    """A new team, whose owner the caller is, for other doors too. Raises ApiError."""
+    if not may_make_teams(means, identity):
+        raise ApiError(403, "forbidden", "teams are made by administrators of the hub; ask one of them")
+    fields.only(body, "name", "description", "default_visibility")
+    assert identity.user_id is not None
+    name = fields.text(body, "name")
+    create_team(
+        means.database,
+        identity.actor(),
+        name,
+        owner_id=identity.user_id,
+        description=fields.text(body, "description", ""),
+        default_visibility=fields.choice(body, "default_visibility", VISIBILITIES, "private"),
+    )
+    return find_seen(means, identity, name)
+
+
+def change_team(means: Means, identity: Identity, team: TeamRow, body: dict[str, Any]) -> None:
+    """Changes what a team says of itself, for other doors too. Raises ApiError."""
+    fields.only(body, "description", "default_visibility")
+    configure_team(
+        means.database,
+        identity.actor(),
+        team.id,
+        description=fields.text(body, "description", team.description),
+        default_visibility=fields.choice(body, "default_visibility", VISIBILITIES, team.default_visibility),
+    )
+
+
+def take_out(means: Means, identity: Identity, team: TeamRow, name: str) -> None:
+    """Takes somebody out of a team: an owner anybody, everybody themselves. For other doors too. Raises ApiError."""
+    user = find_person(means, name, inactive=True)
+    if user.id != identity.user_id and not may(identity, "administer", resource_of_team(team)):
+        raise _forbidden("take members out of", team)
+    remove_member(means.database, identity.actor(), team.id, user.id)
+
+
+def invite(means: Means, identity: Identity, team: TeamRow, body: dict[str, Any]) -> tuple[InvitationRow, str]:
+    """A new invitation into a team and its secret, for other doors too. Raises ApiError."""
+    fields.only(body, "role", "note", "expires_in_days")
+    secret = new_secret(INVITATION)
+    made = create_invitation(
+        means.database,
+        identity.actor(),
+        team.id,
+        role=fields.choice(body, "role", ROLES, "reader"),
+        note=fields.text(body, "note", ""),
+        secret_sha256=fingerprint(secret),
+        expires_at=now() + invitation_life(body),
+    )
+    return made, secret
 
 
 def _absent(name: str) -> ApiError:
@@ -248,55 +302,14 @@ def _teams(means: Means, identity: Identity, after: str, limit: int) -> list[Tea
         return teams(session, identity.viewer(), after=after, limit=limit)
 
 
-def _create(means: Means, identity: Identity, body: dict[str, Any]) -> TeamRow:
-    assert identity.user_id is not None
-    name = fields.text(body, "name")
-    create_team(
-        means.database,
-        identity.actor(),
-        name,
-        owner_id=identity.user_id,
-        description=fields.text(body, "description", ""),
-        default_visibility=fields.choice(body, "default_visibility", VISIBILITIES, "private"),
-    )
-    return _find(means, identity, name)
-
-
-def _configure(means: Means, identity: Identity, team: TeamRow, body: dict[str, Any]) -> None:
-    configure_team(
-        means.database,
-        identity.actor(),
-        team.id,
-        description=fields.text(body, "description", team.description),
-        default_visibility=fields.choice(body, "default_visibility", VISIBILITIES, team.default_visibility),
-    )
-
-
 def _members(means: Means, team: TeamRow, after: int, limit: int) -> list[MemberRow]:
     with means.database.read() as session:
         return members(session, team.id, after=after, limit=limit)
 
 
-def _read_user(means: Means, name: str) -> UserRow | None:
-    with means.database.read() as session:
-        return find_user(session, name)
-
-
 def _invitations(means: Means, team: TeamRow) -> list[InvitationRow]:
     with means.database.read() as session:
         return invitations(session, team.id)
-
-
-def _invite(means: Means, identity: Identity, team: TeamRow, body: dict[str, Any], secret: str) -> InvitationRow:
-    return create_invitation(
-        means.database,
-        identity.actor(),
-        team.id,
-        role=fields.choice(body, "role", ROLES, "reader"),
-        note=fields.text(body, "note", ""),
-        secret_sha256=fingerprint(secret),
-        expires_at=now() + invitation_life(body),
-    )
 
 
 def _accept(means: Means, identity: Identity, secret: str) -> TeamRow:
@@ -306,7 +319,7 @@ def _accept(means: Means, identity: Identity, secret: str) -> TeamRow:
     if found is None or found.team is None:
         raise absent_invitation()
     accept_invitation(means.database, identity.actor(), identity.user_id, fingerprint(secret))
-    return _find(means, identity, found.team)
+    return find_seen(means, identity, found.team)
 
 
 def _team(row: TeamRow) -> dict[str, Any]:

@@ -51,7 +51,7 @@ async def delete_trust_rule(request: Request) -> Response:
     means = means_of(request)
     identity, team = await enter_team(request, "administer")
     robot = await means.database.look(find_team_robot, means, team, request.path_params["robot"])
-    number = fields.path_number(request, "trust rule")
+    number = fields.row_number(request.path_params["number"], "trust rule")
 
     await anyio.to_thread.run_sync(remove_trust_rule, means.database, identity.actor(), robot.id, number)
     return Response(status_code=204)
