@@ -25,10 +25,13 @@ _IDENTITY = Statement(
 )
 _LOGIN = text(f"SELECT u.id, u.generation, u.password_hash {_USERS} WHERE n.name = :name AND u.active")
 _FIND = text(f"{_ROW} {_USERS} WHERE n.name = :name")
-_LIST = text(f"{_ROW} {_USERS} WHERE n.name > :after ORDER BY n.name LIMIT :limit")
+_LIST = text(
+    f"{_ROW} {_USERS} WHERE n.name > :after AND n.name >= :first AND n.name < :last ORDER BY n.name LIMIT :limit"
+)
 _NAME = text(f"SELECT n.name {_USERS} WHERE u.id = :id")
 _OTHER_ADMINISTRATORS = text("SELECT count(*) FROM users WHERE role = 'administrator' AND active AND id != :id")
 ROLES = ("user", "auditor", "administrator")
+_BEHIND = "~"  # greater than whatever a name holds
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,10 @@ def find_user(session: OrmSession, name: str) -> UserRow | None:
     return None if row is None else _row(row)
 
 
-def users(session: OrmSession, *, after: str = "", limit: int = 1000) -> list[UserRow]:
-    """The users whose name comes after `after`, in order of name, inactive ones too."""
-    found = session.execute(_LIST, {"after": after, "limit": limit})
+def users(session: OrmSession, *, after: str = "", beginning: str = "", limit: int = 1000) -> list[UserRow]:
+    """The users whose name comes after `after` and begins so, in order of name, inactive ones too."""
+    asked = {"after": after, "first": beginning, "last": beginning + _BEHIND, "limit": limit}
+    found = session.execute(_LIST, asked)
     return [_row(row) for row in found]
 
 

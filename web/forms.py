@@ -96,6 +96,14 @@ async def find_sender(request: Request, form: dict[str, str]) -> SignedIn | None
     return signed_in
 
 
+def administrate(identity: Identity) -> None:
+    """Raises ApiError for who is no administrator: to those who do not even see everything there is nothing."""
+    if not identity.viewer().sees_all:
+        raise ApiError(404, "not_found", "there is no such page, or you may not see it")
+    if not identity.administrator:
+        raise ApiError(403, "forbidden", "this needs an administrator of the hub")
+
+
 def confirmed(form: dict[str, str], name: str, what: str) -> None:
     """Raises ApiError unless the name of what is to go was typed."""
     if form.get("confirm", "").strip() != name:

@@ -2,7 +2,7 @@
 
 from starlette.routing import BaseRoute, Route
 
-from web import account, team
+from web import account, team, user, users
 from web import teams as team_list
 from web.api import (
     accounts,
@@ -53,10 +53,20 @@ PAGES: list[BaseRoute] = [
     Route("/teams", team_list.post_teams, methods=["POST"]),
     Route("/teams/{team}", team.show_team, methods=["GET"]),
     Route("/teams/{team}", team.post_team, methods=["POST"]),
+    Route("/site/users", users.show_users, methods=["GET"]),
+    Route("/site/users", users.post_users, methods=["POST"]),
+    Route("/site/users/{name}", user.show_user, methods=["GET"]),
+    Route("/site/users/{name}", user.post_user, methods=["POST"]),
     Route("/static/{mark}/{name}", get_asset, methods=["GET"]),
 ]
 # What the forms of these pages ask for, by the field `form`.
-FORMS = {"/account": account.ACTS, "/teams": team_list.ACTS, "/teams/{team}": team.ACTS}
+FORMS = {
+    "/account": account.ACTS,
+    "/teams": team_list.ACTS,
+    "/teams/{team}": team.ACTS,
+    "/site/users": users.ACTS,
+    "/site/users/{name}": user.ACTS,
+}
 API: list[BaseRoute] = [
     *documents.ROUTES,
     *accounts.ROUTES,

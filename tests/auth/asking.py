@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 
-from auth.identity import Identity
 from tests.auth.people import PASSWORD
 from tests.auth.world import ROLES, World
 from tests.oci import OCI_MANIFEST, digest_of, image
@@ -23,7 +22,8 @@ class Ask:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`rule`: an action of the table, or `everybody`, `signed in`, `themselves`, `administrator`, `nobody`.
+    """`rule`: an action of the table, or `everybody`, `signed in`, `themselves`, `administrator`,
+    `auditor` (and administrators), `nobody`.
 
     `door`: how it refuses (`tests/auth/test_matrix.py` has the answers). `ask` makes what the request needs, for the
     person whose turn it is; where a repository is meant, it is the world's current one. `nothing`: what a list says
@@ -344,6 +344,27 @@ def forget_form(world: World, person: str) -> Ask:
     return filled(world, person, f"/teams/{name}", "forget", old=old, confirm=old)
 
 
+def new_user_form(world: World, person: str) -> Ask:
+    """A user with a new name."""
+    return filled(world, person, "/site/users", "make", name=f"new-{secrets.token_hex(4)}", role="user")
+
+
+def hub_uninvite_form(world: World, person: str) -> Ask:
+    """The taking back of an invitation to the hub that was made just now."""
+    number = hub_invited(world, person).path.rpartition("/")[2]
+    return filled(world, person, "/site/users", "uninvite", number=number)
+
+
+def someone_form(form: str, **typed: str) -> Callable[[World, str], Ask]:
+    """A form about a user who is nobody of the table."""
+
+    def ask(world: World, person: str) -> Ask:
+        name = someone()(world, person).path.rpartition("/")[2]
+        return filled(world, person, f"/site/users/{name}", form, confirm=name, **typed)
+
+    return ask
+
+
 def new_robot(world: World, person: str) -> Ask:
     return Ask(f"/api/v1/teams/{world.team}/robots", {"json": {"name": f"r-{secrets.token_hex(4)}"}})
 
@@ -366,27 +387,3 @@ def trusted(world: World, person: str) -> Ask:
     path = robot("/trust-rules")(world, person).path
     made = world.api("administrator").post(path, json=TRUST)
     return Ask(f"{path}/{made.json()['id']}")
-
-
-def answer_to(endpoint: Endpoint, identity: Identity, actions: frozenset[str]) -> str | int:
-    """`let in`, or how the door refuses somebody who may take these actions on what is asked about."""
-    rules = {
-        "everybody": True,
-        "nobody": False,
-        "signed in": not identity.anonymous,
-        "themselves": identity.administrator,  # it is asked about somebody else
-        "administrator": identity.administrator,
-    }
-    if rules.get(endpoint.rule, endpoint.rule in actions):
-        return "let in"
-    if endpoint.door == "page":
-        return 404 if endpoint.rule == "pull" else 401
-    if endpoint.door == "repository":
-        return 404 if "pull" not in actions else 401 if identity.anonymous else 403
-    if identity.anonymous or endpoint.door == "key":
-        return 401
-    if endpoint.door == "registry" and endpoint.rule == "push":
-        return 403
-    if endpoint.door == "hidden" or (endpoint.door in ("registry", "target") and "pull" not in actions):
-        return 404
-    return 403

@@ -6,6 +6,7 @@ from tests.auth.people import PASSWORD
 from tests.oci import EMPTY, digest_of
 
 UPLOADS = "/v2/{name:path}/blobs/uploads"
+USER_PAGE = "/site/users/{name}"
 TEAM_PAGE = "/teams/{team}"
 TEAM = "/api/v1/teams/{team}"
 ROBOT = TEAM + "/robots/{robot}"
@@ -76,6 +77,21 @@ ENDPOINTS = {
     f"POST {TEAM_PAGE} forget": Endpoint("administer", "target", asking.forget_form, browser=True),
     f"POST {TEAM_PAGE} delete": Endpoint("administer", "target", asking.spare_team_form("delete"), browser=True),
     f"POST {TEAM_PAGE} restore": Endpoint("administer", "target", asking.spare_team_form("restore"), browser=True),
+    "GET /site/users": Endpoint("auditor", "site", at("/site/users"), browser=True),
+    "POST /site/users make": Endpoint("administrator", "site", asking.new_user_form, browser=True),
+    "POST /site/users invite": Endpoint(
+        "administrator", "site", asking.sending("/site/users", "invite", days="1"), browser=True
+    ),
+    "POST /site/users uninvite": Endpoint("administrator", "site", asking.hub_uninvite_form, browser=True),
+    "GET /site/users/{name}": Endpoint("auditor", "site", at("/site/users/admin"), browser=True),
+    f"POST {USER_PAGE} role": Endpoint(
+        "administrator", "site", asking.someone_form("role", role="auditor"), browser=True
+    ),
+    f"POST {USER_PAGE} active": Endpoint(
+        "administrator", "site", asking.someone_form("active", active="no"), browser=True
+    ),
+    f"POST {USER_PAGE} reset": Endpoint("administrator", "site", asking.someone_form("reset"), browser=True),
+    f"POST {USER_PAGE} delete": Endpoint("administrator", "site", asking.someone_form("delete"), browser=True),
     "GET /static/{mark}/{name}": Endpoint("everybody", "page", at("{world.asset}")),
     "GET /api/v1/openapi.json": Endpoint("everybody", "api", at("/api/v1/openapi.json")),
     "GET /.well-known/wasm-pkg/registry.json": Endpoint("everybody", "api", at("/.well-known/wasm-pkg/registry.json")),

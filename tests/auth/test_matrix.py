@@ -12,7 +12,8 @@ from auth.token_door import ROUTES as TOKEN
 from deploy.routes import ROUTES as DEPLOY
 from registry.routes import READS
 from registry.routes import ROUTES as REGISTRY
-from tests.auth.asking import Endpoint, answer_to
+from tests.auth.answers import answer_to
+from tests.auth.asking import Endpoint
 from tests.auth.endpoints import ENDPOINTS
 from tests.auth.people import People
 from tests.auth.world import PERSONS, ROLES, World

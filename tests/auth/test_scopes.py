@@ -13,7 +13,8 @@ from auth.permissions import Resource, allowed
 from storage.events import SYSTEM
 from storage.names import rename_namespace
 from storage.scopes import read_scopes
-from tests.auth.asking import Endpoint, answer_to
+from tests.auth.answers import answer_to
+from tests.auth.asking import Endpoint
 from tests.auth.endpoints import ENDPOINTS
 from tests.auth.people import PASSWORD, People, access_of
 from tests.auth.world import ROLES, World

@@ -38,13 +38,8 @@ async def post_invitation(request: Request) -> Response:
     """Makes a link by which one person signs up. It is in this answer and nowhere else."""
     means = means_of(request)
     identity = await require_administrator(request, means.gate)
-    body = await read_json(request)
-    fields.only(body, "role", "note", "expires_in_days")
-    if means.sign_up == "closed":
-        raise ApiError(409, "conflict", "nobody can sign up at this hub (WASMHUB_SIGN_UP); make the user yourself")
-    secret = new_secret(INVITATION)
 
-    made = await anyio.to_thread.run_sync(_invite, means, identity, body, secret)
+    made, secret = await anyio.to_thread.run_sync(invite_to_hub, means, identity, await read_json(request))
     link = f"{means.gate.origins.of(request.scope).url}/invitations/{secret}"
     return JSONResponse(invitation_document(made) | {"secret": secret, "link": link}, 201)
 
@@ -86,6 +81,24 @@ def absent_invitation() -> ApiError:
     return ApiError(404, "not_found", "this invitation has expired, was used or was taken back; ask for a new one")
 
 
+def invite_to_hub(means: Means, identity: Identity, body: dict[str, Any]) -> tuple[InvitationRow, str]:
+    """A new invitation to the hub alone and its secret, for other doors too. Raises ApiError."""
+    fields.only(body, "role", "note", "expires_in_days")
+    if means.sign_up == "closed":
+        raise ApiError(409, "conflict", "nobody can sign up at this hub (WASMHUB_SIGN_UP); make the user yourself")
+    secret = new_secret(INVITATION)
+    made = create_invitation(
+        means.database,
+        identity.actor(),
+        None,
+        role=fields.choice(body, "role", ROLES, "user"),
+        note=fields.text(body, "note", ""),
+        secret_sha256=fingerprint(secret),
+        expires_at=now() + invitation_life(body),
+    )
+    return made, secret
+
+
 def invitation_life(body: dict[str, Any]) -> int:
     """Milliseconds that a new invitation is good, by its `expires_in_days`. Raises ApiError."""
     return fields.days(body, "expires_in_days", DAYS, MOST_DAYS)
@@ -112,15 +125,3 @@ def _read(means: Means) -> list[InvitationRow]:
 def _find(means: Means, secret: str) -> InvitationRow | None:
     with means.database.read() as session:
         return find_invitation(session, fingerprint(secret))
-
-
-def _invite(means: Means, identity: Identity, body: dict[str, Any], secret: str) -> InvitationRow:
-    return create_invitation(
-        means.database,
-        identity.actor(),
-        None,
-        role=fields.choice(body, "role", ROLES, "user"),
-        note=fields.text(body, "note", ""),
-        secret_sha256=fingerprint(secret),
-        expires_at=now() + invitation_life(body),
-    )
