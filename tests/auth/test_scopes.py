@@ -35,7 +35,8 @@ ACCOUNT = ("user/tokens", "users", "teams", "namespaces", "garbage-collections",
 ASKED = {
     name: endpoint
     for name, endpoint in ENDPOINTS.items()
-    if endpoint.rule not in ("everybody", "nobody") and endpoint.door != "page" and name != "POST /token"
+    if endpoint.rule not in ("everybody", "nobody") and not (endpoint.door == "page" or endpoint.browser)
+    if name != "POST /token"
 }
 REPOSITORIES = [name for name, endpoint in ASKED.items() if endpoint.door in ("registry", "repository")]
 DONE = range(200, 400)
