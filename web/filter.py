@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from auth.permissions import VISIBILITY
 from storage.catalog import (
     COUNTED,
     Version,
@@ -21,8 +22,10 @@ from storage.catalog import (
     list_versions,
     tags_of,
 )
+from storage.grants import ROLES, grants
 from web.access import Readable, find_readable
 from web.catalog import describe
+from web.forms import Sent
 from web.lines import deploy_line, login_lines, pull_lines, push_lines
 from web.means import means_of
 from web.readme import find_readme, render_markdown
@@ -48,11 +51,15 @@ class Shelf:
 
 async def show_filter(request: Request) -> Response:
     """`GET /r/<repository>`, with `?version=TAG` or `@<digest>` for another version than the newest."""
-    visitor = await find_visitor(request)
-    return await anyio.to_thread.run_sync(_show, request, visitor)
+    return await page_of_filter(request, await find_visitor(request), Sent())
 
 
-def _show(request: Request, visitor: Visitor) -> Response:
+async def page_of_filter(request: Request, visitor: Visitor, sent: Sent) -> Response:
+    """That page, also as the answer to one of its forms."""
+    return await anyio.to_thread.run_sync(_show, request, visitor, sent)
+
+
+def _show(request: Request, visitor: Visitor, sent: Sent) -> Response:
     name, _, digest = request.path_params["name"].partition("@")
     asked = digest or request.query_params.get("version", "")
     means = means_of(request)
@@ -64,6 +71,7 @@ def _show(request: Request, visitor: Visitor) -> Response:
         shelf = _shelf(session, found.entry.id, request.query_params.get("after", ""))
         tags = tags_of(session, version.manifest_id, limit=MORE_TAGS) if version else []
         readme = find_readme(session, found.entry.id, version) if version else None
+        shared = grants(session, found.entry.id) if "administer" in found.actions else []
 
     said = read_said(version.reading if version else None)
     values: dict[str, Any] = {
@@ -81,6 +89,8 @@ def _show(request: Request, visitor: Visitor) -> Response:
         "push": push_lines(visitor, name, "TAG") if "push" in found.actions else [],
         "login": login_lines(visitor),
     }
+    values |= {"sent": sent, "here": f"/r/{found.entry.name}", "done_now": request.query_params.get("done")}
+    values |= {"actions": found.actions, "shared": shared, "roles": ROLES, "visibilities": tuple(VISIBILITY)}
     return render(request, visitor, "filter.html", **values)
 
 

@@ -2,7 +2,7 @@
 
 from starlette.routing import BaseRoute, Route
 
-from web import account, team, user, users
+from web import account, sharing, team, user, users
 from web import teams as team_list
 from web.api import (
     accounts,
@@ -37,6 +37,7 @@ from web.signing import post_sign_in, post_sign_out, show_sign_in
 PAGES: list[BaseRoute] = [
     Route("/", show_catalog, methods=["GET"]),
     Route("/r/{name:path}", show_filter, methods=["GET"]),
+    Route("/r/{name:path}", sharing.post_filter, methods=["POST"]),
     Route("/permissions", show_permissions, methods=["GET"]),
     Route("/sign-in", show_sign_in, methods=["GET"]),
     Route("/sign-in", post_sign_in, methods=["POST"]),
@@ -61,6 +62,7 @@ PAGES: list[BaseRoute] = [
 ]
 # What the forms of these pages ask for, by the field `form`.
 FORMS = {
+    "/r/{name:path}": sharing.ACTS,
     "/account": account.ACTS,
     "/teams": team_list.ACTS,
     "/teams/{team}": team.ACTS,

@@ -26,6 +26,6 @@ def answer_to(endpoint: Endpoint, identity: Identity, actions: frozenset[str]) -
         return 403 if identity.viewer().sees_all else 404
     if endpoint.door == "registry" and endpoint.rule == "push":
         return 403
-    if endpoint.door == "hidden" or (endpoint.door in ("registry", "target") and "pull" not in actions):
+    if endpoint.door == "hidden" or (endpoint.door in ("registry", "target", "form") and "pull" not in actions):
         return 404
     return 403

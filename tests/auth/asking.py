@@ -365,6 +365,16 @@ def someone_form(form: str, **typed: str) -> Callable[[World, str], Ask]:
     return ask
 
 
+def shared_form(form: str, **typed: str) -> Callable[[World, str], Ask]:
+    """A form about somebody's role on the repository."""
+
+    def ask(world: World, person: str) -> Ask:
+        holder = shared()(world, person).path.rpartition("/")[2]
+        return filled(world, person, f"/r/{world.name}", form, holder=holder, **typed)
+
+    return ask
+
+
 def new_robot(world: World, person: str) -> Ask:
     return Ask(f"/api/v1/teams/{world.team}/robots", {"json": {"name": f"r-{secrets.token_hex(4)}"}})
 

@@ -42,6 +42,13 @@ ENDPOINTS = {
     "POST /token": Endpoint("signed in", "api", asking.post_token),
     "GET /": Endpoint("everybody", "page", at("/")),
     "GET /r/{name:path}": Endpoint("pull", "page", at("/r/{world.name}")),
+    "POST /r/{name:path} configure": Endpoint(
+        "configure", "form", asking.sending("/r/{world.name}", "configure", description="x"), browser=True
+    ),
+    "POST /r/{name:path} share": Endpoint(
+        "administer", "form", asking.shared_form("share", role="reader"), browser=True
+    ),
+    "POST /r/{name:path} unshare": Endpoint("administer", "form", asking.shared_form("unshare"), browser=True),
     "GET /permissions": Endpoint("everybody", "page", at("/permissions")),
     "GET /sign-in": Endpoint("everybody", "page", at("/sign-in")),
     "POST /sign-in": Endpoint("signed in", "page", asking.sign_in),

@@ -132,6 +132,6 @@ def _ask(
 def _expected(endpoint: Endpoint, person: str, visibility: str) -> str | int:
     """What the table makes of it: let in, or how this door refuses this person."""
     identity = IDENTITIES[person]
-    shown = visibility if endpoint.door in ("registry", "repository", "page") else "private"
+    shown = visibility if endpoint.door in ("registry", "repository", "page", "form") else "private"
     actions = allowed(identity, Resource(None, frozenset({person}) & frozenset(ROLES), shown))
     return answer_to(endpoint, identity, actions)

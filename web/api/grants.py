@@ -30,11 +30,8 @@ async def put_grant(request: Request) -> Response:
     means = means_of(request)
     identity, found = await _entered(request)
     body = await read_json(request)
-    fields.only(body, "role")
-    role = fields.choice(body, "role", ROLES)
-    holder = await means.database.look(_holder, means, request.path_params["holder"])
 
-    await anyio.to_thread.run_sync(give_grant, means.database, identity.actor(), found.entry.id, holder, role)
+    holder, role = await anyio.to_thread.run_sync(share, means, identity, found, request.path_params["holder"], body)
     return JSONResponse({"name": holder.name, "kind": holder.kind, "role": role})
 
 
@@ -42,9 +39,8 @@ async def delete_grant(request: Request) -> Response:
     """Takes that role back."""
     means = means_of(request)
     identity, found = await _entered(request)
-    holder = await means.database.look(_holder, means, request.path_params["holder"])
 
-    await anyio.to_thread.run_sync(take_grant, means.database, identity.actor(), found.entry.id, holder)
+    await anyio.to_thread.run_sync(unshare, means, identity, found, request.path_params["holder"])
     return Response(status_code=204)
 
 
@@ -56,11 +52,8 @@ ROUTES = [
 ]
 
 
-async def _entered(request: Request) -> tuple[Identity, Readable]:
-    """Who calls and the repository in the path, if it is theirs to share. Raises ApiError."""
-    means = means_of(request)
-    identity = await identify(request, means.gate)
-    name = request.path_params["name"]
+async def enter_owned(means: Means, identity: Identity, name: str) -> Readable:
+    """The repository of that name, if it is somebody's to share, for other doors too. Raises ApiError."""
     found = await means.database.look(_find, means, identity, name)
     if found is None:
         raise ApiError(404, "not_found", f"there is no repository {name[:255]!r}, or you may not see it")
@@ -68,7 +61,29 @@ async def _entered(request: Request) -> tuple[Identity, Readable]:
         if identity.anonymous:
             raise unauthorized(f"sign in to share {name}")
         raise ApiError(403, "forbidden", f"you may not share {name}; ask one of its owners")
-    return identity, found
+    return found
+
+
+def share(
+    means: Means, identity: Identity, found: Readable, holder: str, body: dict[str, Any]
+) -> tuple[NamespaceRow, str]:
+    """Gives the user or team of that name a role, for other doors too: to whom, and which. Raises ApiError."""
+    fields.only(body, "role")
+    role, to = fields.choice(body, "role", ROLES), _holder(means, holder)
+    give_grant(means.database, identity.actor(), found.entry.id, to, role)
+    return to, role
+
+
+def unshare(means: Means, identity: Identity, found: Readable, holder: str) -> None:
+    """Takes the role of the user or team of that name back, for other doors too. Raises ApiError."""
+    take_grant(means.database, identity.actor(), found.entry.id, _holder(means, holder))
+
+
+async def _entered(request: Request) -> tuple[Identity, Readable]:
+    """Who calls and the repository in the path, if it is theirs to share. Raises ApiError."""
+    means = means_of(request)
+    identity = await identify(request, means.gate)
+    return identity, await enter_owned(means, identity, request.path_params["name"])
 
 
 def _find(means: Means, identity: Identity, name: str) -> Readable | None:

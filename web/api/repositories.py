@@ -45,14 +45,9 @@ async def patch_repository(request: Request) -> Response:
     means = means_of(request)
     identity = await identify(request, means.gate)
     name = request.path_params["name"]
-    found = await means_of(request).database.look(_find, means, identity, name)
-    if "configure" not in found.actions:
-        if identity.anonymous:
-            raise unauthorized(f"sign in to change {name}")
-        raise ApiError(403, "forbidden", f"you may read {name}, not change it")
-    changes = _changes(await read_json(request))
+    found = await enter_configured(means, identity, name)
 
-    await anyio.to_thread.run_sync(_configure, means, identity, found, changes)
+    await anyio.to_thread.run_sync(change_repository, means, identity, found, await read_json(request))
     return await _answer(request, identity, name)
 
 
@@ -83,6 +78,28 @@ def read_page(request: Request) -> tuple[str, int]:
     if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= MOST:
         raise ApiError(400, "bad_request", f"'limit' must be a number from 1 to {MOST}")
     return request.query_params.get("after", ""), int(limit[:9])
+
+
+async def enter_configured(means: Means, identity: Identity, name: str) -> Readable:
+    """The repository of that name, if somebody may change what it says, for other doors too. Raises ApiError."""
+    found = await means.database.look(_find, means, identity, name)
+    if "configure" not in found.actions:
+        if identity.anonymous:
+            raise unauthorized(f"sign in to change {name}")
+        raise ApiError(403, "forbidden", f"you may read {name}, not change it")
+    return found
+
+
+def change_repository(means: Means, identity: Identity, found: Readable, body: dict[str, Any]) -> None:
+    """Changes a repository's `visibility` or `description`, for other doors too. Raises ApiError."""
+    changes = _changes(body)
+    configure_repository(
+        means.database,
+        found.entry.id,
+        identity.actor(),
+        visibility=changes.get("visibility"),
+        description=changes.get("description"),
+    )
 
 
 async def _answer(request: Request, identity: Identity, name: str) -> Response:
@@ -133,16 +150,6 @@ def _changes(body: dict[str, Any]) -> dict[str, str]:
     if not all(char.isprintable() or char.isspace() for char in description):
         raise ApiError(400, "bad_request", "'description' must be printable text")
     return body
-
-
-def _configure(means: Means, identity: Identity, found: Readable, changes: dict[str, str]) -> None:
-    configure_repository(
-        means.database,
-        found.entry.id,
-        identity.actor(),
-        visibility=changes.get("visibility"),
-        description=changes.get("description"),
-    )
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
