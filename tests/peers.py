@@ -12,7 +12,7 @@ import wasmtime
 
 ROOT = Path(__file__).resolve().parent.parent
 FILTERS = ROOT / "examples" / "filters"
-BUILT = {"crane", "regctl", "wkg", "orasgo", "minio", "registry"}
+BUILT = {"crane", "regctl", "wkg", "orasgo", "minio", "registry", "axe"}
 
 
 def peer(name: str) -> Path:

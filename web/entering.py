@@ -14,6 +14,7 @@ from auth.sessions import is_same_site, sign_in
 from storage.database import Conflict
 from storage.invitations import InvitationRow, accept_invitation, find_invitation, find_password_reset
 from storage.namespaces import InvalidName
+from storage.users import identity_row
 from web.api.sign_up import make_account, reset_by_link
 from web.forms import as_api, failed, find_sender, read_form
 from web.means import Means, means_of
@@ -72,15 +73,14 @@ async def post_invitation(request: Request) -> Response:
 async def show_password_reset(request: Request) -> Response:
     """`GET /password-reset/{secret}`: the form for a new password."""
     visitor = await find_visitor(request)
-    await _refuse_bad_reset(request)
-    return render(request, visitor, "password-reset.html", problem=None)
+    return render(request, visitor, "password-reset.html", name=await _whose_reset(request), problem=None)
 
 
 async def post_password_reset(request: Request) -> Response:
     """`POST /password-reset/{secret}`: sets the new password and signs in with it."""
     form = await read_form(request)
     _refuse_other_sites(request)
-    await _refuse_bad_reset(request)
+    whose = await _whose_reset(request)
     password = form.get("password", "")
     body = {"secret": request.path_params["secret"], "password": password}
     try:
@@ -88,7 +88,9 @@ async def post_password_reset(request: Request) -> Response:
     except ApiError as error:
         if error.status == 404:
             raise HTTPException(404, BAD_RESET) from None
-        return failed(error, render(request, await find_visitor(request), "password-reset.html", problem=error.message))
+        visitor = await find_visitor(request)
+        page = render(request, visitor, "password-reset.html", name=whose, problem=error.message)
+        return failed(error, page)
     return await _signed_in(request, name, password)
 
 
@@ -129,9 +131,12 @@ async def _invitation(request: Request) -> InvitationRow:
     return found
 
 
-async def _refuse_bad_reset(request: Request) -> None:
-    if not await means_of(request).database.look(_is_reset, means_of(request), request.path_params["secret"]):
+async def _whose_reset(request: Request) -> str:
+    """The name of the user whose password the link sets. Raises HTTPException for one that is not good."""
+    name = await means_of(request).database.look(_find_reset, means_of(request), request.path_params["secret"])
+    if name is None:
         raise HTTPException(404, BAD_RESET)
+    return name
 
 
 def _sign_up_page(request: Request, visitor: Any, typed: dict[str, str], problem: str | None) -> Response:
@@ -160,6 +165,8 @@ def _find(means: Means, secret: str) -> InvitationRow | None:
         return find_invitation(session, fingerprint(secret))
 
 
-def _is_reset(means: Means, secret: str) -> bool:
+def _find_reset(means: Means, secret: str) -> str | None:
     with means.database.read() as session:
-        return find_password_reset(session, fingerprint(secret)) is not None
+        user_id = find_password_reset(session, fingerprint(secret))
+        row = identity_row(session, user_id) if user_id is not None else None
+    return row.name if row is not None else None

@@ -1,12 +1,15 @@
 """Two hubs for all tests of pages and of the JSON API: one with a catalog, one with nothing."""
 
+import shutil
 import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from tests.hub import HubProcess
+from tests.web.browsing import FLAGS, Tab
 from tests.web.catalogue import PASSWORD, fill
 
 
@@ -24,6 +27,27 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     """A hub in which nobody has pushed anything."""
     with HubProcess(tmp_path_factory.mktemp("empty") / "data") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The browser of the machine."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("chromium is not here: `apt-get install chromium` brings it")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tabs(chromium: Browser) -> Iterator[list[Tab]]:
+    """Tabs that a test opens; closed behind it."""
+    opened: list[Tab] = []
+    yield opened
+    for tab in opened:
+        tab.context.close()
 
 
 @pytest.fixture

@@ -1,26 +1,14 @@
-"""The pages in a real browser: phone and desktop, light and dark, by keyboard, with and without JavaScript.
-
-`WASMHUB_PICTURES` names a folder for the pictures of all pages.
-"""
-
-import os
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
+"""The pages in a real browser: phone and desktop, light and dark, by keyboard, with and without JavaScript."""
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser
 
 from tests.hub import HubProcess
 from tests.peers import built_filter
+from tests.web.browsing import SIZES, Tab
 from tests.web.catalogue import PASSWORD, pushing
 from web.readme import ANNOTATION
 
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync"
-)
-SIZES = {"phone": (390, 844), "desktop": (1280, 900)}
 OPEN = {
     "sign-in": "/sign-in",
     "public": "/",
@@ -39,77 +27,6 @@ PAGES = {
     "unreadable": "/r/ann/scratch",
     "absent": "/r/acme/absent",
 }
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """The browser of the machine."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not here: `apt-get install chromium` brings it")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
-        yield browser
-        browser.close()
-
-
-class Tab:
-    """One page of a browser of its own, which remembers everything that went wrong in it."""
-
-    def __init__(self, browser: Browser, size: str = "desktop", scheme: str = "light", *, scripts: bool = True) -> None:
-        width, height = SIZES[size]
-        self.width = width
-        self.context = browser.new_context(
-            viewport={"width": width, "height": height},
-            color_scheme=scheme,  # type: ignore[arg-type]
-            java_script_enabled=scripts,
-            has_touch=size == "phone",
-        )
-        self.page: Page = self.context.new_page()
-        self.troubles: list[str] = []
-        self.page.on("console", lambda message: self.troubles.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        self.page.on("requestfailed", self._note_failure)
-
-    def _note_failure(self, request: Request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # the next page came before the picture of this one
-            self.troubles.append(f"failed: {request.url} {request.failure}")
-
-    def sign_in(self, hub: HubProcess, name: str, password: str) -> None:
-        """Signs in at the page."""
-        self.page.goto(f"{hub.url}/sign-in")
-        self.page.fill("#name", name)
-        self.page.fill("#password", password)
-        self.page.press("#password", "Enter")
-        self.page.wait_for_selector(".who")
-
-    def look(self, url: str, picture: str = "") -> None:
-        """Opens a page and checks what holds for each: nothing wider than the screen, one first heading."""
-        self.page.goto(url)
-        self.check(picture)
-
-    def check(self, picture: str = "") -> None:
-        """Checks the page that is open, and takes its picture where pictures are wanted."""
-        self.troubles = [one for one in self.troubles if "status of 40" not in one]  # what the browser says of a 404
-        assert self.troubles == []
-        assert self.page.locator("h1").count() == 1
-        folder = os.environ.get("WASMHUB_PICTURES")
-        if folder and picture:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            self.page.screenshot(path=Path(folder) / f"{picture}.png", full_page=True)
-
-    def fits(self) -> None:
-        """Checks that nothing is wider than the screen."""
-        assert self.page.evaluate("document.documentElement.scrollWidth") <= self.width
-
-
-@pytest.fixture
-def tabs(chromium: Browser) -> Iterator[list[Tab]]:
-    """Tabs that a test opens; closed behind it."""
-    opened: list[Tab] = []
-    yield opened
-    for tab in opened:
-        tab.context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -141,7 +141,7 @@ def test_a_new_password_by_a_link(admin: httpx.Client, browser: httpx.Client) ->
     browser.post("/sign-in", data={"name": name, "password": PASSWORD})
     path = str(httpx.URL(admin.post(f"/users/{name}/password-reset").json()["link"]).path)
     with httpx.Client(base_url=str(browser.base_url), timeout=30, trust_env=False) as other:
-        assert "Set a new password" in text_of(other.get(path))
+        assert f"Set a new password For {name} ." in text_of(other.get(path))
         page = other.post(path, data={"password": "short"})
         assert page.status_code == 400 and "at least 8" in text_of(page)
         evil = {"Sec-Fetch-Site": "cross-site"}
