@@ -110,6 +110,8 @@ async def read_json(request: Request, *, limit: int = BODY_LIMIT) -> dict[str, A
         raise _too_large(limit)
     try:
         value = json.loads(body or b"{}")
+        if b"\\ud" in body.lower():
+            json.dumps(value, ensure_ascii=False).encode()  # halves of surrogate pairs are no text, and nowhere kept
     except (ValueError, RecursionError):
         raise ApiError(400, "bad_request", "the body is not valid JSON in UTF-8") from None
     if not isinstance(value, dict):

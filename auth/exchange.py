@@ -12,7 +12,7 @@ from auth.trust import meets
 from storage.database import Database, now
 from storage.trust import Candidate, candidates, exchange
 
-SHOWN = 5  # robots that a sentence names
+SHOWN = 5  # audiences that a sentence names
 
 
 class ExchangeRefused(Exception):
@@ -36,34 +36,34 @@ class Exchange:
         self._foreign = foreign
 
     async def exchange(self, token: str, robot: str, address: str) -> Exchanged:
-        """A token of the robot that this token stands for; of `robot`, if it can stand for several.
+        """A token of the robot of that whole name, if this token stands for it.
 
-        No issuer is called that no team trusts. Raises ExchangeRefused.
+        Whoever asks names the robot: else rules of one team could change whom another's jobs stand for. No issuer is
+        called that the robot's rules do not name. Raises ExchangeRefused.
         """
         try:
             issuer, audiences = claimed(token)
-            found = await self._database.look(self._candidates, issuer, audiences)
+            found = await self._database.look(self._candidates, robot, issuer, audiences)
             if not found:
                 raise ExchangeRefused(
-                    f"no trust rule of this hub wants tokens of the issuer {quoted(issuer)} for the audience"
-                    f" {', '.join(map(quoted, audiences[:SHOWN]))}"
+                    f"no trust rule of the robot {quoted(robot)} wants tokens of the issuer {quoted(issuer)} for the"
+                    f" audience {', '.join(map(quoted, audiences[:SHOWN]))}, or there is no such robot"
                 )
             claims = await self._foreign.verify(token, issuer, found[0].trust.audience)
         except (ForeignTokenRefused, IssuerUnavailable) as error:
             raise ExchangeRefused(str(error)) from None
         # The signature is the same for every audience, and each rule's is one that the token names.
-        met = [one for one in found if meets(one.trust.claims, claims)]
-        if not met:
+        met = next((one for one in found if meets(one.trust.claims, claims)), None)
+        if met is None:
             raise ExchangeRefused(
-                f"the token is good, but its claims meet no trust rule of this hub; its subject is"
+                f"the token is good, but its claims meet no trust rule of the robot {quoted(robot)}; its subject is"
                 f" {quoted(claims.get('sub'))}"
             )
-        chosen = _choose(met, robot)
-        return await anyio.to_thread.run_sync(self._keep, chosen, str(claims.get("sub", "")), address)
+        return await anyio.to_thread.run_sync(self._keep, met, str(claims.get("sub", "")), address)
 
-    def _candidates(self, issuer: str, audiences: list[str]) -> list[Candidate]:
+    def _candidates(self, robot: str, issuer: str, audiences: list[str]) -> list[Candidate]:
         with self._database.read() as session:
-            return candidates(session, issuer, audiences)
+            return candidates(session, robot, issuer, audiences)
 
     def _keep(self, chosen: Candidate, subject: str, address: str) -> Exchanged:
         moment, secret = now(), new_secret(ROBOT)
@@ -80,16 +80,3 @@ class Exchange:
             until=until,
         )
         return Exchanged(chosen.login, secret, max(0, (until - moment) // 1000))
-
-
-def _choose(met: list[Candidate], robot: str) -> Candidate:
-    logins = list(dict.fromkeys(one.login for one in met))
-    if robot:
-        found = next((one for one in met if one.login == robot), None)
-        if found is None:
-            raise ExchangeRefused(f"the token does not stand for the robot {robot[:150]!r}")
-        return found
-    if len(logins) > 1:
-        some = ", ".join(logins[:SHOWN]) + (", ..." if len(logins) > SHOWN else "")
-        raise ExchangeRefused(f"the token stands for several robots; name one as `robot`: {some}")
-    return met[0]

@@ -97,6 +97,7 @@ def _object(part: bytes) -> dict[str, Any]:
     document = json.loads(urlsafe_b64decode(part), parse_constant=_no_number)
     if not isinstance(document, dict):
         raise ValueError("no JSON object")
+    json.dumps(document, ensure_ascii=False).encode()  # halves of surrogate pairs are no text
     return document
 
 

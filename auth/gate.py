@@ -14,7 +14,7 @@ from auth.secrets import PERSONAL, REFRESH, ROBOT, SecretKey, fingerprint, is_se
 from auth.throttle import ACCOUNT, ADDRESS, SignInThrottle
 from storage.attempts import SharedAttempts
 from storage.database import Database, StorageError, now
-from storage.namespaces import name_problem
+from storage.namespaces import name_problem, new_name
 from storage.shared import Shared
 from storage.tokens import FoundToken, find_access_token, find_refresh_token, touch_access_token
 from storage.users import LoginRow, identity_row, login_row
@@ -81,6 +81,7 @@ class Gate:
         """Who a user name with a password stands for, throttled. Raises SignInRefused."""
         if name_problem(name) is not None or not password or len(password) > LONGEST:
             raise SignInRefused("wrong user name or password")
+        name = await self.database.look(self._present_name, name)  # each of somebody's names counts as one
         # Before anything else, so that no answer tells a right guess.
         _refuse_if(await self._throttle.wait(name, address))
         row = await self.database.look(self._login_row, name)
@@ -145,6 +146,10 @@ class Gate:
             with suppress(StorageError):  # a full disk must not keep anybody from signing in
                 touch_access_token(self.database, found.access_token_id)
         return Proof(identity_of(row, address, found.scopes), found, is_refresh)
+
+    def _present_name(self, name: str) -> str:
+        with self.database.read() as session:
+            return new_name(session, name) or name
 
     def _login_row(self, name: str) -> LoginRow | None:
         with self.database.read() as session:

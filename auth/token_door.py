@@ -95,15 +95,17 @@ async def post_token(request: Request) -> Response:
 async def _exchange(request: Request, form: dict[str, list[str]]) -> Response:
     """A robot's access token for the token of an issuer that a team trusts; counted like attempts of a stranger."""
     gate: Gate = request.app.state.gate
-    subject, kind = _one(form, "subject_token"), _one(form, "subject_token_type")
+    subject, kind, robot = (_one(form, name) for name in ("subject_token", "subject_token_type", "robot"))
     if not subject or kind not in SUBJECTS:
         raise _not_exchanged(f"the form needs a subject_token and its subject_token_type, {' or '.join(SUBJECTS)}")
+    if not robot:
+        raise _not_exchanged("the form names no `robot`; it is the whole name of one, such as shop+ci")
     if _one(form, "requested_token_type") not in ("", ACCESS_TOKEN):
         raise _not_exchanged(f"what can be had by an exchange is {ACCESS_TOKEN}")
     await gate.admit(_address(request))
     exchange: Exchange = request.app.state.exchange
     try:
-        made = await exchange.exchange(subject, _one(form, "robot"), _address(request))
+        made = await exchange.exchange(subject, robot, _address(request))
     except ExchangeRefused as refusal:
         raise _not_exchanged(str(refusal)) from None
     await gate.forgive(_address(request))

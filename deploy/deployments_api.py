@@ -118,5 +118,8 @@ def _config(value: Any) -> str | None:
 
 
 def json_text(value: Any) -> str:
-    """A JSON value as a text that people can read again."""
-    return json.dumps(value, ensure_ascii=False)
+    """A JSON value as a text that people can read again. Raises ApiError for what is none, or is nested too deeply."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError):
+        raise ApiError(400, "bad_request", "'config' holds what JSON cannot say, or is nested too deeply") from None

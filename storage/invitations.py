@@ -81,6 +81,7 @@ def create_invitation(
                 note=note,
                 secret_sha256=secret_sha256,
                 created_by=actor.name,
+                creator_id=actor.id if actor.kind == "user" else None,
                 created_at=now(),
                 expires_at=expires_at,
             )

@@ -10,7 +10,9 @@ from storage.search import index_words
 from storage.statements import Statement
 from storage.tokens import rename_in_scopes
 
+LONGEST_REPOSITORY = 255  # characters of a repository's whole name, as clients have it
 _OLD = Statement("SELECT name FROM aliases WHERE namespace_id = :namespace ORDER BY name")
+_LONGEST = Statement("SELECT name FROM repositories WHERE namespace_id = :namespace ORDER BY length(name) DESC LIMIT 1")
 _FORGET = Statement("DELETE FROM aliases WHERE namespace_id = :namespace AND name = :name")
 _REPOSITORIES = Statement("SELECT id FROM repositories WHERE namespace_id = :namespace ORDER BY id")
 _RENAME = Statement(
@@ -46,6 +48,9 @@ def rename_namespace(database: Database, actor: Actor, namespace_id: int, new: s
             return
         if not _FORGET.run(session, {"namespace": namespace_id, "name": new}):  # else it had that name before
             refuse_taken(session, new)
+        longest = _LONGEST.value(session, {"namespace": namespace_id}) or ""
+        if len(longest) - len(old) + len(new) > LONGEST_REPOSITORY:
+            raise Conflict(f"the name of {longest} would be longer than {LONGEST_REPOSITORY} characters")
         namespace.name = new
         session.flush()
         _RENAME.run(session, {"new": new, "old": old, "namespace": namespace_id})

@@ -9,7 +9,7 @@ from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
-from storage.people_tables import Namespace
+from storage.people_tables import Namespace, Team
 from storage.statements import Statement
 
 LONGEST = 64
@@ -26,12 +26,14 @@ RESERVED = frozenset(_PATHS | _PAGES | _WORDS)
 DELETED = "deleted"  # the visibility of what belongs to a team that was deleted and may still be restored
 
 
+# What was granted to a team is for its people: a robot has its role in the team's own.
 # The asker's role in the team that owns namespace n, and (as a number) the highest that was granted on repository r.
 _MEMBER = "LEFT JOIN memberships m ON m.team_id = n.team_id AND m.user_id = :user"
 _RANKS = {1: "reader", 2: "writer", 3: "maintainer"}
 _GRANTED = """(SELECT MAX(CASE g.role WHEN 'maintainer' THEN 3 WHEN 'writer' THEN 2 ELSE 1 END) FROM grants g
     WHERE g.repository_id = r.id AND (g.user_id = :user OR EXISTS (SELECT 1 FROM memberships t
-    JOIN teams w ON w.id = t.team_id AND w.deleted_at IS NULL WHERE t.team_id = g.team_id AND t.user_id = :user)))"""
+    JOIN teams w ON w.id = t.team_id AND w.deleted_at IS NULL WHERE t.team_id = g.team_id AND t.user_id = :user
+    AND NOT EXISTS (SELECT 1 FROM robots b WHERE b.user_id = t.user_id))))"""
 _REPOSITORY = Statement(
     f"SELECT n.id, r.name, n.user_id, m.role, {_GRANTED}, r.id, r.visibility"
     f" FROM repositories r JOIN namespaces n ON n.id = r.namespace_id {_MEMBER} WHERE r.name = :name"
@@ -99,11 +101,13 @@ def find_namespace(session: OrmSession, which: str | int) -> NamespaceRow | None
     return None if row is None else _row(row)
 
 
-def find_holder(session: OrmSession, name: str) -> NamespaceRow | None:
-    """The user or the team of that name, or of that old name, unless the team was deleted."""
+def find_holder(session: OrmSession, name: str, *, deleted: bool = False) -> NamespaceRow | None:
+    """The user or the team of that name, or of that old name; a team that was deleted only if that is asked for."""
     found = find_namespace(session, new_name(session, name) or name)
     if found is None or found.kind == "plain":
         return None
+    if deleted:
+        return found
     held = find_namespace_holding(session, found.name, None)
     return found if held is not None and held.visibility != DELETED else None
 
@@ -187,6 +191,13 @@ def refuse_taken(session: OrmSession, name: str) -> None:
         raise Conflict(f"the name {name!r} is taken")
     if new_name(session, name) is not None:
         raise Conflict(f"the name {name!r} is taken: it is an old name that still answers")
+
+
+def refuse_deleted(session: OrmSession, team_id: int | None) -> None:
+    """Raises Conflict for a team that was deleted after the look at somebody's rights: nothing is made in it."""
+    team = session.get(Team, team_id) if team_id is not None else None
+    if team is not None and team.deleted_at is not None:
+        raise Conflict("the team was deleted meanwhile")
 
 
 def _holding(row: Any) -> Holding:

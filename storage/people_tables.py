@@ -105,6 +105,7 @@ class Invitation(SQLModel, table=True):
     note: str  # whom it is meant for
     secret_sha256: str = Field(unique=True)
     created_by: str  # name of who invites
+    creator_id: int | None = maybe_ref("users.id", "CASCADE", index=True)  # the same; it ends with their right to
     created_at: int = time()
     expires_at: int = time()
 

@@ -48,7 +48,7 @@ _MANIFEST = "COALESCE(m.{0}, d.{0})"
 _FADES = "b.leased_until < c.reading + c.lease * 3 / 4"
 _HELD = "CASE WHEN h.blob_id IS NOT NULL THEN {} END"
 _GRANTED = """CASE WHEN r.id IS NOT NULL THEN EXISTS (SELECT 1 FROM grants g
-    WHERE g.repository_id = r.id AND (g.user_id = u.id OR EXISTS
+    WHERE g.repository_id = r.id AND (g.user_id = u.id OR u.kind = 'person' AND EXISTS
     (SELECT 1 FROM memberships s JOIN teams w ON w.id = s.team_id AND w.deleted_at IS NULL
     WHERE s.team_id = g.team_id AND s.user_id = u.id))) END"""
 _FACTS = f"""

@@ -19,7 +19,10 @@ _REPOSITORIES = "FROM repositories r JOIN namespaces n ON n.id = r.namespace_id 
 _UNUSED = "NOT EXISTS (SELECT 1 FROM revisions v WHERE v.repository_id = r.id)"
 _REPOSITORY = Statement(f"SELECT r.id {_REPOSITORIES} AND r.id > :repo AND {_UNUSED} ORDER BY r.id LIMIT 1")
 _IS_UNUSED = Statement(f"SELECT 1 FROM repositories r WHERE r.id = :repo AND {_UNUSED}")
-_ANY_REPOSITORY = Statement(f"SELECT 1 {_REPOSITORIES} LIMIT 1")
+_ANY_LEFT = Statement(
+    f"SELECT 1 {_REPOSITORIES} UNION ALL SELECT 1 FROM targets t JOIN namespaces n ON n.id = t.namespace_id"
+    " WHERE n.team_id = :team LIMIT 1"
+)
 _DOOM_UPLOADS = Statement(
     f"INSERT INTO doomed_copies (key, state, doomed_at) SELECT key, state, {READING} FROM uploads"
     " WHERE repository_id = :repo ON CONFLICT (key) DO NOTHING"
@@ -73,7 +76,7 @@ def _remove_some(session: Session, repository_id: int) -> bool:
 
 def _remove_team(session: Session, team_id: int) -> int:
     """Removes a team with its names, if nothing of it is needed; how many that were."""
-    if _ANY_REPOSITORY.first(session, {"team": team_id}) is not None:
+    if _ANY_LEFT.first(session, {"team": team_id}) is not None:
         return 0
     name = _NAME.value(session, {"team": team_id})
     robots = list(session.execute(select(Robot.user_id).where(col(Robot.team_id) == team_id)).scalars())

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
-from storage.namespaces import new_name
+from storage.namespaces import DELETED, new_name, refuse_deleted
 from storage.people_tables import Namespace, Team
 from storage.scopes import Scopes, spans
 from storage.search import index_words
@@ -41,7 +41,8 @@ OWNS = """(n.user_id = :viewer
     OR EXISTS (SELECT 1 FROM memberships o WHERE o.team_id = n.team_id AND o.user_id = :viewer))"""
 _GRANTED = """SELECT g.repository_id FROM grants g WHERE g.user_id = :viewer
     UNION SELECT g.repository_id FROM memberships s JOIN teams w ON w.id = s.team_id AND w.deleted_at IS NULL
-    JOIN grants g ON g.team_id = s.team_id WHERE s.user_id = :viewer"""
+    JOIN grants g ON g.team_id = s.team_id WHERE s.user_id = :viewer
+    AND NOT EXISTS (SELECT 1 FROM robots b WHERE b.user_id = s.user_id)"""
 _VISIBLE = f"""(r.visibility <> 'deleted' AND (:sees_all OR r.visibility = 'public'
     OR (CAST(:viewer AS BIGINT) IS NOT NULL
         AND (r.visibility = 'internal' OR {OWNS} OR r.id IN ({_GRANTED})))))"""
@@ -88,6 +89,7 @@ def make_repository(database: Database, name: str, namespace_id: int, actor: Act
         namespace = session.get(Namespace, namespace_id)
         if namespace is None:
             raise Conflict(f"the namespace of {name} was removed meanwhile")
+        refuse_deleted(session, namespace.team_id)
         team = session.get(Team, namespace.team_id) if namespace.team_id is not None else None
         visibility = team.default_visibility if team is not None else "private"
         repository = Repository(namespace_id=namespace_id, name=name, visibility=visibility, created_at=now())
@@ -209,7 +211,7 @@ def configure_repository(
     """Changes who sees a repository and what it says of itself; None leaves a thing. Raises Conflict if it is gone."""
     with database.write() as session:
         row = session.get(Repository, repository_id)
-        if row is None:
+        if row is None or row.visibility == DELETED:
             raise Conflict("the repository was removed meanwhile")
         detail: dict[str, Any] = {}
         if visibility is not None and visibility != row.visibility:

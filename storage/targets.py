@@ -9,6 +9,8 @@ from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
+from storage.namespaces import refuse_deleted
+from storage.people_tables import Namespace
 from storage.repositories import OWNS, Viewer, within_scopes
 from storage.tables import Deployment, Target, TargetKey
 
@@ -73,8 +75,12 @@ def targets(session: Session, viewer: Viewer, *, after: str = "", limit: int = 1
 def create_target(
     database: Database, actor: Actor, name: str, *, kind: str, namespace_id: int, settings: dict[str, Any]
 ) -> TargetRow:
-    """Makes a target. Raises Conflict if the name is taken."""
+    """Makes a target. Raises Conflict if the name is taken, or if the namespace is gone."""
     with database.write() as session:
+        namespace = session.get(Namespace, namespace_id)
+        if namespace is None:
+            raise Conflict(f"the namespace of {name!r} was removed meanwhile")
+        refuse_deleted(session, namespace.team_id)
         if find_target(session, name) is not None:
             raise Conflict(f"there is a target named {name!r} already; choose another name")
         session.add(Target(name=name, kind=kind, namespace_id=namespace_id, settings=settings, created_at=now()))

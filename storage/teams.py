@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import delete
 from sqlalchemy.orm import Session as OrmSession
-from sqlmodel import select
+from sqlmodel import col, select
 
 from storage.clock import read_clock
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
 from storage.namespaces import add_namespace, new_name
-from storage.people_tables import Membership, Team
+from storage.people_tables import Invitation, Membership, Team
 from storage.repositories import Viewer
 from storage.statements import Statement
 
@@ -171,6 +172,8 @@ def join(
         session.add(Membership(team_id=team_id, user_id=user_id, role=role))
     else:
         _refuse_last_owner(session, team_id, team, row)
+        if row.role == "owner":
+            end_invitations(session, user_id, team_id)
         row.role = role
     record(session, actor, "member.set", team, detail={"user": user, "role": role, "before": before})
 
@@ -187,8 +190,15 @@ def remove_member(database: Database, actor: Actor, team_id: int, user_id: int) 
             return
         _refuse_last_owner(session, team_id, name, row)
         user = _USER_NAME.value(session, {"user": user_id})
+        end_invitations(session, user_id, team_id)
         session.delete(row)
         record(session, actor, "member.remove", name, detail={"user": user, "role": row.role})
+
+
+def end_invitations(session: OrmSession, user_id: int, team_id: int | None) -> None:
+    """Ends the links that somebody made who may make none any more: into a team, or to the hub itself."""
+    mine = col(Invitation.creator_id) == user_id, col(Invitation.team_id).is_not_distinct_from(team_id)
+    session.execute(delete(Invitation).where(*mine))
 
 
 def delete_team(database: Database, actor: Actor, team_id: int) -> None:
@@ -223,7 +233,11 @@ def restore_team(database: Database, actor: Actor, team_id: int) -> None:
 
 def sole_owner_of(session: OrmSession, user_id: int) -> list[str]:
     """Names of teams that would have no owner without this user, at most a few."""
-    query = select(Membership.team_id).where(Membership.user_id == user_id, Membership.role == "owner")
+    query = (
+        select(Membership.team_id)
+        .join(Team, col(Team.id) == col(Membership.team_id))
+        .where(Membership.user_id == user_id, Membership.role == "owner", col(Team.deleted_at).is_(None))
+    )
     alone = [
         team_id
         for team_id in session.execute(query).scalars()

@@ -11,7 +11,7 @@ from storage.events import Actor, record
 from storage.people_tables import AccessToken, RefreshToken, Robot, User
 from storage.scopes import Scopes, stored_scopes, write_scopes
 
-REFRESH_TOKENS_PER_USER = 100
+REFRESH_TOKENS = 100  # of a user, and of each access token
 
 
 @dataclass(frozen=True)
@@ -173,15 +173,16 @@ def create_refresh_token(
             )
         )
         session.flush()
-        kept = (
-            select(RefreshToken.id)
-            .where(col(RefreshToken.user_id) == found.user_id)
-            .order_by(col(RefreshToken.id).desc())
-            .limit(REFRESH_TOKENS_PER_USER)
+        # Counted for each token that they are made with, so that a narrowed one ends nothing but its own.
+        alike = (
+            col(RefreshToken.user_id) == found.user_id,
+            col(RefreshToken.access_token_id).is_not_distinct_from(found.access_token_id),
         )
+        newest = select(RefreshToken.id).where(*alike).order_by(col(RefreshToken.id).desc())
+        kept = newest.limit(REFRESH_TOKENS)
         session.execute(
             delete(RefreshToken).where(
-                col(RefreshToken.user_id) == found.user_id,
+                *alike,
                 col(RefreshToken.id).not_in(kept) | (col(RefreshToken.expires_at) <= now()),
             )
         )

@@ -11,10 +11,10 @@ from sqlmodel import col, select
 from storage.database import Conflict, Database, now
 from storage.errors import Gone
 from storage.events import Actor, record
+from storage.namespaces import new_name
 from storage.people_tables import AccessToken, Namespace, Robot, Team, TrustRule, User
 
 MOST = 50  # of one robot
-MOST_ASKED = 1000  # that want tokens of one issuer and audience
 TIDIED = 100  # expired tokens that go when a new one comes
 
 
@@ -55,19 +55,24 @@ def trust_rules(session: OrmSession, robot_id: int) -> list[TrustRuleRow]:
     return [TrustRuleRow(row.id, _trust(row), row.created_at, row.used_at) for row in rows.scalars()]
 
 
-def candidates(session: OrmSession, issuer: str, audiences: Sequence[str]) -> list[Candidate]:
-    """The rules that want tokens of this issuer for one of these audiences, of robots that may sign in now."""
+def candidates(session: OrmSession, robot: str, issuer: str, audiences: Sequence[str]) -> list[Candidate]:
+    """A robot's rules that want tokens of this issuer for one of these audiences, if it may sign in now.
+
+    `robot` is its whole name, or has an old name of its team.
+    """
+    team, _, name = robot.partition("+")
+    login = f"{new_name(session, team) or team}+{name}"
     query = (
         select(TrustRule, Namespace.name, Robot.expires_at)
         .join(Robot, col(Robot.user_id) == col(TrustRule.robot_id))
         .join(User, col(User.id) == col(Robot.user_id))
         .join(Team, col(Team.id) == col(Robot.team_id))
         .join(Namespace, col(Namespace.user_id) == col(User.id))
+        .where(col(Namespace.name) == login)
         .where(col(TrustRule.issuer) == issuer, col(TrustRule.audience).in_(audiences))
         .where(col(User.active).is_(True), col(Team.deleted_at).is_(None), col(Namespace.kind) == "robot")
         .where(col(Robot.expires_at).is_(None) | (col(Robot.expires_at) > now()))
         .order_by(col(TrustRule.id))
-        .limit(MOST_ASKED)
     )
     return [
         Candidate(row.id, _trust(row), row.robot_id, login, expires_at)

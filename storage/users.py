@@ -10,7 +10,7 @@ from sqlmodel import col
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
 from storage.namespaces import add_namespace, new_name
-from storage.people_tables import AccessToken, PasswordReset, RefreshToken, Session, User
+from storage.people_tables import AccessToken, Invitation, PasswordReset, RefreshToken, Session, User
 from storage.statements import Statement
 
 _USERS = "FROM users u JOIN namespaces n ON n.user_id = u.id AND n.kind = 'user'"
@@ -187,6 +187,7 @@ def set_role(database: Database, actor: Actor, user_id: int, role: str) -> None:
         user, name = find_row(session, user_id)
         if user.role == "administrator" and role != "administrator":
             refuse_last_administrator(session, user, name)
+            session.execute(delete(Invitation).where(col(Invitation.creator_id) == user_id))
         before, user.role = user.role, role
         user.generation += 1
         record(session, actor, "user.set-role", name, detail={"from": before, "to": role})
@@ -203,6 +204,7 @@ def deactivate_user(database: Database, actor: Actor, user_id: int) -> None:
             refuse_last_administrator(session, user, name)
         user.active = False
         user.generation += 1
+        session.execute(delete(Invitation).where(col(Invitation.creator_id) == user_id))
         for table in (Session, RefreshToken, AccessToken, PasswordReset):
             session.execute(delete(table).where(col(table.user_id) == user_id))
         record(session, actor, "user.deactivate", name)

@@ -50,7 +50,8 @@ class Scene:
 
     async def said(self, status: int, method: str, path: str, body: Any = None) -> Any:
         """What the API answers the administrator, with this status."""
-        answer = await self.api.request(method, path, json=body)
+        content = None if body is None else json.dumps(body)
+        answer = await self.api.request(method, path, content=content)
         assert answer.status_code == status, answer.text
         return answer.json() if answer.content else None
 
@@ -71,7 +72,8 @@ class Scene:
 
     async def exchange(self, token: str, **form: str) -> httpx.Response:
         """What the token service answers."""
-        asked = {"grant_type": EXCHANGE, "subject_token": token, "subject_token_type": JWT, **form}
+        usual = {"grant_type": EXCHANGE, "subject_token_type": JWT, "robot": f"{self.team}+ci"}
+        asked = {**usual, "subject_token": token, **form}
         return await self.http.post("/token", data=asked, headers={"X-Forwarded-For": self.address})
 
     async def refused(self, words: str, token: str, **form: str) -> None:
@@ -134,7 +136,7 @@ def test_no_other_token_is_taken(hub: HubProcess) -> None:
         issuer, now = scene.issuer, int(time.time())
         good: dict[str, Any] = {"sub": SUBJECT}
         await scene.refused("meet no trust rule", issuer.token(KEY, sub="repo:evil/shop"))
-        await scene.refused("no trust rule of this hub wants", issuer.token(KEY, **good, aud="another"))
+        await scene.refused("no trust rule of the robot", issuer.token(KEY, **good, aud="another"))
         await scene.refused("expired", issuer.token(KEY, **good, exp=now - 300))
         await scene.refused("ahead of the hub's clock", issuer.token(KEY, **good, nbf=now + 300))
         await scene.refused("never expires", issuer.token(KEY, **good, exp=None))
@@ -144,6 +146,8 @@ def test_no_other_token_is_taken(hub: HubProcess) -> None:
         signature = hmac.digest(KEY.as_pem(private=False), confused.encode(), "sha256")
         await scene.refused("'HS256'", f"{confused}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}")
         await scene.refused("'none'", f"{part({'alg': 'none'})}.{part(claims)}.")
+        for claims in ({"iss": "https://x\ud800", "aud": "hub"}, {"iss": issuer.url, "aud": "\ud800"}):
+            await scene.refused("not a signed JSON", f"{part({'alg': 'RS256'})}.{part(claims)}.eA")
         for nonsense in ("x", "a.b.c", "whp_" + "0" * 42, "." * 5000, "\u2603"):
             await scene.refused("not a signed JSON Web Token", nonsense)
         answer = await scene.http.post("/token", data={"grant_type": EXCHANGE, "subject_token": "x"})
@@ -156,7 +160,7 @@ def test_an_issuer_that_nobody_trusts_is_never_called(hub: HubProcess) -> None:
     async def scenario(scene: Scene) -> None:
         async with Issuer() as stranger:
             stranger.publish(public(KEY))
-            await scene.refused("no trust rule of this hub wants", stranger.token(KEY, sub=SUBJECT))
+            await scene.refused("no trust rule of the robot", stranger.token(KEY, sub=SUBJECT))
             assert not stranger.asked
         assert (await scene.exchange(scene.issuer.token(KEY, sub=SUBJECT))).status_code == 200
         assert scene.issuer.asked[JWKS] == 1
@@ -199,15 +203,21 @@ def test_robots_that_may_not_sign_in_are_stood_for_by_nobody(hub: HubProcess) ->
     play(hub, scenario)
 
 
-def test_one_of_several_robots_is_named(hub: HubProcess) -> None:
+def test_the_robot_is_named_and_rules_of_others_have_no_say(hub: HubProcess) -> None:
     async def scenario(scene: Scene) -> None:
-        await scene.said(201, "POST", f"/teams/{scene.team}/robots", {"name": "other", "with_token": False})
-        await scene.trust("other")
+        evil = f"evil-{secrets.token_hex(4)}"
+        await scene.said(201, "POST", "/teams", {"name": evil})
+        for name, rule in (("x", {"sub": "repo:*"}), ("y", {"sub": "nobody"})):
+            await scene.said(201, "POST", f"/teams/{evil}/robots", {"name": name, "with_token": False})
+            body = {**scene.rule, "claims": rule}
+            await scene.said(201, "POST", f"/teams/{evil}/robots/{name}/trust-rules", body)
         token = scene.issuer.token(KEY, sub=SUBJECT)
-        await scene.refused(f"{scene.team}+ci, {scene.team}+other", token)
-        await scene.refused("does not stand for the robot", token, robot=f"{scene.team}+nobody")
-        answer = await scene.exchange(token, robot=f"{scene.team}+other")
-        assert answer.json()["username"] == f"{scene.team}+other"
+        assert (await scene.exchange(token)).json()["username"] == f"{scene.team}+ci"
+        await scene.refused("names no `robot`", token, robot="")
+        for robot in (f"{scene.team}+nobody", "nobody+ci", "x", "+", "\u2603"):
+            await scene.refused("or there is no such robot", token, robot=robot)
+        await scene.said(200, "PATCH", f"/namespaces/{scene.team}", {"name": f"{scene.team}-2"})
+        assert (await scene.exchange(token)).json()["username"] == f"{scene.team}-2+ci"
 
     play(hub, scenario)
 
@@ -241,6 +251,7 @@ def test_attempts_are_counted_and_successes_are_not(hub: HubProcess) -> None:
         {"issuer": "issuer.example"},
         {"issuer": ""},
         {"minutes": 0},
+        {"claims": {"sub": "\ud800x"}},
         {"minutes": 61},
         {"robot": "x"},
     ],

@@ -175,11 +175,17 @@ def test_refresh_token(http: httpx.Client, ann: int, post: bool) -> None:
 
 def test_refresh_tokens_are_kept_hashed_and_bounded(http: httpx.Client, people: People, ann: int) -> None:
     secrets = [refresh_token(http, post=False) for _ in range(103)]
-    rows = people.rows("SELECT secret_sha256 FROM refresh_tokens WHERE user_id = :u", u=ann)
-    assert len(rows) <= 100
+    by_password = "user_id = :u AND access_token_id IS NULL"
+    rows = people.rows(f"SELECT secret_sha256 FROM refresh_tokens WHERE {by_password}", u=ann)
+    assert len(rows) == 100
     assert not {secret for (secret,) in rows} & set(secrets)
     form = {"grant_type": "refresh_token"}
     assert http.post("/token", data={**form, "refresh_token": secrets[0]}).status_code == 401
+    assert http.post("/token", data={**form, "refresh_token": secrets[-1]}).status_code == 200
+
+    narrowed = people.token(ann, "narrowed", scopes=["repository:x/*:pull"])
+    for _ in range(101):  # what is made with a token ends nothing but its own
+        assert http.get("/token", params={"offline_token": "true"}, auth=("ann", narrowed)).status_code == 200
     assert http.post("/token", data={**form, "refresh_token": secrets[-1]}).status_code == 200
 
 

@@ -25,13 +25,14 @@ def test_a_job_exchanges_its_token(tmp_path: Path) -> None:
         assert "is no claim" in admin.refused("trust", "add", "shop", "ci", *rule[:4], "--claim", "sub", code=2)
 
         nobody = Commands(hub.url)
-        done = nobody.run("token", "exchange", stdin=issuer.token(KEY, sub="repo:acme/a"))
+        done = nobody.run("token", "exchange", "shop+ci", stdin=issuer.token(KEY, sub="repo:acme/a"))
         assert done.returncode == 0 and done.stdout.startswith("whb_") and done.stdout.count("\n") == 1
         assert "token of shop+ci, good for" in done.stderr
-        assert "does not stand for" in nobody.refused(
-            "token", "exchange", "--robot", "shop+x", stdin=issuer.token(KEY, sub="repo:acme/a")
+        other = nobody.refused("token", "exchange", "shop+x", stdin=issuer.token(KEY, sub="repo:acme/a"))
+        assert "there is no such robot" in other
+        assert "meet no trust rule" in nobody.refused(
+            "token", "exchange", "shop+ci", stdin=issuer.token(KEY, sub="evil")
         )
-        assert "meet no trust rule" in nobody.refused("token", "exchange", stdin=issuer.token(KEY, sub="evil"))
 
         number = str(admin.json("trust", "list", "shop", "ci")[0]["id"])
         assert admin.text("trust", "remove", "shop", "ci", number) == f"trust rule {number} is no more\n"

@@ -70,7 +70,7 @@ def robot(hub: HubProcess, issuer: Issuer) -> tuple[str, str]:
 
 def workload(hub: HubProcess, issuer: Issuer) -> tuple[str, str]:
     token = issuer.token(KEY, sub="repo:acme/shop")
-    form = {"grant_type": EXCHANGE, "subject_token_type": JWT, "subject_token": token}
+    form = {"grant_type": EXCHANGE, "subject_token_type": JWT, "subject_token": token, "robot": "shop+ci"}
     made = httpx.post(f"{hub.url}/token", data=form, trust_env=False, timeout=30)
     assert made.status_code == 200, made.text
     return made.json()["username"], made.json()["access_token"]

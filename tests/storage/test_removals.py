@@ -100,6 +100,16 @@ def test_what_somebody_else_runs_stays_until_they_do_not(database: Database) -> 
     assert removed(database) == {"teams": 1} and count(database, "manifests") == 0
 
 
+def test_a_team_that_cannot_go_holds_up_nothing(database: Database) -> None:
+    delete_team(database, SYSTEM, team_id(database, "acme"))
+    with database.write() as session:
+        space = _namespace(database, "acme")
+        session.add(Target(id=1, name="t", kind="envoy-fleet", namespace_id=space, settings={}, created_at=1))
+    delete_team(database, SYSTEM, team_id(database, "other"))
+    pass_time(database, GRACE)
+    assert removed(database) == {"teams": 1} and team_id(database, "acme")
+
+
 def removed(database: Database, *, dry_run: bool = False) -> Counter[str]:
     """What all steps of a run count together."""
     figures, cursor = Counter({"teams": 0}), Cursor()

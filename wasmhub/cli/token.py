@@ -53,10 +53,10 @@ def main(arguments: list[str]) -> int:
         actions,
         "exchange",
         "exchange a CI job's or service account's token for a robot's, and print that",
-        "WASMHUB_TOKEN=$(wasmhub token exchange < /var/run/secrets/tokens/hub)",
+        "WASMHUB_TOKEN=$(wasmhub token exchange shop+ci < /var/run/secrets/tokens/hub)",
         exchange_token,
     )
-    exchange.add_argument("--robot", metavar="LOGIN", help="which, if it stands for several, such as shop+ci")
+    exchange.add_argument("robot", metavar="ROBOT", help="whose: its team and its name there, such as shop+ci")
     for parser_of_action in (listing, create, delete):
         parser_of_action.add_argument(
             "--user", metavar="NAME", help="sign in as NAME with a password, which is asked for; not WASMHUB_TOKEN"
@@ -114,9 +114,7 @@ def delete_token(options: argparse.Namespace) -> int:
 def exchange_token(options: argparse.Namespace) -> int:
     """A robot's token: alone on stdout."""
     subject = read_secret("token to exchange", longest=LONGEST_SUBJECT)
-    form = {"subject_token": subject, "subject_token_type": SUBJECT}
-    if options.robot:
-        form["robot"] = options.robot
+    form = {"subject_token": subject, "subject_token_type": SUBJECT, "robot": options.robot}
     with Hub(NOBODY) as hub:
         made = hub.exchange(form)
     if options.output == "text":

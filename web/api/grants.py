@@ -13,13 +13,17 @@ from storage.grants import ROLES, GrantRow, give_grant, grants, take_grant
 from storage.namespaces import NamespaceRow, find_holder
 from web.access import Readable, find_readable
 from web.api import fields
+from web.api.repositories import answer_repository
 from web.means import Means, means_of
 
 
 async def list_grants(request: Request) -> Response:
     """Whom a repository is shared with; for those who own it."""
-    means = means_of(request)
-    _, found = await _entered(request)
+    means, name = means_of(request), request.path_params["name"]
+    identity = await identify(request, means.gate)
+    if await means.database.look(_find, means, identity, name) is None:  # a repository may itself be named so
+        return await answer_repository(request, identity, f"{name}/grants")
+    found = await enter_owned(means, identity, name)
 
     rows = await means.database.look(_grants, means, found)
     return JSONResponse({"grants": [_grant(row) for row in rows]})
@@ -76,7 +80,8 @@ def share(
 
 def unshare(means: Means, identity: Identity, found: Readable, holder: str) -> None:
     """Takes the role of the user or team of that name back, for other doors too. Raises ApiError."""
-    take_grant(means.database, identity.actor(), found.entry.id, _holder(means, holder))
+    back_from = _holder(means, holder, deleted=True)  # what is listed can be taken back
+    take_grant(means.database, identity.actor(), found.entry.id, back_from)
 
 
 async def _entered(request: Request) -> tuple[Identity, Readable]:
@@ -91,9 +96,9 @@ def _find(means: Means, identity: Identity, name: str) -> Readable | None:
         return find_readable(session, identity, name)
 
 
-def _holder(means: Means, name: str) -> NamespaceRow:
+def _holder(means: Means, name: str, deleted: bool = False) -> NamespaceRow:
     with means.database.read() as session:
-        found = find_holder(session, name)
+        found = find_holder(session, name, deleted=deleted)
     if found is None:
         raise ApiError(404, "not_found", f"there is no user and no team {name[:64]!r}")
     return found

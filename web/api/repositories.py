@@ -37,7 +37,7 @@ async def get_repository(request: Request) -> Response:
     """One repository, its newest version, and what the caller may do with it."""
     identity = await identify(request, means_of(request).gate)
 
-    return await _answer(request, identity, request.path_params["name"])
+    return await answer_repository(request, identity, request.path_params["name"])
 
 
 async def patch_repository(request: Request) -> Response:
@@ -48,7 +48,7 @@ async def patch_repository(request: Request) -> Response:
     found = await enter_configured(means, identity, name)
 
     await anyio.to_thread.run_sync(change_repository, means, identity, found, await read_json(request))
-    return await _answer(request, identity, name)
+    return await answer_repository(request, identity, name)
 
 
 async def get_versions(request: Request) -> Response:
@@ -60,7 +60,7 @@ async def get_versions(request: Request) -> Response:
 
     page = await means_of(request).database.look(_versions, means, identity, name, after, limit)
     if page is None:  # a repository may itself be named so
-        return await _answer(request, identity, f"{name}/versions")
+        return await answer_repository(request, identity, f"{name}/versions")
     return JSONResponse(page)
 
 
@@ -102,7 +102,8 @@ def change_repository(means: Means, identity: Identity, found: Readable, body: d
     )
 
 
-async def _answer(request: Request, identity: Identity, name: str) -> Response:
+async def answer_repository(request: Request, identity: Identity, name: str) -> Response:
+    """One repository, for whoever may see it. Raises ApiError."""
     found = await means_of(request).database.look(_find, means_of(request), identity, name)
     return JSONResponse(_entry(found.entry) | {"actions": sorted(found.actions)})
 

@@ -37,14 +37,17 @@ def upgrade() -> None:
         sa.Column("note", sa.String(), nullable=False),
         sa.Column("secret_sha256", sa.String(), nullable=False),
         sa.Column("created_by", sa.String(), nullable=False),
+        sa.Column("creator_id", ID, nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["team_id"], ["teams.id"], ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["creator_id"], ["users.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("secret_sha256"),
         sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_invitations_team_id"), "invitations", ["team_id"], unique=False)
+    op.create_index(op.f("ix_invitations_creator_id"), "invitations", ["creator_id"], unique=False)
     op.create_table(
         "password_resets",
         sa.Column("user_id", ID, autoincrement=False, nullable=False),
