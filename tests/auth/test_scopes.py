@@ -248,7 +248,7 @@ def test_a_narrowed_token_is_shown_with_its_scopes(http: httpx.Client, people: P
         ["repository:a*b:pull"],
         ["repository:A/b:pull"],
         ["repository:a/\u0000:pull"],
-        ["repository:a/\udc80:pull"],
+        ["repository:a/\u2603:pull"],
         ["target:edge:push"],
         ["registry:catalog:*"],
         ["repository:a/" + "x" * 300 + ":pull"],
