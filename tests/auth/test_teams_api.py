@@ -143,6 +143,18 @@ def test_a_grant_is_good_from_the_next_request_on(team: Team, people: People, cl
     team.said(400, team.ann, "PUT", f"/repositories/{name}/grants/{stranger}", {"role": "reader", "x": 1})
 
 
+def test_what_is_listed_can_be_taken_back_and_a_repository_may_be_named_grants(team: Team, client_of: ClientOf) -> None:
+    name, other = f"{team.name}/grants", f"{team.name}-two"
+    client_of(team.ann).push_image(name, "v1", b"a layer")
+    assert team.said(200, team.ann, "GET", f"/repositories/{name}")["name"] == name
+    team.said(201, team.ann, "POST", "/teams", {"name": other})
+    team.said(200, team.ann, "PUT", f"/repositories/{name}/grants/{other}", {"role": "reader"})
+    team.said(204, team.ann, "DELETE", f"/teams/{other}")
+    assert len(team.said(200, team.ann, "GET", f"/repositories/{name}/grants")["grants"]) == 1
+    team.said(204, team.ann, "DELETE", f"/repositories/{name}/grants/{other}")
+    assert team.said(200, team.ann, "GET", f"/repositories/{name}/grants")["grants"] == []
+
+
 def test_a_deleted_team_is_nowhere_and_comes_back(team: Team, client_of: ClientOf, people: People) -> None:
     name = f"{team.name}/a"
     ann, bob = client_of(team.ann), client_of(team.bob)

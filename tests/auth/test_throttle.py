@@ -9,6 +9,9 @@ import pytest
 
 from auth.throttle import KEYS, SignInThrottle, Throttle
 from storage.attempts import Pace
+from storage.events import SYSTEM
+from storage.names import rename_namespace
+from storage.namespaces import find_namespace
 from tests.auth.people import PASSWORD, People
 from tests.hub import HubProcess
 
@@ -38,6 +41,18 @@ def guess(hub: HubProcess, names: list[str], addresses: list[str]) -> list[int]:
             statuses += pool.map(lambda pair: attempt(hub, pair[0], "wrong-password", pair[1]).status_code, pairs)
     assert 429 in statuses and set(statuses) <= {401, 429}
     return statuses
+
+
+def test_all_names_of_somebody_count_as_one(own: tuple[HubProcess, People], word: str) -> None:
+    hub, people = own
+    people.user(word)
+    with people.database.read() as session:
+        namespace = find_namespace(session, word)
+    assert namespace is not None
+    rename_namespace(people.database, SYSTEM, namespace.id, f"{word}-2")
+    names = [word, f"{word}-2"] * 12
+    tried = [attempt(hub, name, "wrong-password", f"10.9.0.{n}").status_code for n, name in enumerate(names)]
+    assert 10 <= tried.count(401) <= 14 and set(tried) == {401, 429}  # counted apart it would be 20
 
 
 def test_wrong_passwords_of_an_account(own: tuple[HubProcess, People], word: str) -> None:

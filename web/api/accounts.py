@@ -31,8 +31,7 @@ from storage.users import (
 )
 from web.api import fields
 
-DAY = 86_400_000
-RESET_LIFE = DAY  # of a link by which somebody sets a new password
+RESET_LIFE = fields.DAY  # of a link by which somebody sets a new password
 
 
 async def list_users(request: Request) -> Response:
