@@ -2,7 +2,8 @@
 
 from starlette.routing import BaseRoute, Route
 
-from web import account, sharing, team, user, users
+from web import account, robot, sharing, team, user, users
+from web import robots as robot_list
 from web import teams as team_list
 from web.api import (
     accounts,
@@ -54,6 +55,10 @@ PAGES: list[BaseRoute] = [
     Route("/teams", team_list.post_teams, methods=["POST"]),
     Route("/teams/{team}", team.show_team, methods=["GET"]),
     Route("/teams/{team}", team.post_team, methods=["POST"]),
+    Route("/teams/{team}/robots", robot_list.show_robots, methods=["GET"]),
+    Route("/teams/{team}/robots", robot_list.post_robots, methods=["POST"]),
+    Route("/teams/{team}/robots/{robot}", robot.show_robot, methods=["GET"]),
+    Route("/teams/{team}/robots/{robot}", robot.post_robot, methods=["POST"]),
     Route("/site/users", users.show_users, methods=["GET"]),
     Route("/site/users", users.post_users, methods=["POST"]),
     Route("/site/users/{name}", user.show_user, methods=["GET"]),
@@ -66,6 +71,8 @@ FORMS = {
     "/account": account.ACTS,
     "/teams": team_list.ACTS,
     "/teams/{team}": team.ACTS,
+    "/teams/{team}/robots": robot_list.ACTS,
+    "/teams/{team}/robots/{robot}": robot.ACTS,
     "/site/users": users.ACTS,
     "/site/users/{name}": user.ACTS,
 }

@@ -1,6 +1,6 @@
 """Every endpoint of the hub: who may use it, how its door refuses others, and a request that is good in itself."""
 
-from tests.auth import asking
+from tests.auth import asking, machines
 from tests.auth.asking import Endpoint, at
 from tests.auth.people import PASSWORD
 from tests.oci import EMPTY, digest_of
@@ -8,6 +8,7 @@ from tests.oci import EMPTY, digest_of
 UPLOADS = "/v2/{name:path}/blobs/uploads"
 USER_PAGE = "/site/users/{name}"
 TEAM_PAGE = "/teams/{team}"
+ROBOT_PAGE = TEAM_PAGE + "/robots/{robot}"
 TEAM = "/api/v1/teams/{team}"
 ROBOT = TEAM + "/robots/{robot}"
 NAMESPACE = "/api/v1/namespaces/{namespace}"
@@ -84,6 +85,20 @@ ENDPOINTS = {
     f"POST {TEAM_PAGE} forget": Endpoint("administer", "target", asking.forget_form, browser=True),
     f"POST {TEAM_PAGE} delete": Endpoint("administer", "target", asking.spare_team_form("delete"), browser=True),
     f"POST {TEAM_PAGE} restore": Endpoint("administer", "target", asking.spare_team_form("restore"), browser=True),
+    f"GET {TEAM_PAGE}/robots": Endpoint("pull", "target", at(machines.PAGE), browser=True),
+    f"POST {TEAM_PAGE}/robots make": Endpoint("administer", "target", machines.new_robot_form, browser=True),
+    f"GET {ROBOT_PAGE}": Endpoint("pull", "target", machines.robot_page, browser=True),
+    f"POST {ROBOT_PAGE} configure": Endpoint(
+        "administer", "target", machines.robot_form("configure", role="writer"), browser=True
+    ),
+    f"POST {ROBOT_PAGE} rotate": Endpoint(
+        "administer", "target", machines.robot_form("rotate", hours="1"), browser=True
+    ),
+    f"POST {ROBOT_PAGE} add-rule": Endpoint(
+        "administer", "target", machines.robot_form("add-rule", **machines.TRUST_FORM), browser=True
+    ),
+    f"POST {ROBOT_PAGE} remove-rule": Endpoint("administer", "target", machines.trusted_form, browser=True),
+    f"POST {ROBOT_PAGE} delete": Endpoint("administer", "target", machines.robot_form("delete"), browser=True),
     "GET /site/users": Endpoint("auditor", "site", at("/site/users"), browser=True),
     "POST /site/users make": Endpoint("administrator", "site", asking.new_user_form, browser=True),
     "POST /site/users invite": Endpoint(
@@ -130,14 +145,14 @@ ENDPOINTS = {
     f"POST {TEAM}/invitations": Endpoint("administer", "target", asking.team("/invitations", json={"note": "x"})),
     f"DELETE {TEAM}/invitations/{{number}}": Endpoint("administer", "target", asking.invited),
     f"GET {TEAM}/robots": Endpoint("pull", "target", asking.team("/robots")),
-    f"POST {TEAM}/robots": Endpoint("administer", "target", asking.new_robot),
-    f"GET {ROBOT}": Endpoint("pull", "target", asking.robot()),
-    f"PATCH {ROBOT}": Endpoint("administer", "target", asking.robot(json={"role": "writer"})),
-    f"DELETE {ROBOT}": Endpoint("administer", "target", asking.robot()),
-    f"POST {ROBOT}/rotate": Endpoint("administer", "target", asking.robot("/rotate", json={})),
-    f"GET {ROBOT}/trust-rules": Endpoint("pull", "target", asking.robot("/trust-rules")),
-    f"POST {ROBOT}/trust-rules": Endpoint("administer", "target", asking.robot("/trust-rules", json=asking.TRUST)),
-    f"DELETE {ROBOT}/trust-rules/{{number}}": Endpoint("administer", "target", asking.trusted),
+    f"POST {TEAM}/robots": Endpoint("administer", "target", machines.new_robot),
+    f"GET {ROBOT}": Endpoint("pull", "target", machines.robot()),
+    f"PATCH {ROBOT}": Endpoint("administer", "target", machines.robot(json={"role": "writer"})),
+    f"DELETE {ROBOT}": Endpoint("administer", "target", machines.robot()),
+    f"POST {ROBOT}/rotate": Endpoint("administer", "target", machines.robot("/rotate", json={})),
+    f"GET {ROBOT}/trust-rules": Endpoint("pull", "target", machines.robot("/trust-rules")),
+    f"POST {ROBOT}/trust-rules": Endpoint("administer", "target", machines.robot("/trust-rules", json=machines.TRUST)),
+    f"DELETE {ROBOT}/trust-rules/{{number}}": Endpoint("administer", "target", machines.trusted),
     "POST /api/v1/sign-up": Endpoint("everybody", "api", asking.sign_up),
     "GET /api/v1/invitations": Endpoint("administrator", "api", at("/api/v1/invitations")),
     "POST /api/v1/invitations": Endpoint("administrator", "api", at("/api/v1/invitations", json={"note": "x"})),

@@ -14,6 +14,9 @@ PEOPLE = {
     "account": "/account",
     "teams": "/teams",
     "team": "/teams/gateway",
+    "robots": "/teams/gateway/robots",
+    "robot": "/teams/gateway/robots/ci",
+    "no-robot": "/teams/gateway/robots?after=zzzz",
     "deleted-team": "/teams/old-crew",
     "users": "/site/users",
     "user": "/site/users/bea",
@@ -41,6 +44,11 @@ def peopled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
             admin.delete("/teams/old-crew").raise_for_status()
             for path in ("/invitations", "/teams/gateway/invitations"):
                 admin.post(path, json={"note": "Erin from the night shift"}).raise_for_status()
+            scopes = ["repository:gateway/*:push", "target:edge:deploy"]
+            robot = {"name": "ci", "role": "writer", "description": "Pushes from CI", "scopes": scopes}
+            admin.post("/teams/gateway/robots", json=robot).raise_for_status()
+            rule = {"issuer": "https://issuer.example", "claims": {"sub": "repo:acme/shop:ref:refs/heads/*"}}
+            admin.post("/teams/gateway/robots/ci/trust-rules", json=rule).raise_for_status()
             admin.post("/user/tokens", json={"name": "laptop"}).raise_for_status()
         yield hub
 

@@ -97,7 +97,7 @@ def test_links_to_the_hub(boss: httpx.Client, admin: httpx.Client, empty: HubPro
         done(boss, LIST, "uninvite", number=number)
         assert stranger.get(link.path).status_code == 404 and note not in boss.get(LIST).text
     page = send(boss, LIST, "invite", note="Kept", days="31")
-    assert page.status_code == 400 and "expires_in_days" in alert_of(page) and 'value="Kept"' in page.text
+    assert page.status_code == 400 and "'Days' must be" in alert_of(page) and 'value="Kept"' in page.text
 
 
 def test_a_closed_hub_invites_nobody(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from auth.door import ApiError, read_json
+from auth.identity import Identity
 from auth.trust import problem_of
+from storage.robots import RobotRow
 from storage.trust import Trust, TrustRuleRow, add_trust_rule, remove_trust_rule, trust_rules
 from web.api import fields
 from web.api.robots import find_team_robot
@@ -34,11 +36,9 @@ async def post_trust_rule(request: Request) -> Response:
     means = means_of(request)
     identity, team = await enter_team(request, "administer")
     body = await read_json(request)
-    fields.only(body, "issuer", "audience", "claims", "minutes")
     robot = await means.database.look(find_team_robot, means, team, request.path_params["robot"])
-    trust = _trust(body)
 
-    rule_id = await anyio.to_thread.run_sync(add_trust_rule, means.database, identity.actor(), robot.id, trust)
+    rule_id = await anyio.to_thread.run_sync(make_rule, means, identity, robot, body)
     rows = await means.database.look(_read, means, robot.id)
     made = next((row for row in rows if row.id == rule_id), None)
     if made is None:
@@ -63,6 +63,12 @@ ROUTES = [
     Route(_RULES, post_trust_rule, methods=["POST"]),
     Route(_RULES + "/{number}", delete_trust_rule, methods=["DELETE"]),
 ]
+
+
+def make_rule(means: Means, identity: Identity, robot: RobotRow, body: dict[str, Any]) -> int:
+    """Makes the rule that a request describes and answers its number. Raises ApiError, Conflict."""
+    fields.only(body, "issuer", "audience", "claims", "minutes")
+    return add_trust_rule(means.database, identity.actor(), robot.id, _trust(body))
 
 
 def _trust(body: dict[str, Any]) -> Trust:
