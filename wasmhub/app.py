@@ -36,7 +36,7 @@ from storage.shared import Shared
 from wasmhub.counts import Counts
 from wasmhub.health import HEALTH_PATHS, HealthDoor
 from wasmhub.readiness import Part, Readiness, blocking
-from wasmhub.settings import Settings, SettingsError
+from wasmhub.settings import Settings, SettingsError, shown_settings
 from web.door import WebDoor
 
 log = logging.getLogger("wasmhub")
@@ -77,7 +77,15 @@ class Hub:
         exchange = Exchange(self.database, ForeignTokens(Issuers(_outgoing(settings))))
         self._token = create_token_door(gate, tokens, exchange, settings.create_namespace_on_push)
         self._deploy = create_deploy_door(self.database, self.blobs, gate)
-        self._web = WebDoor(self.database, self.blobs, gate, settings.create_teams == "everyone", settings.sign_up)
+        self._web = WebDoor(
+            self.database,
+            self.blobs,
+            gate,
+            parts=self._health.readiness.parts,
+            settings=shown_settings(settings),
+            teams_by_all=settings.create_teams == "everyone",
+            sign_up=settings.sign_up,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request, or the life of the server."""

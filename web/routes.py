@@ -2,9 +2,10 @@
 
 from starlette.routing import BaseRoute, Route
 
-from web import account, robot, sharing, team, user, users
+from web import account, robot, settings, sharing, team, user, users
 from web import robots as robot_list
 from web import teams as team_list
+from web import upkeep as upkeep_page
 from web.api import (
     accounts,
     documents,
@@ -20,6 +21,7 @@ from web.api import (
     teams,
     tokens,
     trust_rules,
+    upkeep,
 )
 from web.assets import get_asset
 from web.catalog import show_catalog
@@ -63,6 +65,9 @@ PAGES: list[BaseRoute] = [
     Route("/site/users", users.post_users, methods=["POST"]),
     Route("/site/users/{name}", user.show_user, methods=["GET"]),
     Route("/site/users/{name}", user.post_user, methods=["POST"]),
+    Route("/site/settings", settings.show_settings, methods=["GET"]),
+    Route("/site/upkeep", upkeep_page.show_upkeep, methods=["GET"]),
+    Route("/site/upkeep", upkeep_page.post_upkeep, methods=["POST"]),
     Route("/static/{mark}/{name}", get_asset, methods=["GET"]),
 ]
 # What the forms of these pages ask for, by the field `form`.
@@ -73,6 +78,7 @@ FORMS = {
     "/teams/{team}": team.ACTS,
     "/teams/{team}/robots": robot_list.ACTS,
     "/teams/{team}/robots/{robot}": robot.ACTS,
+    "/site/upkeep": upkeep_page.ACTS,
     "/site/users": users.ACTS,
     "/site/users/{name}": user.ACTS,
 }
@@ -88,6 +94,7 @@ API: list[BaseRoute] = [
     *robots.ROUTES,
     *trust_rules.ROUTES,
     *garbage.ROUTES,
+    *upkeep.ROUTES,
     *modules.ROUTES,
     *grants.ROUTES,
     *repositories.ROUTES,

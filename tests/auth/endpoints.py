@@ -114,6 +114,11 @@ ENDPOINTS = {
     ),
     f"POST {USER_PAGE} reset": Endpoint("administrator", "site", asking.someone_form("reset"), browser=True),
     f"POST {USER_PAGE} delete": Endpoint("administrator", "site", asking.someone_form("delete"), browser=True),
+    "GET /site/settings": Endpoint("auditor", "site", at("/site/settings"), browser=True),
+    "GET /site/upkeep": Endpoint("auditor", "site", at("/site/upkeep"), browser=True),
+    "POST /site/upkeep collect": Endpoint(
+        "administrator", "site", asking.sending("/site/upkeep", "collect", dry_run="yes"), browser=True
+    ),
     "GET /static/{mark}/{name}": Endpoint("everybody", "page", at("{world.asset}")),
     "GET /api/v1/openapi.json": Endpoint("everybody", "api", at("/api/v1/openapi.json")),
     "GET /.well-known/wasm-pkg/registry.json": Endpoint("everybody", "api", at("/.well-known/wasm-pkg/registry.json")),
@@ -164,6 +169,8 @@ ENDPOINTS = {
     f"GET {NAMESPACE}": Endpoint("pull", "target", at("/api/v1/namespaces/{world.team}")),
     f"PATCH {NAMESPACE}": Endpoint("administer", "target", asking.renamed()),
     f"DELETE {NAMESPACE}/old-names/{{old}}": Endpoint("administer", "target", asking.forgotten),
+    "GET /api/v1/settings": Endpoint("auditor", "api", at("/api/v1/settings")),
+    "GET /api/v1/upkeep": Endpoint("auditor", "api", at("/api/v1/upkeep")),
     "GET /api/v1/garbage-collections": Endpoint("administrator", "api", at("/api/v1/garbage-collections")),
     "POST /api/v1/garbage-collections": Endpoint(
         "administrator", "api", at("/api/v1/garbage-collections", json={"dry_run": True})

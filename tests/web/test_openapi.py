@@ -153,6 +153,8 @@ def test_administrators_answers_look_as_described(full: HubProcess) -> None:
             ("post", "/api/v1/garbage-collections", {"dry_run": True}, 202),
             ("post", "/api/v1/garbage-collections", {"dry_run": 1}, 400),
             ("get", "/api/v1/garbage-collections", None, 200),
+            ("get", "/api/v1/settings", None, 200),
+            ("get", "/api/v1/upkeep", None, 200),
         ):
             answer = client.request(method, path, json=body)
             assert answer.status_code == status, answer.text

@@ -18,6 +18,8 @@ PEOPLE = {
     "robot": "/teams/gateway/robots/ci",
     "no-robot": "/teams/gateway/robots?after=zzzz",
     "deleted-team": "/teams/old-crew",
+    "upkeep": "/site/upkeep",
+    "settings": "/site/settings",
     "users": "/site/users",
     "user": "/site/users/bea",
     "inactive-user": "/site/users/cal",
