@@ -10,6 +10,7 @@ from sqlmodel import col, select
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
 from storage.people_tables import Namespace, Team
+from storage.scopes import Scopes
 from storage.statements import Statement
 
 LONGEST = 64
@@ -145,6 +146,18 @@ def new_name(session: OrmSession, name: str) -> str | None:
     first, slash, rest = name.partition("/")
     found = _NEW_NAME.value(session, {"name": first})
     return None if found is None else f"{found}{slash}{rest}"
+
+
+def present_scopes(session: OrmSession, scopes: Scopes | None) -> Scopes | None:
+    """The scopes with the names of today: those that begin with an old name would cover nothing."""
+    if scopes is None:
+        return None
+    firsts = {scope.name.partition("/")[0] for scope in scopes if "/" in scope.name and scope.kind == "repository"}
+    for old in sorted(firsts):
+        new = new_name(session, old)
+        if new is not None:
+            scopes = tuple(scope.renamed(old, new) for scope in scopes)
+    return scopes
 
 
 def add_namespace(

@@ -10,7 +10,7 @@ from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
-from storage.namespaces import InvalidName, well_formed
+from storage.namespaces import InvalidName, present_scopes, well_formed
 from storage.people_tables import AccessToken, Membership, Namespace, Robot, User
 from storage.scopes import Scopes, stored_scopes, write_scopes
 from storage.statements import Statement
@@ -116,7 +116,7 @@ def create_robot(
         session.add(Namespace(name=login, kind="robot", user_id=user.id, created_at=now()))
         session.add(Membership(team_id=team_id, user_id=user.id, role=nature.role))
         robot = Robot(user_id=user.id, team_id=team_id, description=nature.description, expires_at=nature.expires_at)
-        robot.scopes = write_scopes(nature.scopes)
+        robot.scopes = write_scopes(present_scopes(session, nature.scopes))
         session.add(robot)
         if secret is not None:
             _add_token(session, robot, secret)
@@ -137,7 +137,7 @@ def configure_robot(database: Database, actor: Actor, robot_id: int, nature: Nat
         robot.description, robot.expires_at = nature.description, nature.expires_at
         user.active = nature.active
         user.generation += 1
-        robot.scopes = write_scopes(nature.scopes)
+        robot.scopes = write_scopes(present_scopes(session, nature.scopes))
         session.execute(update(AccessToken).where(col(AccessToken.user_id) == robot_id).values(scopes=robot.scopes))
         record(session, actor, "robot.configure", login, detail=_said(nature))
 

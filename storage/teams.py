@@ -32,7 +32,8 @@ _ALL = Statement(
 _MINE = Statement(
     "SELECT w.id, n.name, w.description, w.default_visibility, w.created_at, w.deleted_at, m.role FROM memberships m"
     " JOIN teams w ON w.id = m.team_id JOIN namespaces n ON n.team_id = w.id AND n.kind = 'team'"
-    " WHERE m.user_id = :viewer AND n.name > :after ORDER BY n.name LIMIT :limit"
+    " WHERE m.user_id = :viewer AND n.name > :after AND (w.deleted_at IS NULL OR m.role = 'owner')"
+    " ORDER BY n.name LIMIT :limit"
 )
 _NAME = Statement("SELECT name FROM namespaces WHERE team_id = :team AND kind = 'team'")
 _MEMBERS = Statement(
@@ -94,7 +95,10 @@ def find_team(session: OrmSession, name: str, user_id: int | None) -> TeamRow | 
 
 
 def teams(session: OrmSession, viewer: Viewer, *, after: str = "", limit: int = 100) -> list[TeamRow]:
-    """The teams that the viewer is in, by name; all for those who see everything. Deleted ones too, for a while."""
+    """The teams that the viewer is in, by name; all for those who see everything.
+
+    For a while deleted ones too, for those who see everything and for owners, who can restore them.
+    """
     asked = {"viewer": viewer.user_id, "after": after, "limit": limit}
     return [TeamRow(*row) for row in (_ALL if viewer.sees_all else _MINE).all(session, asked)]
 

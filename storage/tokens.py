@@ -8,6 +8,7 @@ from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
+from storage.namespaces import present_scopes
 from storage.people_tables import AccessToken, RefreshToken, Robot, User
 from storage.scopes import Scopes, stored_scopes, write_scopes
 
@@ -82,6 +83,7 @@ def create_access_token(
         same = select(AccessToken.id).where(col(AccessToken.user_id) == user_id, col(AccessToken.name) == name)
         if session.execute(same).first() is not None:
             raise Conflict(f"there is a token named {name!r} already; delete it first or choose another name")
+        scopes = present_scopes(session, scopes)
         row = AccessToken(
             user_id=user_id,
             name=name,

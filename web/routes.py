@@ -2,7 +2,7 @@
 
 from starlette.routing import BaseRoute, Route
 
-from web import account, robot, settings, sharing, team, user, users
+from web import account, account_name, robot, settings, sharing, team, user, users
 from web import robots as robot_list
 from web import teams as team_list
 from web import upkeep as upkeep_page
@@ -53,6 +53,8 @@ PAGES: list[BaseRoute] = [
     Route("/password-reset/{secret}", post_password_reset, methods=["POST"]),
     Route("/account", account.show_account, methods=["GET"]),
     Route("/account", account.post_account, methods=["POST"]),
+    Route("/account/name", account_name.show_name, methods=["GET"]),
+    Route("/account/name", account_name.post_name, methods=["POST"]),
     Route("/teams", team_list.show_teams, methods=["GET"]),
     Route("/teams", team_list.post_teams, methods=["POST"]),
     Route("/teams/{team}", team.show_team, methods=["GET"]),
@@ -74,6 +76,7 @@ PAGES: list[BaseRoute] = [
 FORMS = {
     "/r/{name:path}": sharing.ACTS,
     "/account": account.ACTS,
+    "/account/name": account_name.ACTS,
     "/teams": team_list.ACTS,
     "/teams/{team}": team.ACTS,
     "/teams/{team}/robots": robot_list.ACTS,

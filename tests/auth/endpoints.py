@@ -1,6 +1,6 @@
 """Every endpoint of the hub: who may use it, how its door refuses others, and a request that is good in itself."""
 
-from tests.auth import asking, machines
+from tests.auth import asking, machines, own_account
 from tests.auth.asking import Endpoint, at
 from tests.auth.people import PASSWORD
 from tests.oci import EMPTY, digest_of
@@ -67,6 +67,10 @@ ENDPOINTS = {
     "POST /account password": Endpoint("signed in", "api", asking.password_form, browser=True),
     "POST /account token": Endpoint("signed in", "api", asking.token_form, browser=True),
     "POST /account end-token": Endpoint("signed in", "api", asking.end_token_form, browser=True),
+    "GET /account/name": Endpoint("signed in", "api", at("/account/name"), browser=True),
+    "POST /account/name rename": Endpoint("signed in", "api", own_account.keep_name, browser=True),
+    "POST /account/name forget": Endpoint("signed in", "api", own_account.let_go, browser=True),
+    "POST /account/name delete": Endpoint("signed in", "api", own_account.leave_by_form, browser=True),
     "GET /teams": Endpoint("signed in", "api", at("/teams"), browser=True),
     "POST /teams make": Endpoint("signed in", "api", asking.new_team_form, browser=True),
     "GET /teams/{team}": Endpoint("pull", "target", at("/teams/{world.team}"), browser=True),
@@ -124,6 +128,7 @@ ENDPOINTS = {
     "GET /.well-known/wasm-pkg/registry.json": Endpoint("everybody", "api", at("/.well-known/wasm-pkg/registry.json")),
     "GET /api/v1/user": Endpoint("signed in", "api", at("/api/v1/user")),
     "PATCH /api/v1/user": Endpoint("signed in", "api", at("/api/v1/user", json={"full_name": "Somebody"})),
+    "DELETE /api/v1/user": Endpoint("signed in", "api", own_account.leave),
     "GET /api/v1/user/tokens": Endpoint("signed in", "api", at("/api/v1/user/tokens")),
     "POST /api/v1/user/tokens": Endpoint("signed in", "api", asking.below("/api/v1/user/tokens", asking.new())),
     "DELETE /api/v1/user/tokens/{id}": Endpoint("signed in", "api", asking.delete_token),

@@ -12,6 +12,7 @@ from tests.web.catalogue import PASSWORD
 
 PEOPLE = {
     "account": "/account",
+    "name": "/account/name",
     "teams": "/teams",
     "team": "/teams/gateway",
     "robots": "/teams/gateway/robots",

@@ -111,3 +111,19 @@ def test_what_cannot_be_made_is_said_beside_what_was_typed(crew: Crew) -> None:
         refused = send(crew.owner, f"{crew.page}/robots", "make", **{"role": "reader", "days": "1", **typed})
         assert refused.status_code in (400, 409) and reason in alert_of(refused), refused.text
         assert f'value="{typed["name"]}"' in refused.text
+
+
+def test_an_issuer_that_could_never_be_asked_is_refused(crew: Crew) -> None:
+    made(crew)
+    path = f"{crew.page}/robots/ci/trust-rules"
+    for issuer in (
+        "https://",
+        "https://a b",
+        "https://user:hidden@issuer.example",
+        "https://issuer.example/?a=b",
+        "ftp://x",
+    ):
+        answer = crew.api.post(path, json={"issuer": issuer, "claims": {"sub": "me"}})
+        assert answer.status_code == 400 and "issuer" in answer.json()["error"]["message"], issuer
+        assert "hidden" not in answer.text
+    assert crew.api.get(path).json()["trust_rules"] == []

@@ -208,10 +208,13 @@ async def find_team_for(means: Means, identity: Identity, name: str, action: str
 
 
 def find_seen(means: Means, identity: Identity, name: str) -> TeamRow:
-    """The team of that name, deleted or not, if somebody sees it, for other doors too. Raises ApiError."""
+    """The team of that name, if somebody sees it, for other doors too: a deleted one if they may restore it, or see
+    everything. Raises ApiError."""
     with means.database.read() as session:
         team = find_team(session, name, identity.user_id)
     if team is None or not may(identity, "pull", resource_of_team(team)):
+        raise _absent(name)
+    if team.deleted_at is not None and not (identity.viewer().sees_all or team.role == "owner"):
         raise _absent(name)
     return team
 

@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from auth.door import ApiError, read_json
 from auth.identity import Identity
+from auth.outgoing import OutgoingRefused, check_url
 from auth.trust import problem_of
 from storage.robots import RobotRow
 from storage.trust import Trust, TrustRuleRow, add_trust_rule, remove_trust_rule, trust_rules
@@ -76,6 +77,12 @@ def _trust(body: dict[str, Any]) -> Trust:
     issuer = fields.text(body, "issuer")
     if not issuer.startswith(("https://", "http://")):
         raise fields.bad("'issuer' must be the URL that stands in the tokens as `iss`, such as https://issuer.example")
+    if "?" in issuer or "#" in issuer:
+        raise fields.bad("'issuer' has no ? and no #: the hub looks below it for the issuer's keys")
+    try:
+        check_url(issuer)
+    except OutgoingRefused as error:
+        raise fields.bad(f"'issuer': {error}") from None
     problem = problem_of(body.get("claims"))
     if problem is not None:
         raise fields.bad(problem)
