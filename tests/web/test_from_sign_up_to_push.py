@@ -48,14 +48,8 @@ def test_a_team_goes_from_sign_up_to_a_robots_push(
     bob.page.get_by_role("link", name="Robots", exact=True).click()
     assert bob.page.locator("summary", has_text="Make a robot").count() == 0
 
-    ann.page.get_by_role("link", name="Robots", exact=True).click()
-    ann.page.locator("summary", has_text="Make a robot").click()
-    ann.page.get_by_label("Name", exact=True).fill("ci")
-    ann.page.get_by_label("Role").select_option("writer")
-    ann.page.get_by_label("Only for").fill(f"repository:edge-{word}/*:push")
-    ann.page.get_by_role("button", name="Make it").click()
+    token = make_robot(ann.page, f"repository:edge-{word}/*:push")
     ann.check()
-    token = ann.page.locator(".secret code").inner_text()
 
     home = Home(tmp_path, open_hub.host)
     module = built_filter("add-header").read_bytes()
@@ -85,3 +79,14 @@ def sign_up(page: Page, name: str) -> None:
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Make my account").click()
     page.locator(".who").wait_for()
+
+
+def make_robot(page: Page, scope: str) -> str:
+    """Makes the robot `ci` on the page of its team, and answers its token."""
+    page.get_by_role("link", name="Robots", exact=True).click()
+    page.locator("summary", has_text="Make a robot").click()
+    page.get_by_label("Name", exact=True).fill("ci")
+    page.get_by_label("Role").select_option("writer")
+    page.get_by_label("Only for").fill(scope)
+    page.get_by_role("button", name="Make it").click()
+    return page.locator(".secret code").inner_text()

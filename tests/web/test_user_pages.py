@@ -67,7 +67,11 @@ def test_the_list_by_the_beginning_of_names_and_in_pages(boss: httpx.Client, emp
     assert f"{word}x" in boss.get(LIST, params={"q": f"{word}x"}).text
     for nothing in ("NOBODY", "é", "\0", "<b>", "~", "_%"):
         page = boss.get(LIST, params={"q": nothing})
-        assert "No name begins so." in page.text and "<b>" not in page.text
+        assert "No user is so." in page.text and "<b>" not in page.text
+    newest = boss.get(LIST, params={"q": word, "sort": "newest"}).text
+    assert f"{word}x" in newest and f"{word}-01" not in newest
+    for wrong in ({"role": "king"}, {"state": "<b>"}, {"sort": "age"}, {"sort": "newest", "after": "x"}):
+        assert boss.get(LIST, params=wrong).status_code == 400
 
 
 def test_making_a_user(boss: httpx.Client, empty: HubProcess) -> None:
