@@ -14,7 +14,7 @@ from storage.people_tables import AccessToken, Invitation, PasswordReset, Refres
 from storage.statements import Statement
 
 _USERS = "FROM users u JOIN namespaces n ON n.user_id = u.id AND n.kind = 'user'"
-_ROW = "SELECT u.id, n.name, u.role, u.active, u.created_at, u.full_name, u.email"
+_ROW = "SELECT u.id, n.name, u.role, u.active, u.created_at, u.full_name, u.email, u.second_factor"
 # A robot signs in as long as it has not expired and its team is there.
 _IDENTITY = Statement(
     "SELECT n.name, u.role, u.generation, u.kind FROM users u"
@@ -23,7 +23,7 @@ _IDENTITY = Statement(
     " JOIN teams w ON w.id = b.team_id AND w.deleted_at IS NULL"
     " WHERE b.user_id = u.id AND (b.expires_at IS NULL OR b.expires_at > :now)))"
 )
-_LOGIN = text(f"SELECT u.id, u.generation, u.password_hash {_USERS} WHERE n.name = :name AND u.active")
+_LOGIN = text(f"SELECT u.id, u.generation, u.password_hash, u.second_factor {_USERS} WHERE n.name = :name AND u.active")
 _FIND = text(f"{_ROW} {_USERS} WHERE n.name = :name")
 _LIST = text(
     f"{_ROW} {_USERS} WHERE n.name > :after AND n.name >= :first AND n.name < :last ORDER BY n.name LIMIT :limit"
@@ -45,6 +45,7 @@ class UserRow:
     created_at: int
     full_name: str
     email: str
+    second_factor: bool
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class LoginRow:
     user_id: int
     generation: int
     password_hash: str | None
+    second_factor: bool = False  # whether the password alone lets nobody in
 
 
 def identity_row(session: OrmSession, user_id: int) -> IdentityRow | None:
@@ -86,7 +88,7 @@ def login_row(session: OrmSession, name: str) -> LoginRow | None:
     row = session.execute(_LOGIN, {"name": name}).first()
     if row is None and (renamed := new_name(session, name)) is not None:
         row = session.execute(_LOGIN, {"name": renamed}).first()
-    return None if row is None else LoginRow(*row)
+    return None if row is None else LoginRow(row[0], row[1], row[2], bool(row[3]))
 
 
 def find_user(session: OrmSession, name: str) -> UserRow | None:
@@ -236,4 +238,5 @@ def refuse_last_administrator(session: OrmSession, user: User, name: str) -> Non
 
 
 def _row(row: Any) -> UserRow:
-    return UserRow(row.id, row.name, row.role, bool(row.active), row.created_at, row.full_name, row.email)
+    shown = (row.id, row.name, row.role, bool(row.active), row.created_at, row.full_name, row.email)
+    return UserRow(*shown, bool(row.second_factor))

@@ -2,7 +2,7 @@
 
 from starlette.routing import BaseRoute, Route
 
-from web import account, sharing, team, user, users
+from web import account, second_factor, sharing, team, user, users
 from web import teams as team_list
 from web.api import (
     accounts,
@@ -20,6 +20,7 @@ from web.api import (
     tokens,
     trust_rules,
 )
+from web.api import second_factor as second_factor_api
 from web.assets import get_asset
 from web.catalog import show_catalog
 from web.entering import (
@@ -32,6 +33,7 @@ from web.entering import (
 )
 from web.filter import show_filter
 from web.help import show_permissions
+from web.second_step import post_second_step, show_second_step
 from web.signing import post_sign_in, post_sign_out, show_sign_in
 
 PAGES: list[BaseRoute] = [
@@ -41,6 +43,8 @@ PAGES: list[BaseRoute] = [
     Route("/permissions", show_permissions, methods=["GET"]),
     Route("/sign-in", show_sign_in, methods=["GET"]),
     Route("/sign-in", post_sign_in, methods=["POST"]),
+    Route("/sign-in/second-factor", show_second_step, methods=["GET"]),
+    Route("/sign-in/second-factor", post_second_step, methods=["POST"]),
     Route("/sign-out", post_sign_out, methods=["POST"]),
     Route("/sign-up", show_sign_up, methods=["GET"]),
     Route("/sign-up", post_sign_up, methods=["POST"]),
@@ -50,6 +54,8 @@ PAGES: list[BaseRoute] = [
     Route("/password-reset/{secret}", post_password_reset, methods=["POST"]),
     Route("/account", account.show_account, methods=["GET"]),
     Route("/account", account.post_account, methods=["POST"]),
+    Route("/account/second-factor", second_factor.show_second_factor, methods=["GET"]),
+    Route("/account/second-factor", second_factor.post_second_factor, methods=["POST"]),
     Route("/teams", team_list.show_teams, methods=["GET"]),
     Route("/teams", team_list.post_teams, methods=["POST"]),
     Route("/teams/{team}", team.show_team, methods=["GET"]),
@@ -64,6 +70,7 @@ PAGES: list[BaseRoute] = [
 FORMS = {
     "/r/{name:path}": sharing.ACTS,
     "/account": account.ACTS,
+    "/account/second-factor": second_factor.ACTS,
     "/teams": team_list.ACTS,
     "/teams/{team}": team.ACTS,
     "/site/users": users.ACTS,
@@ -73,6 +80,7 @@ API: list[BaseRoute] = [
     *documents.ROUTES,
     *accounts.ROUTES,
     *tokens.ROUTES,
+    *second_factor_api.ROUTES,
     *namespaces.ROUTES,
     *profile.ROUTES,
     *sign_up.ROUTES,

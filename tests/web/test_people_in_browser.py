@@ -12,6 +12,7 @@ from tests.web.catalogue import PASSWORD
 
 PEOPLE = {
     "account": "/account",
+    "second-factor": "/account/second-factor",
     "teams": "/teams",
     "team": "/teams/gateway",
     "deleted-team": "/teams/old-crew",
