@@ -11,7 +11,7 @@ from auth.challenge import Origins
 from auth.identity import ANONYMOUS, Identity, identity_of
 from auth.passwords import LONGEST, Passwords
 from auth.secrets import PERSONAL, REFRESH, ROBOT, SecretKey, fingerprint, is_secret
-from auth.throttle import ACCOUNT, ADDRESS, SignInThrottle
+from auth.throttle import ACCOUNT, ADDRESS, CODE, SignInThrottle
 from storage.attempts import SharedAttempts
 from storage.database import Database, StorageError, now
 from storage.namespaces import name_problem, new_name
@@ -30,6 +30,14 @@ class SignInRefused(Exception):
         self.retry_after = retry_after
 
 
+class SecondFactorNeeded(Exception):
+    """The password is right, and whoever it is signs in with a second factor too."""
+
+    def __init__(self, identity: Identity) -> None:
+        super().__init__("the second factor is to be shown too")
+        self.identity = identity
+
+
 @dataclass(frozen=True)
 class Proof:
     """Who somebody has shown to be, and by what."""
@@ -37,6 +45,7 @@ class Proof:
     identity: Identity
     token: FoundToken | None = None  # the personal or refresh token that was shown, if one was
     refresh: bool = False  # whether that was a refresh token
+    second_factor: bool = False  # whether it was a password, of somebody who has to show a second factor beside it
 
 
 class Gate:
@@ -50,6 +59,8 @@ class Gate:
         self.origins = origins
         self.passwords = Passwords()
         self._throttle = SignInThrottle(SharedAttempts(shared, ACCOUNT, ADDRESS) if shared is not None else None)
+        codes = SharedAttempts(shared, CODE, ADDRESS) if shared is not None else None
+        self.codes = SignInThrottle(codes, CODE)  # of codes that are shown beside a password
 
     async def authorize(self, header: str | None, address: str, *, refresh: bool = False) -> Proof:
         """Who an Authorization header stands for: nobody without one, or with empty Basic credentials.
@@ -70,15 +81,24 @@ class Gate:
         return Proof(replace(ANONYMOUS, address=address))
 
     async def sign_in(self, name: str, password: str, address: str, *, refresh: bool = False) -> Proof:
-        """Who a user name with a password or a token stands for. Raises SignInRefused."""
+        """Who a user name with a password or a token stands for. Raises SignInRefused.
+
+        Here a password is refused of who has a second factor, since there is no place to show it.
+        """
         if not name and not password:
             return Proof(replace(ANONYMOUS, address=address))
         if any(is_secret(password, prefix) for prefix in (PERSONAL, ROBOT, REFRESH)):
             return await self._by_secret(password, address, refresh=refresh)
-        return await self.by_password(name, password, address)
+        proof = await self.by_password(name, password, address)
+        if proof.second_factor:
+            raise SignInRefused(
+                "this account signs in with a second factor: use a personal token in the place of the password,"
+                " made on the hub's page /account"
+            )
+        return proof
 
     async def by_password(self, name: str, password: str, address: str) -> Proof:
-        """Who a user name with a password stands for, throttled. Raises SignInRefused."""
+        """Who a user name with a password stands for, and whether more is due; throttled. Raises SignInRefused."""
         if name_problem(name) is not None or not password or len(password) > LONGEST:
             raise SignInRefused("wrong user name or password")
         name = await self.database.look(self._present_name, name)  # each of somebody's names counts as one
@@ -90,7 +110,7 @@ class Gate:
         identity = await self.database.look(self._identity, row, address)
         if identity is None:
             raise SignInRefused("wrong user name or password")
-        return Proof(identity)
+        return Proof(identity, second_factor=row is not None and row.second_factor)
 
     async def admit(self, address: str) -> None:
         """Counts somebody who comes without an account and is about to choose a password. Raises SignInRefused.

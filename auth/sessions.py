@@ -7,7 +7,7 @@ import anyio.to_thread
 from starlette.requests import Request
 
 from auth.challenge import Origin
-from auth.gate import Gate, SignInRefused
+from auth.gate import Gate, SecondFactorNeeded, SignInRefused
 from auth.identity import Identity, identity_of
 from auth.secrets import SESSION, fingerprint, is_secret, new_secret
 from storage.sessions import close_session, find_session, open_session
@@ -40,14 +40,21 @@ async def find_signed_in(request: Request, gate: Gate) -> SignedIn | None:
 async def sign_in(request: Request, gate: Gate, name: str, password: str) -> str:
     """Signs a browser in with a password, always as a new session; answers the value of its `Set-Cookie` header.
 
-    Raises SignInRefused, with `retry_after` when too many wrong passwords were tried.
+    Raises SignInRefused, with `retry_after` when too many wrong passwords were tried, and SecondFactorNeeded.
     """
-    origin = gate.origins.of(request.scope)
     if not is_same_site(request, gate):
         raise SignInRefused("sign in on the hub's own page")
-    proof = await gate.by_password(name, password, origin.address)
+    proof = await gate.by_password(name, password, gate.origins.of(request.scope).address)
+    if proof.second_factor:
+        raise SecondFactorNeeded(proof.identity)
+    return await open_for(request, gate, proof.identity)
+
+
+async def open_for(request: Request, gate: Gate, identity: Identity) -> str:
+    """Opens a session for somebody who has shown all that they have to; answers the `Set-Cookie` header's value."""
+    origin = gate.origins.of(request.scope)
     secret, before = new_secret(SESSION), _secret(request, origin)
-    await anyio.to_thread.run_sync(_open, gate, proof.identity, secret, before)
+    await anyio.to_thread.run_sync(_open, gate, identity, secret, before)
     return _cookie(origin, secret, LIFETIME)
 
 

@@ -11,6 +11,7 @@ from storage.attempts import Pace, SharedAttempts
 KEYS = 10_000  # buckets that are kept; the one not used for longest goes first
 ACCOUNT = Pace(10, 15.0)
 ADDRESS = Pace(60, 3.0)
+CODE = Pace(5, 300.0)  # of second factors: three of a million codes of six digits are good at any moment
 
 
 class Throttle:
@@ -53,9 +54,9 @@ class SignInThrottle:
     guesses do not lock the owner out. Redis can only refuse more, and what it forgets is still known here.
     """
 
-    def __init__(self, shared: SharedAttempts | None = None) -> None:
+    def __init__(self, shared: SharedAttempts | None = None, account: Pace = ACCOUNT) -> None:
         self._shared = shared
-        self._accounts = Throttle(ACCOUNT)
+        self._accounts = Throttle(account)
         self._addresses = Throttle(ADDRESS)
         self._known: OrderedDict[str, None] = OrderedDict()
 

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import JSON, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from storage.columns import BYTEWISE, ID, NEVER_REUSED, maybe_json, maybe_ref, maybe_time, ref, row_id, time, words
+from storage.columns import BYTEWISE, ID, NEVER_REUSED, maybe_json, maybe_ref, maybe_time, no, ref, row_id, time, words
 
 
 class User(SQLModel, table=True):
@@ -22,6 +22,7 @@ class User(SQLModel, table=True):
     generation: int = 0
     created_at: int = time()
     kind: str = words("person")  # person | robot
+    second_factor: bool = no()  # whether they have one, as storage.second_factors keeps it
 
 
 class Robot(SQLModel, table=True):
@@ -61,6 +62,7 @@ class Team(SQLModel, table=True):
     created_at: int = time()
     deleted_at: int | None = maybe_time()  # from then on nobody finds what it owns
     remove_at: int | None = maybe_time()  # by the hub's clock; until then an owner may restore it
+    second_factor_required: bool = no()  # whether members without one wait for their role
 
 
 class Membership(SQLModel, table=True):

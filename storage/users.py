@@ -14,7 +14,7 @@ from storage.people_tables import AccessToken, Invitation, PasswordReset, Refres
 from storage.statements import Statement
 
 _USERS = "FROM users u JOIN namespaces n ON n.user_id = u.id AND n.kind = 'user'"
-_ROW = "SELECT u.id, n.name, u.role, u.active, u.created_at, u.full_name, u.email"
+_ROW = "SELECT u.id, n.name, u.role, u.active, u.created_at, u.full_name, u.email, u.second_factor"
 # A robot signs in as long as it has not expired and its team is there.
 _IDENTITY = Statement(
     "SELECT n.name, u.role, u.generation, u.kind FROM users u"
@@ -23,7 +23,7 @@ _IDENTITY = Statement(
     " JOIN teams w ON w.id = b.team_id AND w.deleted_at IS NULL"
     " WHERE b.user_id = u.id AND (b.expires_at IS NULL OR b.expires_at > :now)))"
 )
-_LOGIN = text(f"SELECT u.id, u.generation, u.password_hash {_USERS} WHERE n.name = :name AND u.active")
+_LOGIN = text(f"SELECT u.id, u.generation, u.password_hash, u.second_factor {_USERS} WHERE n.name = :name AND u.active")
 _FIND = text(f"{_ROW} {_USERS} WHERE n.name = :name")
 _NARROWED = (
     f"{_ROW} {_USERS} WHERE n.name >= :first AND n.name < :last AND (:role = '' OR u.role = :role)"
@@ -51,6 +51,7 @@ class UserRow:
     created_at: int
     full_name: str
     email: str
+    second_factor: bool
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class LoginRow:
     user_id: int
     generation: int
     password_hash: str | None
+    second_factor: bool = False  # whether the password alone lets nobody in
 
 
 def identity_row(session: OrmSession, user_id: int) -> IdentityRow | None:
@@ -102,7 +104,7 @@ def login_row(session: OrmSession, name: str) -> LoginRow | None:
     row = session.execute(_LOGIN, {"name": name}).first()
     if row is None and (renamed := new_name(session, name)) is not None:
         row = session.execute(_LOGIN, {"name": renamed}).first()
-    return None if row is None else LoginRow(*row)
+    return None if row is None else LoginRow(row[0], row[1], row[2], bool(row[3]))
 
 
 def find_user(session: OrmSession, name: str) -> UserRow | None:
@@ -261,5 +263,5 @@ def refuse_last_administrator(session: OrmSession, user: User, name: str) -> Non
 
 
 def _row(row: Any) -> UserRow:
-    user_id, name, role, active, *rest = row
-    return UserRow(user_id, name, role, bool(active), *rest)
+    user_id, name, role, active, created_at, full_name, email, second_factor = row
+    return UserRow(user_id, name, role, bool(active), created_at, full_name, email, bool(second_factor))

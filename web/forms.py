@@ -1,5 +1,6 @@
 """Forms of pages: read, bounded, known to come from a page of the hub, and answered by that page or by a way on."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote
@@ -16,6 +17,8 @@ from storage.namespaces import InvalidName
 from web.means import means_of
 from web.visitor import Visitor, find_visitor
 
+# A path of the hub: one slash first, since two begin another host's address, as do the backslashes of some browsers.
+_LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 LIMIT = 16_384  # bytes
 # What the API's fields are called on pages, where that is another word.
 LABELS = {
@@ -138,6 +141,11 @@ def to_sign_in(request: Request) -> Response:
     """On to the page where one signs in, and from there back to this one."""
     there = request.url.path + (f"?{request.url.query}" if request.method == "GET" and request.url.query else "")
     return RedirectResponse(f"/sign-in?next={quote(there, safe='/')}", 303)
+
+
+def safe_path(asked: str) -> str:
+    """Where to go after signing in: a path of this hub, never another place."""
+    return asked if len(asked) <= 2000 and _LOCAL.fullmatch(asked) else "/"
 
 
 def failed(error: ApiError, page: Response) -> Response:

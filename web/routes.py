@@ -2,7 +2,7 @@
 
 from starlette.routing import BaseRoute, Route
 
-from web import account, account_name, robot, settings, sharing, team, user, users
+from web import account, account_name, robot, second_factor, settings, sharing, team, user, users
 from web import robots as robot_list
 from web import teams as team_list
 from web import upkeep as upkeep_page
@@ -23,6 +23,7 @@ from web.api import (
     trust_rules,
     upkeep,
 )
+from web.api import second_factor as second_factor_api
 from web.assets import get_asset
 from web.catalog import show_catalog
 from web.entering import (
@@ -35,6 +36,7 @@ from web.entering import (
 )
 from web.filter import show_filter
 from web.help import show_permissions
+from web.second_step import post_second_step, show_second_step
 from web.signing import post_sign_in, post_sign_out, show_sign_in
 
 PAGES: list[BaseRoute] = [
@@ -44,6 +46,8 @@ PAGES: list[BaseRoute] = [
     Route("/permissions", show_permissions, methods=["GET"]),
     Route("/sign-in", show_sign_in, methods=["GET"]),
     Route("/sign-in", post_sign_in, methods=["POST"]),
+    Route("/sign-in/second-factor", show_second_step, methods=["GET"]),
+    Route("/sign-in/second-factor", post_second_step, methods=["POST"]),
     Route("/sign-out", post_sign_out, methods=["POST"]),
     Route("/sign-up", show_sign_up, methods=["GET"]),
     Route("/sign-up", post_sign_up, methods=["POST"]),
@@ -55,6 +59,8 @@ PAGES: list[BaseRoute] = [
     Route("/account", account.post_account, methods=["POST"]),
     Route("/account/name", account_name.show_name, methods=["GET"]),
     Route("/account/name", account_name.post_name, methods=["POST"]),
+    Route("/account/second-factor", second_factor.show_second_factor, methods=["GET"]),
+    Route("/account/second-factor", second_factor.post_second_factor, methods=["POST"]),
     Route("/teams", team_list.show_teams, methods=["GET"]),
     Route("/teams", team_list.post_teams, methods=["POST"]),
     Route("/teams/{team}", team.show_team, methods=["GET"]),
@@ -77,6 +83,7 @@ FORMS = {
     "/r/{name:path}": sharing.ACTS,
     "/account": account.ACTS,
     "/account/name": account_name.ACTS,
+    "/account/second-factor": second_factor.ACTS,
     "/teams": team_list.ACTS,
     "/teams/{team}": team.ACTS,
     "/teams/{team}/robots": robot_list.ACTS,
@@ -89,6 +96,7 @@ API: list[BaseRoute] = [
     *documents.ROUTES,
     *accounts.ROUTES,
     *tokens.ROUTES,
+    *second_factor_api.ROUTES,
     *namespaces.ROUTES,
     *profile.ROUTES,
     *sign_up.ROUTES,

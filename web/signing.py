@@ -1,19 +1,15 @@
 """Signing in and out at a browser."""
 
-import re
-
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from auth.gate import SignInRefused
+from auth.gate import SecondFactorNeeded, SignInRefused
 from auth.sessions import sign_in, sign_out
-from web.forms import find_sender, read_form
+from web.forms import find_sender, read_form, safe_path
 from web.means import means_of
 from web.rendering import render
+from web.second_step import lead_on
 from web.visitor import find_visitor
-
-# A path of the hub: one slash first, since two begin another host's address, as do the backslashes of some browsers.
-_LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 
 
 async def show_sign_in(request: Request) -> Response:
@@ -33,6 +29,8 @@ async def post_sign_in(request: Request) -> Response:
     there, name = safe_path(form.get("next", "")), form.get("name", "").strip()
     try:
         cookie = await sign_in(request, means_of(request).gate, name, form.get("password", ""))
+    except SecondFactorNeeded as needed:
+        return await lead_on(request, needed.identity, there)
     except SignInRefused as refusal:
         visitor = await find_visitor(request)
         status = 401 if refusal.retry_after is None else 429
@@ -51,8 +49,3 @@ async def post_sign_out(request: Request) -> Response:
 
     cookie = await sign_out(request, means_of(request).gate)
     return RedirectResponse("/", 303, headers={"Set-Cookie": cookie})
-
-
-def safe_path(asked: str) -> str:
-    """Where to go after signing in: a path of this hub, never another place."""
-    return asked if len(asked) <= 2000 and _LOCAL.fullmatch(asked) else "/"

@@ -13,6 +13,7 @@ from storage.teams import TeamRow, teams
 from storage.users import ROLES, UserRow, find_user
 from web.api.accounts import change_user, end_user, find_subject, make_reset
 from web.api.fields import bad
+from web.api.second_factor import free_user
 from web.forms import Act, Sent, administrate, carry_out, confirmed, to_sign_in
 from web.means import Means, means_of
 from web.rendering import render
@@ -82,6 +83,13 @@ async def _reset(request: Request, identity: Identity, form: dict[str, str]) -> 
     return Sent("reset", secret=f"{gate.origins.of(request.scope).url}/password-reset/{secret}")
 
 
+async def _free(request: Request, identity: Identity, form: dict[str, str]) -> str:
+    row = await _subject(request, identity)
+    confirmed(form, row.name, "remove the second factor")
+    await free_user(means_of(request).gate, identity, row)
+    return f"/site/users/{row.name}?done=free"
+
+
 async def _delete(request: Request, identity: Identity, form: dict[str, str]) -> str:
     row = await _subject(request, identity)
     confirmed(form, row.name, "delete the user")
@@ -89,4 +97,10 @@ async def _delete(request: Request, identity: Identity, form: dict[str, str]) ->
     return "/site/users"
 
 
-ACTS: dict[str, Act] = {"role": _set_role, "active": _set_active, "reset": _reset, "delete": _delete}
+ACTS: dict[str, Act] = {
+    "role": _set_role,
+    "active": _set_active,
+    "reset": _reset,
+    "free": _free,
+    "delete": _delete,
+}

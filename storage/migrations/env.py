@@ -3,6 +3,7 @@
 from alembic import context
 from sqlmodel import SQLModel
 
+import storage.factor_tables
 import storage.people_tables
 import storage.tables
 import storage.upkeep_tables  # noqa: F401  (they fill the metadata)

@@ -14,10 +14,11 @@ from tests.oci import OCI_MANIFEST, digest_of, image
 
 @dataclass(frozen=True)
 class Ask:
-    """A request, but for who makes it."""
+    """A request, but for who makes it; `undo` is for what would be in others' way."""
 
     path: str
     more: dict[str, Any] = field(default_factory=dict)
+    undo: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Every endpoint of the hub: who may use it, how its door refuses others, and a request that is good in itself."""
 
-from tests.auth import asking, machines, own_account
+from tests.auth import asking, factors, machines, own_account
 from tests.auth.asking import Endpoint, at
 from tests.auth.people import PASSWORD
 from tests.oci import EMPTY, digest_of
@@ -53,6 +53,9 @@ ENDPOINTS = {
     "GET /permissions": Endpoint("everybody", "page", at("/permissions")),
     "GET /sign-in": Endpoint("everybody", "page", at("/sign-in")),
     "POST /sign-in": Endpoint("signed in", "page", asking.sign_in),
+    # Who has not shown a password just now is led to where one does.
+    "GET /sign-in/second-factor": Endpoint("nobody", "page", at("/sign-in/second-factor")),
+    "POST /sign-in/second-factor": Endpoint("nobody", "page", at("/sign-in/second-factor", data={"code": "123456"})),
     "POST /sign-out": Endpoint("everybody", "page", asking.sign_out),
     "GET /sign-up": Endpoint("everybody", "page", at("/sign-up")),
     "POST /sign-up": Endpoint("everybody", "entrance", asking.sign_up_by_form),
@@ -71,6 +74,8 @@ ENDPOINTS = {
     "POST /account/name rename": Endpoint("signed in", "api", own_account.keep_name, browser=True),
     "POST /account/name forget": Endpoint("signed in", "api", own_account.let_go, browser=True),
     "POST /account/name delete": Endpoint("signed in", "api", own_account.leave_by_form, browser=True),
+    "GET /account/second-factor": Endpoint("signed in", "api", at("/account/second-factor"), browser=True),
+    **factors.FORMS,
     "GET /teams": Endpoint("signed in", "api", at("/teams"), browser=True),
     "POST /teams make": Endpoint("signed in", "api", asking.new_team_form, browser=True),
     "GET /teams/{team}": Endpoint("pull", "target", at("/teams/{world.team}"), browser=True),
@@ -117,6 +122,7 @@ ENDPOINTS = {
         "administrator", "site", asking.someone_form("active", active="no"), browser=True
     ),
     f"POST {USER_PAGE} reset": Endpoint("administrator", "site", asking.someone_form("reset"), browser=True),
+    f"POST {USER_PAGE} free": Endpoint("administrator", "site", factors.someone_s_form, browser=True),
     f"POST {USER_PAGE} delete": Endpoint("administrator", "site", asking.someone_form("delete"), browser=True),
     "GET /site/settings": Endpoint("auditor", "site", at("/site/settings"), browser=True),
     "GET /site/upkeep": Endpoint("auditor", "site", at("/site/upkeep"), browser=True),
@@ -132,6 +138,7 @@ ENDPOINTS = {
     "GET /api/v1/user/tokens": Endpoint("signed in", "api", at("/api/v1/user/tokens")),
     "POST /api/v1/user/tokens": Endpoint("signed in", "api", asking.below("/api/v1/user/tokens", asking.new())),
     "DELETE /api/v1/user/tokens/{id}": Endpoint("signed in", "api", asking.delete_token),
+    **factors.API,
     "GET /api/v1/users": Endpoint("administrator", "api", at("/api/v1/users")),
     "POST /api/v1/users": Endpoint("administrator", "api", asking.below("/api/v1/users", asking.new())),
     "GET /api/v1/users/{name}": Endpoint("themselves", "hidden", asking.someone()),

@@ -13,6 +13,7 @@ from tests.web.catalogue import PASSWORD
 PEOPLE = {
     "account": "/account",
     "name": "/account/name",
+    "second-factor": "/account/second-factor",
     "teams": "/teams",
     "team": "/teams/gateway",
     "robots": "/teams/gateway/robots",
