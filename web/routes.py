@@ -2,17 +2,20 @@
 
 from starlette.routing import BaseRoute, Route
 
-from web import account, sharing, team, user, users
+from web import account, sharing, single_sign_on, team, user, users
+from web import identities as identity_page
 from web import teams as team_list
 from web.api import (
     accounts,
     documents,
     garbage,
     grants,
+    identities,
     invitations,
     modules,
     namespaces,
     profile,
+    providers,
     repositories,
     robots,
     sign_up,
@@ -41,6 +44,8 @@ PAGES: list[BaseRoute] = [
     Route("/permissions", show_permissions, methods=["GET"]),
     Route("/sign-in", show_sign_in, methods=["GET"]),
     Route("/sign-in", post_sign_in, methods=["POST"]),
+    Route("/sign-in/with/{provider}", single_sign_on.show_provider, methods=["GET"]),
+    Route("/sign-in/with/{provider}/callback", single_sign_on.show_callback, methods=["GET"]),
     Route("/sign-out", post_sign_out, methods=["POST"]),
     Route("/sign-up", show_sign_up, methods=["GET"]),
     Route("/sign-up", post_sign_up, methods=["POST"]),
@@ -50,6 +55,8 @@ PAGES: list[BaseRoute] = [
     Route("/password-reset/{secret}", post_password_reset, methods=["POST"]),
     Route("/account", account.show_account, methods=["GET"]),
     Route("/account", account.post_account, methods=["POST"]),
+    Route("/account/identities", identity_page.show_identities, methods=["GET"]),
+    Route("/account/identities", identity_page.post_identities, methods=["POST"]),
     Route("/teams", team_list.show_teams, methods=["GET"]),
     Route("/teams", team_list.post_teams, methods=["POST"]),
     Route("/teams/{team}", team.show_team, methods=["GET"]),
@@ -64,6 +71,7 @@ PAGES: list[BaseRoute] = [
 FORMS = {
     "/r/{name:path}": sharing.ACTS,
     "/account": account.ACTS,
+    "/account/identities": identity_page.ACTS,
     "/teams": team_list.ACTS,
     "/teams/{team}": team.ACTS,
     "/site/users": users.ACTS,
@@ -80,6 +88,8 @@ API: list[BaseRoute] = [
     *teams.ROUTES,
     *robots.ROUTES,
     *trust_rules.ROUTES,
+    *providers.ROUTES,
+    *identities.ROUTES,
     *garbage.ROUTES,
     *modules.ROUTES,
     *grants.ROUTES,

@@ -4,6 +4,7 @@ from alembic import context
 from sqlmodel import SQLModel
 
 import storage.people_tables
+import storage.sign_on_tables
 import storage.tables
 import storage.upkeep_tables  # noqa: F401  (they fill the metadata)
 

@@ -1,6 +1,6 @@
 """Every endpoint of the hub: who may use it, how its door refuses others, and a request that is good in itself."""
 
-from tests.auth import asking
+from tests.auth import asking, sign_on
 from tests.auth.asking import Endpoint, at
 from tests.auth.people import PASSWORD
 from tests.oci import EMPTY, digest_of
@@ -13,6 +13,7 @@ ROBOT = TEAM + "/robots/{robot}"
 NAMESPACE = "/api/v1/namespaces/{namespace}"
 GRANTS = "/api/v1/repositories/{name:path}/grants"
 TARGET = "/api/v1/targets/{target}"
+PROVIDER = "/api/v1/providers/{provider}"
 DEPLOYMENT = TARGET + "/deployments/{deployment}"
 
 ENDPOINTS = {
@@ -52,6 +53,8 @@ ENDPOINTS = {
     "GET /permissions": Endpoint("everybody", "page", at("/permissions")),
     "GET /sign-in": Endpoint("everybody", "page", at("/sign-in")),
     "POST /sign-in": Endpoint("signed in", "page", asking.sign_in),
+    "GET /sign-in/with/{provider}": Endpoint("everybody", "page", sign_on.begun),
+    "GET /sign-in/with/{provider}/callback": Endpoint("everybody", "entrance", sign_on.back),
     "POST /sign-out": Endpoint("everybody", "page", asking.sign_out),
     "GET /sign-up": Endpoint("everybody", "page", at("/sign-up")),
     "POST /sign-up": Endpoint("everybody", "entrance", asking.sign_up_by_form),
@@ -66,6 +69,9 @@ ENDPOINTS = {
     "POST /account password": Endpoint("signed in", "api", asking.password_form, browser=True),
     "POST /account token": Endpoint("signed in", "api", asking.token_form, browser=True),
     "POST /account end-token": Endpoint("signed in", "api", asking.end_token_form, browser=True),
+    "GET /account/identities": Endpoint("signed in", "api", at("/account/identities"), browser=True),
+    "POST /account/identities link": Endpoint("signed in", "api", sign_on.link_form, browser=True),
+    "POST /account/identities unlink": Endpoint("signed in", "api", sign_on.unlink_form, browser=True),
     "GET /teams": Endpoint("signed in", "api", at("/teams"), browser=True),
     "POST /teams make": Endpoint("signed in", "api", asking.new_team_form, browser=True),
     "GET /teams/{team}": Endpoint("pull", "target", at("/teams/{world.team}"), browser=True),
@@ -107,6 +113,20 @@ ENDPOINTS = {
     "GET /api/v1/user/tokens": Endpoint("signed in", "api", at("/api/v1/user/tokens")),
     "POST /api/v1/user/tokens": Endpoint("signed in", "api", asking.below("/api/v1/user/tokens", asking.new())),
     "DELETE /api/v1/user/tokens/{id}": Endpoint("signed in", "api", asking.delete_token),
+    "GET /api/v1/user/identities": Endpoint("signed in", "api", at("/api/v1/user/identities")),
+    "DELETE /api/v1/user/identities/{number}": Endpoint("signed in", "api", sign_on.linked),
+    "GET /api/v1/providers": Endpoint("administrator", "api", at("/api/v1/providers")),
+    "POST /api/v1/providers": Endpoint("administrator", "api", sign_on.new_provider),
+    f"GET {PROVIDER}": Endpoint("administrator", "api", sign_on.provider()),
+    f"PATCH {PROVIDER}": Endpoint("administrator", "api", sign_on.provider(json={"title": "x"})),
+    f"DELETE {PROVIDER}": Endpoint("administrator", "api", sign_on.provider()),
+    f"POST {PROVIDER}/check": Endpoint("administrator", "api", sign_on.provider("/check")),
+    f"POST {PROVIDER}/groups": Endpoint(
+        "administrator", "api", sign_on.provider("/groups", json={"group": "x", "role": "auditor"})
+    ),
+    f"DELETE {PROVIDER}/groups/{{number}}": Endpoint("administrator", "api", sign_on.mapped),
+    # A provider shows a token that it signed: nobody's password is one.
+    f"POST {PROVIDER}/backchannel-logout": Endpoint("everybody", "api", sign_on.signed_out),
     "GET /api/v1/users": Endpoint("administrator", "api", at("/api/v1/users")),
     "POST /api/v1/users": Endpoint("administrator", "api", asking.below("/api/v1/users", asking.new())),
     "GET /api/v1/users/{name}": Endpoint("themselves", "hidden", asking.someone()),
