@@ -47,6 +47,11 @@ class ForeignTokens:
         return parts.claims
 
 
+def algorithm_of(token: str) -> str:
+    """What a token says it is signed with, one of ALGORITHMS. Raises ForeignTokenRefused."""
+    return _read(token).algorithm
+
+
 def claimed(token: str) -> tuple[str, list[str]]:
     """Who a token says has signed it, and for whom, unverified: good for nothing but to find how to verify it.
 

@@ -32,7 +32,7 @@ LONGEST_URL = 1000  # characters
 STEP = 2**14  # bytes that are read and taken apart before others have their turn
 TRIES = 4  # addresses of a host that are tried
 CONNECTING = 3.0  # seconds for each of them
-_HEADERS: Mapping[bytes | str, bytes | str] = {
+_HEADERS: Mapping[str, str] = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",  # nothing is ever decompressed
     "Connection": "close",
@@ -70,12 +70,25 @@ class Outgoing:
         # A look-up cannot be called off. In threads of its own, one that hangs holds up nothing but other calls out.
         self._resolvers = ThreadPoolExecutor(at_once, thread_name_prefix="resolver")
 
-    async def get_json(self, url: str) -> dict[str, Any]:
+    async def get_json(self, url: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The JSON object at a URL. Raises OutgoingRefused for everything else."""
-        where = _read_url(url)
+        return (await self._ask(_Call(_read_url(url), "GET", headers or {})))[1]
+
+    async def post_form(
+        self, url: str, form: str, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        """Sends a form, urlencoded; answers the status (200, 400 or 401) and the JSON object.
+
+        Raises OutgoingRefused for everything else.
+        """
+        sent = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
+        return await self._ask(_Call(_read_url(url), "POST", sent, form.encode(), (200, 400, 401)))
+
+    async def _ask(self, call: "_Call") -> tuple[int, dict[str, Any]]:
+        url = call.where.url
         try:
             async with asyncio.timeout(self._patience), self._turns:
-                body = await self._get(where)
+                status, body = await self._send(call)
         except TimeoutError:
             raise OutgoingRefused(f"{url} did not answer within {self._patience:g} s") from None
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
@@ -87,23 +100,24 @@ class Outgoing:
             document = None
         if not isinstance(document, dict):
             raise OutgoingRefused(f"{url} did not answer with a JSON object")
-        return document
+        return status, document
 
-    async def _get(self, where: "_Where") -> bytes:
-        addresses = await self._resolve(where)
+    async def _send(self, call: "_Call") -> tuple[int, bytes]:
+        where, addresses = call.where, await self._resolve(call.where)
         origin = httpcore.Origin(where.scheme.encode(), where.host.encode(), where.port)
         url = httpcore.URL(scheme=where.scheme, host=where.host, port=where.port, target=where.target)
+        headers = list({"Host": where.authority, **_HEADERS, **call.headers}.items())
         async with httpcore.AsyncHTTPConnection(
             origin, ssl_context=self._tls, network_backend=_To(where, addresses)
         ) as connection:
-            async with connection.stream("GET", url, headers={"Host": where.authority, **_HEADERS}) as answer:
-                _check_head(where, answer)
+            async with connection.stream(call.method, url, headers=headers, content=call.body) as answer:
+                _check_head(where, answer, call.statuses)
                 pieces: list[bytes] = []
                 async for piece in answer.aiter_stream():
                     pieces.append(piece)
                     if len(pieces) > PIECES:
                         raise OutgoingRefused(f"{where.url} answers in too many pieces")
-                return b"".join(pieces)
+                return answer.status, b"".join(pieces)
 
     async def _resolve(self, where: "_Where") -> list[Address]:
         """The host's addresses, if the hub may call every one of them."""
@@ -150,6 +164,17 @@ class _Where:
     port: int
     authority: str  # as the Host header says it
     target: str  # path and query
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What is asked, and the statuses of answers that are read."""
+
+    where: _Where
+    method: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+    statuses: Collection[int] = (200,)
 
 
 class _To(httpcore.AsyncNetworkBackend):
@@ -266,13 +291,13 @@ def _read_host(netloc: str, host: str) -> str:
     return host
 
 
-def _check_head(where: _Where, answer: httpcore.Response) -> None:
+def _check_head(where: _Where, answer: httpcore.Response, statuses: Collection[int]) -> None:
     """Raises OutgoingRefused for an answer whose body is not worth reading."""
     if 300 <= answer.status < 400:
         raise OutgoingRefused(
             f"{where.url} redirects to another address, and the hub follows no redirect; name that address itself"
         )
-    if answer.status != 200:
+    if answer.status not in statuses:
         raise OutgoingRefused(f"{where.url} answered with status {answer.status}")
     for name, value in answer.headers:
         if name.lower() == b"content-encoding" and value.strip().lower() != b"identity":

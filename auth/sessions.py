@@ -10,10 +10,11 @@ from auth.challenge import Origin
 from auth.gate import Gate, SecondFactorNeeded, SignInRefused
 from auth.identity import Identity, identity_of
 from auth.secrets import SESSION, fingerprint, is_secret, new_secret
-from storage.sessions import close_session, find_session, open_session
+from storage.sessions import NewSession, close_session, find_session, open_session
 from storage.users import identity_row
 
 LIFETIME = 14 * 86_400  # seconds
+COOKIE = "wasmhub"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -52,10 +53,17 @@ async def sign_in(request: Request, gate: Gate, name: str, password: str) -> str
 
 async def open_for(request: Request, gate: Gate, identity: Identity) -> str:
     """Opens a session for somebody who has shown all that they have to; answers the `Set-Cookie` header's value."""
+    new, cookie = begin_session(request, gate)
+    await anyio.to_thread.run_sync(_open, gate, identity, new)
+    return cookie
+
+
+def begin_session(request: Request, gate: Gate) -> tuple[NewSession, str]:
+    """A session for this browser that is yet to be opened, and the value of the `Set-Cookie` header that gives it."""
     origin = gate.origins.of(request.scope)
     secret, before = new_secret(SESSION), _secret(request, origin)
-    await anyio.to_thread.run_sync(_open, gate, identity, secret, before)
-    return _cookie(origin, secret, LIFETIME)
+    new = NewSession(fingerprint(secret), LIFETIME * 1000, fingerprint(before) if before else None)
+    return new, cookie_of(origin, COOKIE, secret, LIFETIME)
 
 
 async def sign_out(request: Request, gate: Gate) -> str:
@@ -65,7 +73,7 @@ async def sign_out(request: Request, gate: Gate) -> str:
     if secret is not None and signed_in is not None:
         actor = signed_in.identity.actor()
         await anyio.to_thread.run_sync(close_session, gate.database, actor, fingerprint(secret))
-    return _cookie(origin, "", 0)
+    return cookie_of(origin, COOKIE, "", 0)
 
 
 def csrf_token(gate: Gate, secret: str) -> str:
@@ -87,18 +95,19 @@ def is_same_site(request: Request, gate: Gate) -> bool:
     return sent is None or sent.partition("://")[2].lower() == gate.origins.of(request.scope).host.lower()
 
 
-def _cookie(origin: Origin, value: str, seconds: int) -> str:
-    parts = [f"{_name(origin)}={value}", "Path=/", f"Max-Age={seconds}", "HttpOnly", "SameSite=Lax"]
+def cookie_of(origin: Origin, name: str, value: str, seconds: int) -> str:
+    """The value of a `Set-Cookie` header for a cookie of the hub that no page can read."""
+    parts = [f"{cookie_name(origin, name)}={value}", "Path=/", f"Max-Age={seconds}", "HttpOnly", "SameSite=Lax"]
     return "; ".join([*parts, "Secure"] if origin.secure else parts)
 
 
-def _name(origin: Origin) -> str:
-    """Under https a name that browsers let nobody but this very host set."""
-    return "__Host-wasmhub" if origin.secure else "wasmhub"
+def cookie_name(origin: Origin, name: str) -> str:
+    """What a cookie is called: under https so that browsers let nobody but this very host set it."""
+    return f"__Host-{name}" if origin.secure else name
 
 
 def _secret(request: Request, origin: Origin) -> str | None:
-    secret = request.cookies.get(_name(origin), "")
+    secret = request.cookies.get(cookie_name(origin, COOKIE), "")
     return secret if is_secret(secret, SESSION) else None
 
 
@@ -109,13 +118,6 @@ def _identity(gate: Gate, secret: str) -> Identity | None:
     return identity_of(row) if row is not None else None
 
 
-def _open(gate: Gate, identity: Identity, secret: str, before: str | None) -> None:
+def _open(gate: Gate, identity: Identity, new: NewSession) -> None:
     assert identity.user_id is not None
-    open_session(
-        gate.database,
-        identity.actor(),
-        identity.user_id,
-        secret_sha256=fingerprint(secret),
-        lifetime=LIFETIME * 1000,
-        replaces=fingerprint(before) if before else None,
-    )
+    open_session(gate.database, identity.actor(), identity.user_id, new)

@@ -27,6 +27,11 @@ def maybe_ref(column: str, ondelete: Any = "RESTRICT", *, index: bool = False) -
     return Field(default=None, foreign_key=column, ondelete=ondelete, sa_type=ID, index=index, nullable=True)
 
 
+def maybe_number(*, index: bool = False) -> Any:
+    """The number of a row that may be gone, or none: whoever removes that row looks after these."""
+    return Field(default=None, sa_type=ID, index=index, nullable=True)
+
+
 def time() -> Any:
     """Milliseconds since 1970, UTC."""
     return Field(sa_type=BigInteger)

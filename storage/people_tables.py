@@ -5,7 +5,19 @@ from typing import Any
 from sqlalchemy import JSON, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from storage.columns import BYTEWISE, ID, NEVER_REUSED, maybe_json, maybe_ref, maybe_time, no, ref, row_id, time, words
+from storage.columns import (
+    BYTEWISE,
+    NEVER_REUSED,
+    maybe_json,
+    maybe_number,
+    maybe_ref,
+    maybe_time,
+    no,
+    ref,
+    row_id,
+    time,
+    words,
+)
 
 
 class User(SQLModel, table=True):
@@ -23,6 +35,7 @@ class User(SQLModel, table=True):
     created_at: int = time()
     kind: str = words("person")  # person | robot
     second_factor: bool = no()  # whether they have one, as storage.second_factors keeps it
+    role_provider_id: int | None = maybe_number()  # of the provider whose group gave the role, if one did
 
 
 class Robot(SQLModel, table=True):
@@ -72,6 +85,7 @@ class Membership(SQLModel, table=True):
     team_id: int = ref("teams.id", "CASCADE", key=True)
     user_id: int = ref("users.id", "CASCADE", key=True, index=True)
     role: str  # owner | maintainer | writer | reader
+    provider_id: int | None = maybe_number(index=True)  # of the provider whose group gave it; None: people did
 
 
 class Namespace(SQLModel, table=True):
@@ -136,7 +150,7 @@ class AccessToken(SQLModel, table=True):
     created_at: int = time()
     expires_at: int | None = maybe_time()
     used_at: int | None = maybe_time()  # written at most once a minute
-    rule_id: int | None = Field(default=None, sa_type=ID, index=True)  # of the trust rule that it was got by, if one
+    rule_id: int | None = maybe_number(index=True)  # of the trust rule that it was got by, if one
 
 
 class RefreshToken(SQLModel, table=True):
@@ -159,12 +173,14 @@ class Session(SQLModel, table=True):
     """A browser's sign-in."""
 
     __tablename__ = "sessions"
-    __table_args__ = NEVER_REUSED
+    __table_args__ = (Index("ix_sessions_of_provider", "provider_id", "provider_sid"), NEVER_REUSED)
     id: int = row_id()
     user_id: int = ref("users.id", "CASCADE", index=True)
     secret_sha256: str = Field(unique=True)
     created_at: int = time()
     expires_at: int = time()
+    provider_id: int | None = maybe_number()  # of the provider that they came by, if they did
+    provider_sid: str | None = None  # what that provider calls its own session
 
 
 class SigningKey(SQLModel, table=True):

@@ -1,5 +1,8 @@
 """Sessions: the sign-ins of browsers. Only the sha256 of a session's secret comes here."""
 
+from dataclasses import dataclass
+from typing import Any
+
 from sqlalchemy import delete
 from sqlalchemy.orm import Session as OrmSession
 from sqlmodel import col, select
@@ -17,25 +20,41 @@ def find_session(session: OrmSession, secret_sha256: str) -> int | None:
     return None if row is None or row[1] <= now() else row[0]
 
 
-def open_session(
-    database: Database,
-    actor: Actor,
-    user_id: int,
-    *,
-    secret_sha256: str,
-    lifetime: int,
-    replaces: str | None = None,
-) -> None:
-    """Opens a session for `lifetime` milliseconds. The browser's earlier one (`replaces`) and all ended ones go."""
+@dataclass(frozen=True)
+class NewSession:
+    """A session that is to be opened for `lifetime` milliseconds. The browser's earlier one (`replaces`) goes."""
+
+    secret_sha256: str
+    lifetime: int
+    replaces: str | None = None
+    provider_id: int | None = None  # that the person came by
+    provider_sid: str | None = None  # what it calls its own session
+
+
+def open_session(database: Database, actor: Actor, user_id: int, new: NewSession) -> None:
+    """Opens a session; all that have ended go."""
     with database.write() as session:
-        opened = now()
-        session.execute(
-            delete(Session).where((col(Session.expires_at) <= opened) | (col(Session.secret_sha256) == replaces))
+        add_session(session, actor, user_id, new)
+
+
+def add_session(
+    session: OrmSession, actor: Actor, user_id: int, new: NewSession, detail: dict[str, Any] | None = None
+) -> None:
+    """The same as part of a larger command; `detail` is what its event says more."""
+    opened = now()
+    ended = (col(Session.expires_at) <= opened) | (col(Session.secret_sha256) == new.replaces)
+    session.execute(delete(Session).where(ended))
+    session.add(
+        Session(
+            user_id=user_id,
+            secret_sha256=new.secret_sha256,
+            created_at=opened,
+            expires_at=opened + new.lifetime,
+            provider_id=new.provider_id,
+            provider_sid=new.provider_sid,
         )
-        session.add(
-            Session(user_id=user_id, secret_sha256=secret_sha256, created_at=opened, expires_at=opened + lifetime)
-        )
-        record(session, actor, "session.open", actor.name)
+    )
+    record(session, actor, "session.open", actor.name, detail=detail)
 
 
 def close_session(database: Database, actor: Actor, secret_sha256: str) -> None:

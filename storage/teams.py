@@ -163,22 +163,25 @@ def join(
 ) -> None:
     """Gives a user a role in a team as part of a larger command, with its event. Raises Conflict as `set_member`.
 
-    With `raises_only` somebody who has that role or a higher one keeps it.
+    With `raises_only` somebody who has that role or a higher one keeps it. What a provider's group gave is by hand
+    once somebody has set it.
     """
     user = _USER_NAME.value(session, {"user": user_id})
     if user is None:
         raise Conflict("the user was removed meanwhile")
     row = session.get(Membership, (team_id, user_id))
     before = row.role if row is not None else None
+    if row is not None and not raises_only:
+        row.provider_id = None  # from now on people look after it, and no group takes it away
     if before == role or (raises_only and before is not None and ROLES.index(before) > ROLES.index(role)):
         return
     if row is None:
         session.add(Membership(team_id=team_id, user_id=user_id, role=role))
     else:
-        _refuse_last_owner(session, team_id, team, row)
+        refuse_last_owner(session, team_id, team, row)
         if row.role == "owner":
             end_invitations(session, user_id, team_id)
-        row.role = role
+        row.role, row.provider_id = role, None
     record(session, actor, "member.set", team, detail={"user": user, "role": role, "before": before})
 
 
@@ -192,7 +195,7 @@ def remove_member(database: Database, actor: Actor, team_id: int, user_id: int) 
         row = session.get(Membership, (team_id, user_id))
         if row is None:
             return
-        _refuse_last_owner(session, team_id, name, row)
+        refuse_last_owner(session, team_id, name, row)
         user = _USER_NAME.value(session, {"user": user_id})
         end_invitations(session, user_id, team_id)
         session.delete(row)
@@ -250,14 +253,15 @@ def sole_owner_of(session: OrmSession, user_id: int) -> list[str]:
     return [str(_NAME.value(session, {"team": team_id})) for team_id in alone[:5]]
 
 
+def refuse_last_owner(session: OrmSession, team_id: int, team: str, row: Membership) -> None:
+    """Raises Conflict if a team of that name would have no owner without this membership."""
+    if row.role == "owner" and _OTHER_OWNER.first(session, {"team": team_id, "user": row.user_id}) is None:
+        raise Conflict(f"this is the last owner of {team}; make somebody else owner first")
+
+
 def _team(session: OrmSession, team_id: int) -> tuple[Team, str]:
     team = session.get(Team, team_id)
     name: Any = _NAME.value(session, {"team": team_id})
     if team is None or name is None or team.deleted_at is not None:
         raise Conflict("the team was deleted meanwhile")
     return team, name
-
-
-def _refuse_last_owner(session: OrmSession, team_id: int, team: str, row: Membership) -> None:
-    if row.role == "owner" and _OTHER_OWNER.first(session, {"team": team_id, "user": row.user_id}) is None:
-        raise Conflict(f"this is the last owner of {team}; make somebody else owner first")

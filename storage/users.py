@@ -216,6 +216,7 @@ def set_role(database: Database, actor: Actor, user_id: int, role: str) -> None:
             refuse_last_administrator(session, user, name)
             session.execute(delete(Invitation).where(col(Invitation.creator_id) == user_id))
         before, user.role = user.role, role
+        user.role_provider_id = None  # given by hand, whatever a provider's groups say
         user.generation += 1
         record(session, actor, "user.set-role", name, detail={"from": before, "to": role})
 

@@ -115,8 +115,12 @@ class Replicas(HubProcess):
 
 
 def shared_hub(data: Path) -> HubProcess:
-    """A hub for many tests: one process, or replicas where the session's set of engines says so."""
-    return Replicas(data) if chosen() == "replicas" else HubProcess(data)
+    """A hub for many tests: one process, or replicas where the session's set of engines says so.
+
+    It may call this machine, where tests have providers of identities of their own.
+    """
+    told = {"WASMHUB_OUTGOING_NETWORKS": "127.0.0.1/32"}
+    return Replicas(data, **told) if chosen() == "replicas" else HubProcess(data, **told)
 
 
 def wait_until_ready(hub: HubProcess) -> None:

@@ -15,8 +15,9 @@ from auth.exchange import Exchange
 from auth.foreign_tokens import ForeignTokens
 from auth.gate import Gate
 from auth.issuers import Issuers
-from auth.outgoing import Outgoing
+from auth.outgoing import AT_ONCE, Outgoing
 from auth.secrets import load_secret_key
+from auth.sign_on import SignOn
 from auth.token_door import create_token_door
 from deploy.door import create_deploy_door
 from deploy.routes import is_deploy_path
@@ -40,6 +41,7 @@ from wasmhub.settings import Settings, SettingsError, shown_settings
 from web.door import WebDoor
 
 log = logging.getLogger("wasmhub")
+SIGNING_ON = 64  # calls to providers under way at once; of one provider no more than its own share of them
 
 
 class Hub:
@@ -77,10 +79,13 @@ class Hub:
         exchange = Exchange(self.database, ForeignTokens(Issuers(_outgoing(settings))))
         self._token = create_token_door(gate, tokens, exchange, settings.create_namespace_on_push)
         self._deploy = create_deploy_door(self.database, self.blobs, gate)
+        # With calls of its own: a provider that is silent holds up no exchange of a job's token.
+        sign_on = SignOn(self.database, secret_key, _outgoing(settings, at_once=SIGNING_ON))
         self._web = WebDoor(
             self.database,
             self.blobs,
             gate,
+            sign_on,
             parts=self._health.readiness.parts,
             settings=shown_settings(settings),
             teams_by_all=settings.create_teams == "everyone",
@@ -170,9 +175,9 @@ def _periods(settings: Settings) -> Periods:
     return Periods(settings.gc_lease * 1000, settings.gc_grace * 1000, settings.gc_orphans * 1000)
 
 
-def _outgoing(settings: Settings) -> Outgoing:
+def _outgoing(settings: Settings, at_once: int = AT_ONCE) -> Outgoing:
     """How the hub calls out. Raises SettingsError for certificates that cannot be read."""
     try:
-        return Outgoing(settings.outgoing_networks, ca_bundle=settings.outgoing_ca_bundle)
+        return Outgoing(settings.outgoing_networks, ca_bundle=settings.outgoing_ca_bundle, at_once=at_once)
     except ValueError as error:
         raise SettingsError(f"WASMHUB_OUTGOING_CA_BUNDLE: {error}") from None

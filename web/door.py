@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from auth.door import HANDLERS as API_HANDLERS
 from auth.gate import Gate
+from auth.sign_on import SignOn
 from storage.blobs.store import BlobStore
 from storage.database import Database
 from web.api.documents import load_openapi
@@ -31,6 +32,7 @@ class WebDoor:
         database: Database,
         blobs: BlobStore,
         gate: Gate,
+        sign_on: SignOn,
         *,
         parts: Callable[[], Awaitable[Mapping[str, str]]],
         settings: Sequence[Mapping[str, str]],
@@ -39,7 +41,7 @@ class WebDoor:
     ) -> None:
         assets = load_assets()
         templates, figures = create_environment(assets), FiguresAtHand(database)
-        means = Means(database, blobs, gate, templates, figures, parts, settings, teams_by_all, sign_up)
+        means = Means(database, blobs, gate, sign_on, templates, figures, parts, settings, teams_by_all, sign_up)
         pages = Starlette(routes=PAGE_ROUTES, exception_handlers=PAGE_HANDLERS)
         api = Starlette(routes=API, exception_handlers=API_HANDLERS)
         # A redirect would take the address from the request; a path with a slash too many is simply not there.

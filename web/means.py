@@ -7,6 +7,7 @@ from jinja2 import Environment
 from starlette.requests import Request
 
 from auth.gate import Gate
+from auth.sign_on import SignOn
 from storage.blobs.store import BlobStore
 from storage.database import Database
 from web.figures import FiguresAtHand
@@ -19,6 +20,7 @@ class Means:
     database: Database
     blobs: BlobStore
     gate: Gate
+    sign_on: SignOn
     templates: Environment
     figures: FiguresAtHand
     parts: Callable[[], Awaitable[Mapping[str, str]]]  # what the hub stands on, with "ok" or what is wrong

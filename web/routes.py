@@ -2,7 +2,8 @@
 
 from starlette.routing import BaseRoute, Route
 
-from web import account, account_name, robot, second_factor, settings, sharing, team, user, users
+from web import account, account_name, robot, second_factor, settings, sharing, single_sign_on, team, user, users
+from web import identities as identity_page
 from web import robots as robot_list
 from web import teams as team_list
 from web import upkeep as upkeep_page
@@ -11,10 +12,12 @@ from web.api import (
     documents,
     garbage,
     grants,
+    identities,
     invitations,
     modules,
     namespaces,
     profile,
+    providers,
     repositories,
     robots,
     sign_up,
@@ -48,6 +51,8 @@ PAGES: list[BaseRoute] = [
     Route("/sign-in", post_sign_in, methods=["POST"]),
     Route("/sign-in/second-factor", show_second_step, methods=["GET"]),
     Route("/sign-in/second-factor", post_second_step, methods=["POST"]),
+    Route("/sign-in/with/{provider}", single_sign_on.show_provider, methods=["GET"]),
+    Route("/sign-in/with/{provider}/callback", single_sign_on.show_callback, methods=["GET"]),
     Route("/sign-out", post_sign_out, methods=["POST"]),
     Route("/sign-up", show_sign_up, methods=["GET"]),
     Route("/sign-up", post_sign_up, methods=["POST"]),
@@ -61,6 +66,8 @@ PAGES: list[BaseRoute] = [
     Route("/account/name", account_name.post_name, methods=["POST"]),
     Route("/account/second-factor", second_factor.show_second_factor, methods=["GET"]),
     Route("/account/second-factor", second_factor.post_second_factor, methods=["POST"]),
+    Route("/account/identities", identity_page.show_identities, methods=["GET"]),
+    Route("/account/identities", identity_page.post_identities, methods=["POST"]),
     Route("/teams", team_list.show_teams, methods=["GET"]),
     Route("/teams", team_list.post_teams, methods=["POST"]),
     Route("/teams/{team}", team.show_team, methods=["GET"]),
@@ -84,6 +91,7 @@ FORMS = {
     "/account": account.ACTS,
     "/account/name": account_name.ACTS,
     "/account/second-factor": second_factor.ACTS,
+    "/account/identities": identity_page.ACTS,
     "/teams": team_list.ACTS,
     "/teams/{team}": team.ACTS,
     "/teams/{team}/robots": robot_list.ACTS,
@@ -104,6 +112,8 @@ API: list[BaseRoute] = [
     *teams.ROUTES,
     *robots.ROUTES,
     *trust_rules.ROUTES,
+    *providers.ROUTES,
+    *identities.ROUTES,
     *garbage.ROUTES,
     *upkeep.ROUTES,
     *modules.ROUTES,

@@ -1,5 +1,7 @@
 """Signing in and out at a browser."""
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -18,9 +20,7 @@ async def show_sign_in(request: Request) -> Response:
     there = safe_path(request.query_params.get("next", ""))
     if not visitor.identity.anonymous:
         return RedirectResponse(there, 303)
-    return render(
-        request, visitor, "sign-in.html", there=there, name="", problem=None, sign_up=means_of(request).sign_up
-    )
+    return render(request, visitor, "sign-in.html", name="", problem=None, **await _ways(request, there))
 
 
 async def post_sign_in(request: Request) -> Response:
@@ -34,7 +34,7 @@ async def post_sign_in(request: Request) -> Response:
     except SignInRefused as refusal:
         visitor = await find_visitor(request)
         status = 401 if refusal.retry_after is None else 429
-        values = {"there": there, "name": name[:64], "problem": str(refusal), "sign_up": means_of(request).sign_up}
+        values = {"name": name[:64], "problem": str(refusal), **await _ways(request, there)}
         page = render(request, visitor, "sign-in.html", status, **values)
         if refusal.retry_after is not None:
             page.headers["Retry-After"] = str(refusal.retry_after)
@@ -49,3 +49,9 @@ async def post_sign_out(request: Request) -> Response:
 
     cookie = await sign_out(request, means_of(request).gate)
     return RedirectResponse("/", 303, headers={"Set-Cookie": cookie})
+
+
+async def _ways(request: Request, there: str) -> dict[str, Any]:
+    """What the page offers besides the password, and where it leads."""
+    means = means_of(request)
+    return {"there": there, "sign_up": means.sign_up, "providers": await means.sign_on.buttons()}

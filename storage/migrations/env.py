@@ -5,6 +5,7 @@ from sqlmodel import SQLModel
 
 import storage.factor_tables
 import storage.people_tables
+import storage.sign_on_tables
 import storage.tables
 import storage.upkeep_tables  # noqa: F401  (they fill the metadata)
 

@@ -1,6 +1,6 @@
 """Every endpoint of the hub: who may use it, how its door refuses others, and a request that is good in itself."""
 
-from tests.auth import asking, factors, machines, own_account
+from tests.auth import asking, factors, machines, own_account, sign_on
 from tests.auth.asking import Endpoint, at
 from tests.auth.people import PASSWORD
 from tests.oci import EMPTY, digest_of
@@ -14,6 +14,7 @@ ROBOT = TEAM + "/robots/{robot}"
 NAMESPACE = "/api/v1/namespaces/{namespace}"
 GRANTS = "/api/v1/repositories/{name:path}/grants"
 TARGET = "/api/v1/targets/{target}"
+PROVIDER = "/api/v1/providers/{provider}"
 DEPLOYMENT = TARGET + "/deployments/{deployment}"
 
 ENDPOINTS = {
@@ -56,6 +57,8 @@ ENDPOINTS = {
     # Who has not shown a password just now is led to where one does.
     "GET /sign-in/second-factor": Endpoint("nobody", "page", at("/sign-in/second-factor")),
     "POST /sign-in/second-factor": Endpoint("nobody", "page", at("/sign-in/second-factor", data={"code": "123456"})),
+    "GET /sign-in/with/{provider}": Endpoint("everybody", "page", sign_on.begun),
+    "GET /sign-in/with/{provider}/callback": Endpoint("everybody", "entrance", sign_on.back),
     "POST /sign-out": Endpoint("everybody", "page", asking.sign_out),
     "GET /sign-up": Endpoint("everybody", "page", at("/sign-up")),
     "POST /sign-up": Endpoint("everybody", "entrance", asking.sign_up_by_form),
@@ -76,6 +79,9 @@ ENDPOINTS = {
     "POST /account/name delete": Endpoint("signed in", "api", own_account.leave_by_form, browser=True),
     "GET /account/second-factor": Endpoint("signed in", "api", at("/account/second-factor"), browser=True),
     **factors.FORMS,
+    "GET /account/identities": Endpoint("signed in", "api", at("/account/identities"), browser=True),
+    "POST /account/identities link": Endpoint("signed in", "api", sign_on.link_form, browser=True),
+    "POST /account/identities unlink": Endpoint("signed in", "api", sign_on.unlink_form, browser=True),
     "GET /teams": Endpoint("signed in", "api", at("/teams"), browser=True),
     "POST /teams make": Endpoint("signed in", "api", asking.new_team_form, browser=True),
     "GET /teams/{team}": Endpoint("pull", "target", at("/teams/{world.team}"), browser=True),
@@ -139,6 +145,20 @@ ENDPOINTS = {
     "POST /api/v1/user/tokens": Endpoint("signed in", "api", asking.below("/api/v1/user/tokens", asking.new())),
     "DELETE /api/v1/user/tokens/{id}": Endpoint("signed in", "api", asking.delete_token),
     **factors.API,
+    "GET /api/v1/user/identities": Endpoint("signed in", "api", at("/api/v1/user/identities")),
+    "DELETE /api/v1/user/identities/{number}": Endpoint("signed in", "api", sign_on.linked),
+    "GET /api/v1/providers": Endpoint("administrator", "api", at("/api/v1/providers")),
+    "POST /api/v1/providers": Endpoint("administrator", "api", sign_on.new_provider),
+    f"GET {PROVIDER}": Endpoint("administrator", "api", sign_on.provider()),
+    f"PATCH {PROVIDER}": Endpoint("administrator", "api", sign_on.provider(json={"title": "x"})),
+    f"DELETE {PROVIDER}": Endpoint("administrator", "api", sign_on.provider()),
+    f"POST {PROVIDER}/check": Endpoint("administrator", "api", sign_on.provider("/check")),
+    f"POST {PROVIDER}/groups": Endpoint(
+        "administrator", "api", sign_on.provider("/groups", json={"group": "x", "role": "auditor"})
+    ),
+    f"DELETE {PROVIDER}/groups/{{number}}": Endpoint("administrator", "api", sign_on.mapped),
+    # A provider shows a token that it signed: nobody's password is one.
+    f"POST {PROVIDER}/backchannel-logout": Endpoint("everybody", "api", sign_on.signed_out),
     "GET /api/v1/users": Endpoint("administrator", "api", at("/api/v1/users")),
     "POST /api/v1/users": Endpoint("administrator", "api", asking.below("/api/v1/users", asking.new())),
     "GET /api/v1/users/{name}": Endpoint("themselves", "hidden", asking.someone()),

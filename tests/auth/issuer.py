@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import ssl
 import time
 from collections import Counter
@@ -39,13 +40,15 @@ def public(key: Key, **members: Any) -> dict[str, Any]:
 class Issuer:
     """Listens on a free port of 127.0.0.1 while its block lasts; https with a certificate in `folder` if it has one.
 
-    `answers` are by path, and what is not there is not found. `asked` counts the requests, `heads` keeps them.
+    `answers` are by path, and what is not there is not found. `asked` counts the requests, `heads` and `bodies` keep
+    them.
     """
 
     def __init__(self, folder: Path | None = None, host: str = "127.0.0.1", certified: str | None = None) -> None:
         self.answers: dict[str, Answer] = {}
         self.asked: Counter[str] = Counter()
         self.heads: list[str] = []
+        self.bodies: list[bytes] = []
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._host = host
         self._tls: ssl.SSLContext | None = None
@@ -94,6 +97,8 @@ class Issuer:
             path = head.split()[1]
             self.asked[path] += 1
             self.heads.append(head)
+            length = re.search(r"(?i)content-length: (\d+)", head)
+            self.bodies.append(await reader.readexactly(int(length[1])) if length else b"")
             answer = self.answers.get(path, whole(b"", status="404 Not Found"))
             if isinstance(answer, bytes):
                 writer.write(answer)

@@ -64,7 +64,7 @@ def test_who_is_let_in(world: World, name: str, visibility: str) -> None:
     for person in PERSONS:
         asked = endpoint.ask(world, person)
         first = _ask(world, name, endpoint, person, asked.path, asked.more)
-        again = _ask(world, name, endpoint, person, asked.path, asked.more) if _reads(name) else first
+        again = _ask(world, name, endpoint, person, asked.path, asked.more) if _reads(name, endpoint) else first
         if asked.undo is not None:
             asked.undo()
         assert again.status_code == first.status_code, f"{name} by {person}, warm: {again.text}"
@@ -115,8 +115,8 @@ def _refusal(endpoint: Endpoint, answer: httpx.Response) -> int:
     return 404 if answer.status_code in DONE and not _shows(endpoint, answer) else answer.status_code
 
 
-def _reads(name: str) -> bool:
-    return name.startswith(("GET", "HEAD"))
+def _reads(name: str, endpoint: Endpoint) -> bool:
+    return name.startswith(("GET", "HEAD")) and endpoint.door != "entrance"  # which is good once
 
 
 def _ask(
