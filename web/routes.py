@@ -2,11 +2,12 @@
 
 from starlette.routing import BaseRoute, Route
 
-from web import account, sharing, team, user, users
+from web import account, audit, sharing, team, user, users
 from web import teams as team_list
 from web.api import (
     accounts,
     documents,
+    events,
     garbage,
     grants,
     invitations,
@@ -54,6 +55,8 @@ PAGES: list[BaseRoute] = [
     Route("/teams", team_list.post_teams, methods=["POST"]),
     Route("/teams/{team}", team.show_team, methods=["GET"]),
     Route("/teams/{team}", team.post_team, methods=["POST"]),
+    Route("/teams/{team}/audit", audit.show_team_audit, methods=["GET"]),
+    Route("/site/audit", audit.show_site_audit, methods=["GET"]),
     Route("/site/users", users.show_users, methods=["GET"]),
     Route("/site/users", users.post_users, methods=["POST"]),
     Route("/site/users/{name}", user.show_user, methods=["GET"]),
@@ -80,6 +83,7 @@ API: list[BaseRoute] = [
     *teams.ROUTES,
     *robots.ROUTES,
     *trust_rules.ROUTES,
+    *events.ROUTES,
     *garbage.ROUTES,
     *modules.ROUTES,
     *grants.ROUTES,

@@ -84,6 +84,8 @@ ENDPOINTS = {
     f"POST {TEAM_PAGE} forget": Endpoint("administer", "target", asking.forget_form, browser=True),
     f"POST {TEAM_PAGE} delete": Endpoint("administer", "target", asking.spare_team_form("delete"), browser=True),
     f"POST {TEAM_PAGE} restore": Endpoint("administer", "target", asking.spare_team_form("restore"), browser=True),
+    f"GET {TEAM_PAGE}/audit": Endpoint("audit", "target", at("/teams/{world.team}/audit"), browser=True),
+    "GET /site/audit": Endpoint("auditor", "site", at("/site/audit"), browser=True),
     "GET /site/users": Endpoint("auditor", "site", at("/site/users"), browser=True),
     "POST /site/users make": Endpoint("administrator", "site", asking.new_user_form, browser=True),
     "POST /site/users invite": Endpoint(
@@ -149,6 +151,10 @@ ENDPOINTS = {
     f"GET {NAMESPACE}": Endpoint("pull", "target", at("/api/v1/namespaces/{world.team}")),
     f"PATCH {NAMESPACE}": Endpoint("administer", "target", asking.renamed()),
     f"DELETE {NAMESPACE}/old-names/{{old}}": Endpoint("administer", "target", asking.forgotten),
+    "GET /api/v1/events": Endpoint("auditor", "api", at("/api/v1/events")),
+    "GET /api/v1/events/export": Endpoint("auditor", "api", at("/api/v1/events/export?actor=nobody")),
+    f"GET {TEAM}/events": Endpoint("audit", "target", asking.team("/events")),
+    f"GET {TEAM}/events/export": Endpoint("audit", "target", asking.team("/events/export")),
     "GET /api/v1/garbage-collections": Endpoint("administrator", "api", at("/api/v1/garbage-collections")),
     "POST /api/v1/garbage-collections": Endpoint(
         "administrator", "api", at("/api/v1/garbage-collections", json={"dry_run": True})
