@@ -11,6 +11,7 @@ from auth.challenge import Origins
 from auth.identity import ANONYMOUS, Identity, identity_of
 from auth.passwords import LONGEST, Passwords
 from auth.secrets import PERSONAL, REFRESH, ROBOT, SecretKey, fingerprint, is_secret
+from auth.sign_ins import SignIns
 from auth.throttle import ACCOUNT, ADDRESS, CODE, SignInThrottle
 from storage.attempts import SharedAttempts
 from storage.database import Database, StorageError, now
@@ -58,6 +59,7 @@ class Gate:
         self.secret_key = secret_key
         self.origins = origins
         self.passwords = Passwords()
+        self.sign_ins = SignIns(database)
         self._throttle = SignInThrottle(SharedAttempts(shared, ACCOUNT, ADDRESS) if shared is not None else None)
         codes = SharedAttempts(shared, CODE, ADDRESS) if shared is not None else None
         self.codes = SignInThrottle(codes, CODE)  # of codes that are shown beside a password
@@ -99,6 +101,18 @@ class Gate:
 
     async def by_password(self, name: str, password: str, address: str) -> Proof:
         """Who a user name with a password stands for, and whether more is due; throttled. Raises SignInRefused."""
+        try:
+            proof = await self._by_password(name, password, address)
+        except SignInRefused as refusal:
+            reason = "wrong user name or password" if refusal.retry_after is None else "too many attempts"
+            typed = name if name_problem(name) is None else ""
+            self.sign_ins.refuse("sign-in.password", reason, address, typed)
+            raise
+        if not proof.second_factor:  # else they have yet to sign in
+            await self.sign_ins.note("sign-in.password", proof.identity, f"password {proof.identity.user_id}")
+        return proof
+
+    async def _by_password(self, name: str, password: str, address: str) -> Proof:
         if name_problem(name) is not None or not password or len(password) > LONGEST:
             raise SignInRefused("wrong user name or password")
         name = await self.database.look(self._present_name, name)  # each of somebody's names counts as one
@@ -148,8 +162,12 @@ class Gate:
 
     async def _by_secret(self, secret: str, address: str, *, refresh: bool) -> Proof:
         proof = await anyio.to_thread.run_sync(self._find, secret, address, refresh)
+        action = "sign-in.refresh-token" if is_secret(secret, REFRESH) else "sign-in.token"
         if proof is None:
+            self.sign_ins.refuse(action, "unknown, expired or deleted", address)
             raise SignInRefused("the token is unknown, expired or deleted; make a new one")
+        token = proof.token.name if proof.token is not None else None
+        await self.sign_ins.note(action, proof.identity, fingerprint(secret), token)
         return proof
 
     def _find(self, secret: str, address: str, refresh: bool) -> Proof | None:

@@ -81,7 +81,13 @@ async def sign_in_with(request: Request, gate: Gate, waiting: PendingRow, code: 
             row = identity_row(session, waiting.user_id)
         return None if row is None else Identity(row.user_id, row.name, row.role, row.generation, origin.address)
 
-    identity = await _throttled(gate, waiting.user_id, origin.address, finish)
+    try:
+        identity = await _throttled(gate, waiting.user_id, origin.address, finish)
+    except SignInRefused as refusal:
+        reason = "wrong code" if refusal.retry_after is None else "too many attempts"
+        gate.sign_ins.refuse("sign-in.second-factor", reason, origin.address, waiting.name)
+        raise
+    await gate.sign_ins.note("sign-in.second-factor", identity, f"second factor {identity.user_id}")
     return [await open_for(request, gate, identity), _cookie(origin, "", 0)]
 
 

@@ -27,6 +27,7 @@ BODY_LIMIT = 65536
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 SUBJECTS = ("urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token")
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  (a name, not a secret)
+LONGEST_NAME = 130  # of a robot with its team
 REFRESH_LIFE = 180 * 86_400_000  # milliseconds
 
 
@@ -107,6 +108,7 @@ async def _exchange(request: Request, form: dict[str, list[str]]) -> Response:
     try:
         made = await exchange.exchange(subject, robot, _address(request))
     except ExchangeRefused as refusal:
+        gate.sign_ins.refuse("token.exchange", "no trust rule is met", _address(request), robot[:LONGEST_NAME])
         raise _not_exchanged(str(refusal)) from None
     await gate.forgive(_address(request))
     reply = {"access_token": made.secret, "issued_token_type": ACCESS_TOKEN, "token_type": "Bearer"}

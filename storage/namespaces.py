@@ -177,7 +177,7 @@ def add_namespace(
     row = Namespace(name=name, kind=kind, user_id=user_id, team_id=team_id, created_at=now())
     session.add(row)
     session.flush()
-    record(session, actor, "namespace.create", name, detail={"kind": kind})
+    record(session, actor, "namespace.create", name, team_id=team_id, detail={"kind": kind})
     return row.id
 
 

@@ -125,7 +125,8 @@ def create_team(
         session.flush()
         add_namespace(session, actor, name, kind="team", team_id=team.id)
         session.add(Membership(team_id=team.id, user_id=owner_id, role="owner"))
-        record(session, actor, "team.create", name, detail={"default_visibility": default_visibility})
+        detail = {"default_visibility": default_visibility}
+        record(session, actor, "team.create", name, team_id=team.id, detail=detail)
         return team.id
 
 
@@ -148,7 +149,7 @@ def configure_team(
         for key, value in changed.items():
             setattr(team, key, value)
         if changed:
-            record(session, actor, "team.configure", name, detail=changed)
+            record(session, actor, "team.configure", name, team_id=team_id, detail=changed)
 
 
 def set_member(database: Database, actor: Actor, team_id: int, user_id: int, role: str) -> None:
@@ -182,7 +183,7 @@ def join(
         if row.role == "owner":
             end_invitations(session, user_id, team_id)
         row.role, row.provider_id = role, None
-    record(session, actor, "member.set", team, detail={"user": user, "role": role, "before": before})
+    record(session, actor, "member.set", team, team_id=team_id, detail={"user": user, "role": role, "before": before})
 
 
 def remove_member(database: Database, actor: Actor, team_id: int, user_id: int) -> None:
@@ -199,7 +200,7 @@ def remove_member(database: Database, actor: Actor, team_id: int, user_id: int) 
         user = _USER_NAME.value(session, {"user": user_id})
         end_invitations(session, user_id, team_id)
         session.delete(row)
-        record(session, actor, "member.remove", name, detail={"user": user, "role": row.role})
+        record(session, actor, "member.remove", name, team_id=team_id, detail={"user": user, "role": row.role})
 
 
 def end_invitations(session: OrmSession, user_id: int, team_id: int | None) -> None:
@@ -221,7 +222,7 @@ def delete_team(database: Database, actor: Actor, team_id: int) -> None:
         team.deleted_at, team.remove_at = now(), read_clock(session) + GRACE
         _HIDE.run(session, {"team": team_id})
         _END_ROBOTS.run(session, {"team": team_id})
-        record(session, actor, "team.delete", name)
+        record(session, actor, "team.delete", name, team_id=team_id)
 
 
 def restore_team(database: Database, actor: Actor, team_id: int) -> None:
@@ -235,7 +236,7 @@ def restore_team(database: Database, actor: Actor, team_id: int) -> None:
             return
         team.deleted_at = team.remove_at = None
         _SHOW.run(session, {"team": team_id})
-        record(session, actor, "team.restore", name)
+        record(session, actor, "team.restore", name, team_id=team_id)
 
 
 def sole_owner_of(session: OrmSession, user_id: int) -> list[str]:

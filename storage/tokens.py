@@ -37,6 +37,7 @@ class FoundToken:
     expires_at: int | None
     used_at: int | None = None
     scopes: Scopes | None = None  # of the personal token; None: all that its owner may
+    name: str | None = None  # that its owner gave it
 
 
 def access_tokens(session: OrmSession, user_id: int) -> list[AccessTokenRow]:
@@ -64,7 +65,7 @@ def find_access_token(session: OrmSession, secret_sha256: str) -> FoundToken | N
     expires_at = _first(row.expires_at, owner_expires_at)
     if expires_at is not None and expires_at <= now():
         return None
-    return FoundToken(row.user_id, row.id, expires_at, row.used_at, stored_scopes(row.scopes))
+    return FoundToken(row.user_id, row.id, expires_at, row.used_at, stored_scopes(row.scopes), row.name)
 
 
 def create_access_token(

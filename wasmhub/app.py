@@ -58,9 +58,12 @@ class Hub:
         origins = Origins(settings.public_url, settings.trusted_proxies)
         self._shared = Shared(settings.redis_url, secret_key.derive("shared")) if settings.redis_url else None
         gate = Gate(self.database, secret_key, origins, self._shared)  # one: throttling counts over all doors
+        self._sign_ins = gate.sign_ins
         self._inspector = Inspector()
         self._reader = Reader(self.database, self.blobs, self._inspector)
-        self._collector = Collector(self.database, self.blobs, _periods(settings), settings.gc_interval, counts.note)
+        self._collector = Collector(
+            self.database, self.blobs, _periods(settings), settings.gc_interval, counts.note, settings.audit_kept
+        )
         second = Second(settings.second_copy) if settings.second_copy else None
         self._scrub = Scrub(self.database, self.blobs, second, settings.scrub_days, counts.note)
         self._counts = counts
@@ -156,7 +159,8 @@ class Hub:
 
     @contextlib.asynccontextmanager
     async def _background(self) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(one.run()) for one in (self._reader, self._collector, self._scrub)]
+        background = (self._reader, self._collector, self._scrub, self._sign_ins)
+        tasks = [asyncio.create_task(one.run()) for one in background]
         if self._shared is not None:
             tasks.append(asyncio.create_task(self._shared.run(self._reader.wake)))
         try:

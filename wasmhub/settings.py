@@ -174,7 +174,7 @@ class Settings:
     tls_key: Path | None = _setting(_path, None, "the certificate's private key, PEM")
     trusted_proxies: tuple[Network, ...] = _setting(_networks, (), "whose X-Forwarded-* headers are believed")
     admin_password: str | None = _setting(_password, None, "of admin at the first start; else made up and shown")
-    create_namespace_on_push: str = _setting(_one_of("admins", "everyone", "nobody"), "admins", "who may")
+    create_namespace_on_push: str = _setting(_one_of("admins", "everyone", "nobody"), "admins", "whose push makes one")
     create_teams: str = _setting(_one_of("admins", "everyone"), "everyone", "who may make a team")
     sign_up: str = _setting(_one_of("open", "invitation", "closed"), "invitation", "who may make their own account")
     outgoing_networks: tuple[Network, ...] = _setting(_networks, (), "not public ones that the hub may call too")
@@ -184,6 +184,7 @@ class Settings:
     gc_lease: int = _setting(_some_seconds, 86_400, "seconds that a pushed blob waits for its manifest")
     gc_grace: int = _setting(_seconds, 3600, "seconds that bytes which nothing names any more are still kept")
     gc_orphans: int = _setting(_some_seconds, 86_400, "seconds that bytes which were never named are kept")
+    audit_days: float = _setting(_days, 365.0, "days that rows of the audit log are kept; 0: for ever")
     scrub_days: float = _setting(_days, 30.0, "days in which every stored byte is read and compared once; 0: never")
     second_copy: Path | None = _setting(_path, None, "a backup's folder, from which scrubbing mends damaged blobs")
     workers: int = _setting(_workers, 1, "processes that serve on this machine")
@@ -195,6 +196,11 @@ class Settings:
     def database(self) -> Path | str:
         """The SQLite file, or PostgreSQL's URL."""
         return self.database_url or self.data / "hub.db"
+
+    @property
+    def audit_kept(self) -> int:
+        """Milliseconds that rows of the audit log are kept; 0: for ever."""
+        return round(self.audit_days * 86_400_000)
 
     @property
     def drain(self) -> int:

@@ -2,7 +2,7 @@
 
 from starlette.routing import BaseRoute, Route
 
-from web import account, account_name, robot, second_factor, settings, sharing, single_sign_on, team, user, users
+from web import account, account_name, audit, robot, second_factor, settings, sharing, single_sign_on, team, user, users
 from web import identities as identity_page
 from web import robots as robot_list
 from web import teams as team_list
@@ -10,6 +10,7 @@ from web import upkeep as upkeep_page
 from web.api import (
     accounts,
     documents,
+    events,
     garbage,
     grants,
     identities,
@@ -76,6 +77,8 @@ PAGES: list[BaseRoute] = [
     Route("/teams/{team}/robots", robot_list.post_robots, methods=["POST"]),
     Route("/teams/{team}/robots/{robot}", robot.show_robot, methods=["GET"]),
     Route("/teams/{team}/robots/{robot}", robot.post_robot, methods=["POST"]),
+    Route("/teams/{team}/audit", audit.show_team_audit, methods=["GET"]),
+    Route("/site/audit", audit.show_site_audit, methods=["GET"]),
     Route("/site/users", users.show_users, methods=["GET"]),
     Route("/site/users", users.post_users, methods=["POST"]),
     Route("/site/users/{name}", user.show_user, methods=["GET"]),
@@ -114,6 +117,7 @@ API: list[BaseRoute] = [
     *trust_rules.ROUTES,
     *providers.ROUTES,
     *identities.ROUTES,
+    *events.ROUTES,
     *garbage.ROUTES,
     *upkeep.ROUTES,
     *modules.ROUTES,

@@ -44,6 +44,7 @@ async def show_callback(request: Request) -> Response:
         name = request.path_params["provider"]
         await means.sign_on.finish(name, attempt, _answer(request), new, visitor.identity)
     except SignOnRefused as refusal:
+        means.gate.sign_ins.refuse("sign-in.provider", str(refusal)[:200], visitor.origin.address)
         answer = await _refused(request, refusal, there)
     else:
         answer = RedirectResponse(there, 303, headers=SECRET)

@@ -114,6 +114,8 @@ ENDPOINTS = {
     ),
     f"POST {ROBOT_PAGE} remove-rule": Endpoint("administer", "target", machines.trusted_form, browser=True),
     f"POST {ROBOT_PAGE} delete": Endpoint("administer", "target", machines.robot_form("delete"), browser=True),
+    f"GET {TEAM_PAGE}/audit": Endpoint("audit", "target", at("/teams/{world.team}/audit"), browser=True),
+    "GET /site/audit": Endpoint("auditor", "site", at("/site/audit"), browser=True),
     "GET /site/users": Endpoint("auditor", "site", at("/site/users"), browser=True),
     "POST /site/users make": Endpoint("administrator", "site", asking.new_user_form, browser=True),
     "POST /site/users invite": Endpoint(
@@ -203,6 +205,10 @@ ENDPOINTS = {
     f"DELETE {NAMESPACE}/old-names/{{old}}": Endpoint("administer", "target", asking.forgotten),
     "GET /api/v1/settings": Endpoint("auditor", "api", at("/api/v1/settings")),
     "GET /api/v1/upkeep": Endpoint("auditor", "api", at("/api/v1/upkeep")),
+    "GET /api/v1/events": Endpoint("auditor", "api", at("/api/v1/events")),
+    "GET /api/v1/events/export": Endpoint("auditor", "api", at("/api/v1/events/export?actor=nobody")),
+    f"GET {TEAM}/events": Endpoint("audit", "target", asking.team("/events")),
+    f"GET {TEAM}/events/export": Endpoint("audit", "target", asking.team("/events/export")),
     "GET /api/v1/garbage-collections": Endpoint("administrator", "api", at("/api/v1/garbage-collections")),
     "POST /api/v1/garbage-collections": Endpoint(
         "administrator", "api", at("/api/v1/garbage-collections", json={"dry_run": True})

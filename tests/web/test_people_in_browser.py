@@ -27,6 +27,11 @@ PEOPLE = {
     "inactive-user": "/site/users/cal",
     "no-user": "/site/users?q=zzzz",
     "no-team": "/teams?after=zzzz",
+    "audit": "/site/audit",
+    "audit-searched": "/site/audit?action=team.&team=gateway",
+    "no-audit": "/site/audit?actor=zzzz",
+    "bad-audit": "/site/audit?since=soon",
+    "team-audit": "/teams/gateway/audit",
 }
 
 

@@ -22,6 +22,7 @@ VERBS = {
     "deploy": "put a filter to work on a target",
     "undeploy": "take a filter off a target",
     "deployments": "list deployments, see how they do, go back to an earlier revision",
+    "audit": "who did what, when and where from: search it, write it to a file",
     "gc": "remove bytes that nothing refers to any more",
 }
 # These work on the hub's own stores and run where it does; the others talk to it over HTTP.

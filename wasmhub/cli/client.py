@@ -4,6 +4,8 @@ import base64
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
@@ -70,10 +72,23 @@ class Hub:
         """What the token service gives for such a form (RFC 8693). Raises CommandFailed."""
         return self._send("POST", "/token", data={"grant_type": EXCHANGE, **form})
 
+    def lines(self, *path: str, query: dict[str, str] | None = None) -> Iterator[str]:
+        """The lines of a long answer as they come, which may take any time in all. Raises CommandFailed."""
+        where = "/".join(["/api/v1", *map(_part, path)])
+        with self._explaining(), self._http.stream("GET", where, params=query) as answer:
+            if not answer.is_success:
+                self._read(answer, self._body(answer), where)
+            yield from answer.iter_lines()
+
     def _send(self, method: str, where: str, **more: Any) -> Any:
+        with self._explaining(), self._http.stream(method, where, **more) as answer:
+            return self._read(answer, self._body(answer), where)
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Makes what goes wrong on the way a sentence."""
         try:
-            with self._http.stream(method, where, **more) as answer:
-                return self._read(answer, self._body(answer), where)
+            yield
         except httpx.ConnectError as error:
             raise Unreachable(self._unreachable(error)) from None
         except httpx.TimeoutException:
