@@ -62,11 +62,11 @@ class SignInThrottle:
 
     async def wait(self, account: str, address: str) -> int:
         """Whole seconds until this account may be tried from this address; 0 if it may be now."""
-        return await self._wait(account, _network(address), count=False)
+        return await self._wait(account, network_of(address), count=False)
 
     async def take(self, account: str, address: str) -> int:
         """Counts an attempt, if it may be made now: 0; else the whole seconds until one may."""
-        network = _network(address)
+        network = network_of(address)
         seconds = await self._wait(account, network, count=True)
         if not seconds:  # and nothing came between: two that ask at once do not both find the last place free
             self._accounts.take(self._key(account, network))
@@ -75,7 +75,7 @@ class SignInThrottle:
 
     async def succeeded(self, account: str, address: str) -> None:
         """Forgets an attempt that succeeded, and remembers that this address knows the account."""
-        network = _network(address)
+        network = network_of(address)
         known = f"{account} {network}" in self._known
         self._accounts.give_back(self._key(account, network))
         self._addresses.give_back(network)
@@ -85,7 +85,7 @@ class SignInThrottle:
 
     async def take_address(self, address: str) -> int:
         """Counts what somebody does who has no account yet, for their address alone; answers as `take`."""
-        network = _network(address)
+        network = network_of(address)
         found = await self._shared.attempt_by(network) if self._shared is not None else None
         seconds = max(math.ceil(found or 0), self._addresses.wait(network))
         if not seconds:
@@ -94,7 +94,7 @@ class SignInThrottle:
 
     async def give_back_address(self, address: str) -> None:
         """Forgets such an attempt."""
-        network = _network(address)
+        network = network_of(address)
         self._addresses.give_back(network)
         if self._shared is not None:
             await self._shared.forget(network)
@@ -120,7 +120,7 @@ class SignInThrottle:
         return pair if pair in self._known else account
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """What one person commands: an IPv4 address, or the /64 of an IPv6 one."""
     if ":" not in address:
         return address

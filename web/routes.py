@@ -2,12 +2,13 @@
 
 from starlette.routing import BaseRoute, Route
 
-from web import account, account_name, robot, second_factor, settings, sharing, team, user, users
+from web import account, account_name, device, robot, second_factor, settings, sharing, team, user, users
 from web import robots as robot_list
 from web import teams as team_list
 from web import upkeep as upkeep_page
 from web.api import (
     accounts,
+    device_logins,
     documents,
     garbage,
     grants,
@@ -61,6 +62,8 @@ PAGES: list[BaseRoute] = [
     Route("/account/name", account_name.post_name, methods=["POST"]),
     Route("/account/second-factor", second_factor.show_second_factor, methods=["GET"]),
     Route("/account/second-factor", second_factor.post_second_factor, methods=["POST"]),
+    Route("/device", device.show_device, methods=["GET"]),
+    Route("/device", device.post_device, methods=["POST"]),
     Route("/teams", team_list.show_teams, methods=["GET"]),
     Route("/teams", team_list.post_teams, methods=["POST"]),
     Route("/teams/{team}", team.show_team, methods=["GET"]),
@@ -84,6 +87,7 @@ FORMS = {
     "/account": account.ACTS,
     "/account/name": account_name.ACTS,
     "/account/second-factor": second_factor.ACTS,
+    "/device": device.ACTS,
     "/teams": team_list.ACTS,
     "/teams/{team}": team.ACTS,
     "/teams/{team}/robots": robot_list.ACTS,
@@ -97,6 +101,7 @@ API: list[BaseRoute] = [
     *accounts.ROUTES,
     *tokens.ROUTES,
     *second_factor_api.ROUTES,
+    *device_logins.ROUTES,
     *namespaces.ROUTES,
     *profile.ROUTES,
     *sign_up.ROUTES,
