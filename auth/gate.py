@@ -12,7 +12,7 @@ from auth.identity import ANONYMOUS, Identity, identity_of
 from auth.passwords import LONGEST, Passwords
 from auth.secrets import PERSONAL, REFRESH, ROBOT, SecretKey, fingerprint, is_secret
 from auth.sign_ins import SignIns
-from auth.throttle import ACCOUNT, ADDRESS, CODE, SignInThrottle
+from auth.throttle import ACCOUNT, ADDRESS, CODE, SignInThrottle, Throttle
 from storage.attempts import SharedAttempts
 from storage.database import Database, StorageError, now
 from storage.namespaces import name_problem, new_name
@@ -63,6 +63,7 @@ class Gate:
         self._throttle = SignInThrottle(SharedAttempts(shared, ACCOUNT, ADDRESS) if shared is not None else None)
         codes = SharedAttempts(shared, CODE, ADDRESS) if shared is not None else None
         self.codes = SignInThrottle(codes, CODE)  # of codes that are shown beside a password
+        self._guesses = Throttle(ACCOUNT)  # at codes, by the user who types them
 
     async def authorize(self, header: str | None, address: str, *, refresh: bool = False) -> Proof:
         """Who an Authorization header stands for: nobody without one, or with empty Basic credentials.
@@ -138,6 +139,22 @@ class Gate:
     async def forgive(self, address: str) -> None:
         """Takes back what `admit` counted: for who came by a link, which is used up."""
         await self._throttle.give_back_address(address)
+
+    async def count_guess(self, identity: Identity) -> None:
+        """Counts a code that somebody typed who is signed in, for them and for their address. Raises SignInRefused.
+
+        `forgive_guess` takes it back: for a code that was right.
+        """
+        seconds = self._guesses.wait(str(identity.user_id))
+        if seconds:
+            raise SignInRefused(f"too many wrong codes; try again in {seconds} s", seconds)
+        self._guesses.take(str(identity.user_id))
+        await self.admit(identity.address)
+
+    async def forgive_guess(self, identity: Identity) -> None:
+        """Takes back what `count_guess` counted."""
+        self._guesses.give_back(str(identity.user_id))
+        await self.forgive(identity.address)
 
     async def hash_new(self, password: str) -> str:
         """The hash of a password that a stranger chose, when its turn has come. Raises SignInRefused."""

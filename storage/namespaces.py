@@ -21,7 +21,18 @@ _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 # Docker Hub's clients give it a meaning, and only for Docker Hub.
 _PATHS = {"api", "assets", "static", "modules", "v1", "v2", "v3", "r", "token", "healthz", "readyz", "metrics", "docs"}
 _PAGES = {"search", "settings", "account", "sign-in", "sign-out", "targets", "deployments", "teams", "users", "new"}
-_PAGES |= {"sign-up", "invitations", "password-reset", "site", "t", "u", "permissions"}
+_PAGES |= {
+    "sign-up",
+    "invitations",
+    "password-reset",
+    "site",
+    "t",
+    "u",
+    "permissions",
+    "device",
+    "device_authorization",
+    "revoke",
+}
 _WORDS = {"admins", "anonymous", "everyone", "nobody", "system", "node", "robot", "namespaces"}
 RESERVED = frozenset(_PATHS | _PAGES | _WORDS)
 DELETED = "deleted"  # the visibility of what belongs to a team that was deleted and may still be restored

@@ -18,6 +18,7 @@ from auth.issuers import Issuers
 from auth.outgoing import AT_ONCE, Outgoing
 from auth.secrets import load_secret_key
 from auth.sign_on import SignOn
+from auth.token_door import PATHS as TOKEN_PATHS
 from auth.token_door import create_token_door
 from deploy.door import create_deploy_door
 from deploy.routes import is_deploy_path
@@ -139,7 +140,7 @@ class Hub:
         """The door that a path leads to, and its name in the metrics."""
         if path.startswith("/v2/") or path == "/v2":
             return "registry", self._registry
-        if path == "/token":
+        if path in TOKEN_PATHS:
             return "token", self._token
         if is_deploy_path(path):
             return "deploy", self._deploy

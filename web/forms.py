@@ -28,6 +28,7 @@ LABELS = {
     "full_name": "Full name",
     "overlap_hours": "Hours",
     "scopes": "Only for",
+    "user_code": "Code",
 }
 SECRET = {"Cache-Control": "no-store"}  # of a page that shows a secret, which no browser is to keep
 

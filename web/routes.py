@@ -2,13 +2,27 @@
 
 from starlette.routing import BaseRoute, Route
 
-from web import account, account_name, audit, robot, second_factor, settings, sharing, single_sign_on, team, user, users
+from web import (
+    account,
+    account_name,
+    audit,
+    device,
+    robot,
+    second_factor,
+    settings,
+    sharing,
+    single_sign_on,
+    team,
+    user,
+    users,
+)
 from web import identities as identity_page
 from web import robots as robot_list
 from web import teams as team_list
 from web import upkeep as upkeep_page
 from web.api import (
     accounts,
+    device_logins,
     documents,
     events,
     garbage,
@@ -69,6 +83,8 @@ PAGES: list[BaseRoute] = [
     Route("/account/second-factor", second_factor.post_second_factor, methods=["POST"]),
     Route("/account/identities", identity_page.show_identities, methods=["GET"]),
     Route("/account/identities", identity_page.post_identities, methods=["POST"]),
+    Route("/device", device.show_device, methods=["GET"]),
+    Route("/device", device.post_device, methods=["POST"]),
     Route("/teams", team_list.show_teams, methods=["GET"]),
     Route("/teams", team_list.post_teams, methods=["POST"]),
     Route("/teams/{team}", team.show_team, methods=["GET"]),
@@ -95,6 +111,7 @@ FORMS = {
     "/account/name": account_name.ACTS,
     "/account/second-factor": second_factor.ACTS,
     "/account/identities": identity_page.ACTS,
+    "/device": device.ACTS,
     "/teams": team_list.ACTS,
     "/teams/{team}": team.ACTS,
     "/teams/{team}/robots": robot_list.ACTS,
@@ -108,6 +125,7 @@ API: list[BaseRoute] = [
     *accounts.ROUTES,
     *tokens.ROUTES,
     *second_factor_api.ROUTES,
+    *device_logins.ROUTES,
     *namespaces.ROUTES,
     *profile.ROUTES,
     *sign_up.ROUTES,

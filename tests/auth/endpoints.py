@@ -1,6 +1,6 @@
 """Every endpoint of the hub: who may use it, how its door refuses others, and a request that is good in itself."""
 
-from tests.auth import asking, factors, machines, own_account, sign_on
+from tests.auth import asking, asking_devices, factors, machines, own_account, sign_on
 from tests.auth.asking import Endpoint, at
 from tests.auth.people import PASSWORD
 from tests.oci import EMPTY, digest_of
@@ -42,6 +42,11 @@ ENDPOINTS = {
     "DELETE /v2/{name:path}/blobs/{digest}": Endpoint("delete", "registry", asking.delete_blob),
     "GET /token": Endpoint("everybody", "api", at("/token?service=test")),
     "POST /token": Endpoint("signed in", "api", asking.post_token),
+    "GET /.well-known/oauth-authorization-server": Endpoint(
+        "everybody", "api", at("/.well-known/oauth-authorization-server")
+    ),
+    "POST /device_authorization": Endpoint("everybody", "api", at("/device_authorization", data={"client_id": "test"})),
+    "POST /revoke": Endpoint("everybody", "api", at("/revoke", data={"token": "unknown"})),
     "GET /": Endpoint("everybody", "page", at("/")),
     "GET /r/{name:path}": Endpoint("pull", "page", at("/r/{world.name}")),
     "POST /r/{name:path} configure": Endpoint(
@@ -82,6 +87,12 @@ ENDPOINTS = {
     "GET /account/identities": Endpoint("signed in", "api", at("/account/identities"), browser=True),
     "POST /account/identities link": Endpoint("signed in", "api", sign_on.link_form, browser=True),
     "POST /account/identities unlink": Endpoint("signed in", "api", sign_on.unlink_form, browser=True),
+    "GET /device": Endpoint("signed in", "api", at("/device"), browser=True),
+    "POST /device find": Endpoint("signed in", "api", asking_devices.device_form("find"), browser=True),
+    "POST /device approve": Endpoint(
+        "signed in", "api", asking_devices.device_form("approve", name="x", days="1"), browser=True
+    ),
+    "POST /device refuse": Endpoint("signed in", "api", asking_devices.device_form("refuse"), browser=True),
     "GET /teams": Endpoint("signed in", "api", at("/teams"), browser=True),
     "POST /teams make": Endpoint("signed in", "api", asking.new_team_form, browser=True),
     "GET /teams/{team}": Endpoint("pull", "target", at("/teams/{world.team}"), browser=True),
@@ -161,6 +172,9 @@ ENDPOINTS = {
     f"DELETE {PROVIDER}/groups/{{number}}": Endpoint("administrator", "api", sign_on.mapped),
     # A provider shows a token that it signed: nobody's password is one.
     f"POST {PROVIDER}/backchannel-logout": Endpoint("everybody", "api", sign_on.signed_out),
+    "POST /api/v1/device-logins/show": Endpoint("signed in", "api", asking_devices.device_login("show")),
+    "POST /api/v1/device-logins/approve": Endpoint("signed in", "api", asking_devices.device_login("approve")),
+    "POST /api/v1/device-logins/refuse": Endpoint("signed in", "api", asking_devices.device_login("refuse")),
     "GET /api/v1/users": Endpoint("administrator", "api", at("/api/v1/users")),
     "POST /api/v1/users": Endpoint("administrator", "api", asking.below("/api/v1/users", asking.new())),
     "GET /api/v1/users/{name}": Endpoint("themselves", "hidden", asking.someone()),

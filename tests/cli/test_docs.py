@@ -70,4 +70,4 @@ def test_lines_of_the_pages_can_be_typed(line: str) -> None:
 
 def test_the_page_names_every_command() -> None:
     assert {line.split()[0] for line in lines(CLI)} == {*VERBS} - {"serve"}
-    assert {line.split()[0] for line in lines(README)} == {"token", "targets", "deploy", "deployments"}
+    assert {line.split()[0] for line in lines(README)} == {"login", "targets", "deploy", "deployments"}

@@ -186,6 +186,17 @@ def test_answers_to_who_follows_a_link_look_as_described(full: HubProcess) -> No
         check(stranger, "/api/v1/password-reset", {"secret": made["secret"], "password": PASSWORD}, 200)
 
 
+def test_a_program_that_waits_looks_as_described(full: HubProcess) -> None:
+    with httpx.Client(base_url=full.url, auth=ANN, trust_env=False) as client:
+        asked = {"client_id": "described", "scope": "repository:a/*:pull"}
+        code = client.post("/device_authorization", data=asked).json()["user_code"]
+        for act, body, status in (("show", code, 200), ("show", "BCDF", 400), ("show", "BCDFBCDF", 404)):
+            path = f"/api/v1/device-logins/{act}"
+            answer = client.post(path, json={"user_code": body})
+            assert answer.status_code == status, answer.text
+            Draft202012Validator(schema_of("post", path, status)).validate(answer.json())
+
+
 def test_a_module_looks_as_described(full: HubProcess) -> None:
     with httpx.Client(base_url=full.url, auth=ANN, trust_env=False) as client:
         for name in ("acme/add-header", "acme/legacy-auth", "ann/scratch", "acme/request-log"):

@@ -14,6 +14,7 @@ PEOPLE = {
     "account": "/account",
     "name": "/account/name",
     "second-factor": "/account/second-factor",
+    "device": "/device",
     "teams": "/teams",
     "team": "/teams/gateway",
     "robots": "/teams/gateway/robots",
@@ -33,6 +34,8 @@ PEOPLE = {
     "bad-audit": "/site/audit?since=soon",
     "team-audit": "/teams/gateway/audit",
 }
+
+SCOPE = "repository:gateway/*:pull,push"
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,40 @@ def test_pages_of_people(chromium: Browser, tabs: list[Tab], peopled: HubProcess
     assert "/invitations/whi_" in tab.page.locator(".secret code").inner_text()
     tab.check(f"link-{size}-{scheme}")
     tab.fits()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", list(SIZES))
+def test_a_program_is_approved(chromium: Browser, tabs: list[Tab], peopled: HubProcess, size: str, scheme: str) -> None:
+    tab = Tab(chromium, size, scheme, scripts=(size, scheme) != ("phone", "dark"))
+    tabs.append(tab)
+    page, asked = tab.page, {"client_id": "wasmhub", "device_name": "build-host-of-the-night-shift", "scope": SCOPE}
+    begun = httpx.post(f"{peopled.url}/device_authorization", data=asked, trust_env=False).json()
+    page.goto(begun["verification_uri_complete"])  # who is not signed in comes back to it
+    page.fill("#name", "admin")
+    page.fill("#password", peopled.admin_password)
+    page.press("#password", "Enter")
+    assert page.get_by_label("Code").input_value() == begun["user_code"]
+    page.get_by_label("Code").fill("BCDF-GHJK")
+    page.get_by_label("Code").press("Enter")
+    assert "Nothing waits with this code" in page.get_by_role("alert").inner_text()
+    tab.check(f"device-wrong-{size}-{scheme}")
+    tab.fits()
+    page.get_by_label("Code").fill(begun["user_code"].lower())
+    page.get_by_label("Code").press("Enter")
+    assert begun["user_code"] in page.locator(".user-code").inner_text()
+    tab.check(f"device-asked-{size}-{scheme}")
+    tab.fits()
+    page.get_by_label("Only for").fill("nonsense")
+    page.get_by_role("button", name="Approve").click()
+    assert "is no scope" in page.get_by_role("alert").inner_text()
+    assert page.get_by_label("Only for").input_value() == "nonsense"
+    tab.check(f"device-refused-{size}-{scheme}")
+    tab.fits()
+    page.get_by_label("Only for").fill(SCOPE)
+    page.get_by_label("Days").press("Enter")
+    assert page.get_by_role("status").inner_text().startswith("Approved.")
+    tab.check(f"device-approved-{size}-{scheme}")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

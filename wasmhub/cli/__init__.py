@@ -8,6 +8,9 @@ from pathlib import Path
 # typed is imported, so that a client command does not wait for the server's libraries.
 VERBS = {
     "serve": "start the hub",
+    "login": "sign in to a hub, with docker, podman, crane, oras and the like",
+    "logout": "sign out of a hub, and end the token",
+    "whoami": "who you are at the hub, and by what",
     "check": "compare what the hub's database says with the bytes that are stored; mend what differs",
     "backup": "write a consistent copy of the hub to a folder while it runs",
     "restore": "bring a backup to the engines that the settings name",
@@ -64,6 +67,6 @@ def _help() -> str:
     lines = ["usage: wasmhub COMMAND [ARGUMENTS]", "", "commands:"]
     lines += [f"  {verb:<12} {what}" for verb, what in VERBS.items()]
     lines += ["", "wasmhub COMMAND --help tells more. serve, check, backup, restore and migrate run where the"]
-    lines += ["hub runs, with its settings; the others talk to the hub named by"]
-    lines += ["WASMHUB_URL (http://127.0.0.1:8080) with the personal access token in WASMHUB_TOKEN."]
+    lines += ["hub runs, with its settings; the others talk to the hub that `wasmhub login` signed in to, or"]
+    lines += ["to that of WASMHUB_URL (http://127.0.0.1:8080) with the personal access token in WASMHUB_TOKEN."]
     return "\n".join(lines)
