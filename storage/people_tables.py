@@ -13,6 +13,7 @@ from storage.columns import (
     maybe_ref,
     maybe_time,
     no,
+    number,
     ref,
     row_id,
     time,
@@ -181,6 +182,9 @@ class Session(SQLModel, table=True):
     expires_at: int = time()
     provider_id: int | None = maybe_number()  # of the provider that they came by, if they did
     provider_sid: str | None = None  # what that provider calls its own session
+    address: str = words()  # that it was opened from
+    agent: str = words()  # what the browser called itself then
+    seen_at: int = number()  # when it was last used; written some times an hour
 
 
 class SigningKey(SQLModel, table=True):

@@ -5,6 +5,7 @@ from starlette.routing import BaseRoute, Route
 from web import (
     account,
     account_name,
+    account_sessions,
     audit,
     device,
     robot,
@@ -42,6 +43,7 @@ from web.api import (
     upkeep,
 )
 from web.api import second_factor as second_factor_api
+from web.api import sessions as session_api
 from web.assets import get_asset
 from web.catalog import show_catalog
 from web.entering import (
@@ -83,6 +85,8 @@ PAGES: list[BaseRoute] = [
     Route("/account/second-factor", second_factor.post_second_factor, methods=["POST"]),
     Route("/account/identities", identity_page.show_identities, methods=["GET"]),
     Route("/account/identities", identity_page.post_identities, methods=["POST"]),
+    Route("/account/sessions", account_sessions.show_sessions, methods=["GET"]),
+    Route("/account/sessions", account_sessions.post_sessions, methods=["POST"]),
     Route("/device", device.show_device, methods=["GET"]),
     Route("/device", device.post_device, methods=["POST"]),
     Route("/teams", team_list.show_teams, methods=["GET"]),
@@ -111,6 +115,7 @@ FORMS = {
     "/account/name": account_name.ACTS,
     "/account/second-factor": second_factor.ACTS,
     "/account/identities": identity_page.ACTS,
+    "/account/sessions": account_sessions.ACTS,
     "/device": device.ACTS,
     "/teams": team_list.ACTS,
     "/teams/{team}": team.ACTS,
@@ -126,6 +131,7 @@ API: list[BaseRoute] = [
     *tokens.ROUTES,
     *second_factor_api.ROUTES,
     *device_logins.ROUTES,
+    *session_api.ROUTES,
     *namespaces.ROUTES,
     *profile.ROUTES,
     *sign_up.ROUTES,

@@ -1,6 +1,6 @@
 """Every endpoint of the hub: who may use it, how its door refuses others, and a request that is good in itself."""
 
-from tests.auth import asking, asking_devices, factors, machines, own_account, sign_on
+from tests.auth import asking, asking_devices, asking_sessions, factors, machines, own_account, sign_on
 from tests.auth.asking import Endpoint, at
 from tests.auth.people import PASSWORD
 from tests.oci import EMPTY, digest_of
@@ -87,6 +87,7 @@ ENDPOINTS = {
     "GET /account/identities": Endpoint("signed in", "api", at("/account/identities"), browser=True),
     "POST /account/identities link": Endpoint("signed in", "api", sign_on.link_form, browser=True),
     "POST /account/identities unlink": Endpoint("signed in", "api", sign_on.unlink_form, browser=True),
+    **asking_sessions.FORMS,
     "GET /device": Endpoint("signed in", "api", at("/device"), browser=True),
     "POST /device find": Endpoint("signed in", "api", asking_devices.device_form("find"), browser=True),
     "POST /device approve": Endpoint(
@@ -142,6 +143,9 @@ ENDPOINTS = {
     ),
     f"POST {USER_PAGE} reset": Endpoint("administrator", "site", asking.someone_form("reset"), browser=True),
     f"POST {USER_PAGE} free": Endpoint("administrator", "site", factors.someone_s_form, browser=True),
+    f"POST {USER_PAGE} end-sessions": Endpoint(
+        "administrator", "site", asking.someone_form("end-sessions"), browser=True
+    ),
     f"POST {USER_PAGE} delete": Endpoint("administrator", "site", asking.someone_form("delete"), browser=True),
     "GET /site/settings": Endpoint("auditor", "site", at("/site/settings"), browser=True),
     "GET /site/upkeep": Endpoint("auditor", "site", at("/site/upkeep"), browser=True),
@@ -172,6 +176,7 @@ ENDPOINTS = {
     f"DELETE {PROVIDER}/groups/{{number}}": Endpoint("administrator", "api", sign_on.mapped),
     # A provider shows a token that it signed: nobody's password is one.
     f"POST {PROVIDER}/backchannel-logout": Endpoint("everybody", "api", sign_on.signed_out),
+    **asking_sessions.API,
     "POST /api/v1/device-logins/show": Endpoint("signed in", "api", asking_devices.device_login("show")),
     "POST /api/v1/device-logins/approve": Endpoint("signed in", "api", asking_devices.device_login("approve")),
     "POST /api/v1/device-logins/refuse": Endpoint("signed in", "api", asking_devices.device_login("refuse")),

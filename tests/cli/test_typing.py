@@ -38,6 +38,7 @@ ACTIONS = {
     "share": ("list", "give", "take"),
     "robot": ("list", "create", "rotate", "delete"),
     "trust": ("list", "add", "remove"),
+    "session": ("list", "end"),
     "token": ("list", "create", "delete", "exchange"),
     "targets": ("list", "create", "delete", "bootstrap", "nodes"),
     "targets keys": ("list", "create", "delete"),
@@ -124,7 +125,7 @@ def test_an_environment_that_cannot_be_meant_is_named(
     assert words in Commands(hub.url, "whp_x").refused("targets", "list", code=code, **variables)
 
 
-@pytest.mark.parametrize("verb", ["user", "token", "targets", "deployments"])
+@pytest.mark.parametrize("verb", ["user", "token", "session", "targets", "deployments"])
 def test_a_hub_that_is_not_there_is_said_so(verb: str) -> None:
     with socket.socket() as taken:  # bound, but nobody listens
         taken.bind(("127.0.0.1", 0))

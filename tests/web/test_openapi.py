@@ -197,6 +197,17 @@ def test_a_program_that_waits_looks_as_described(full: HubProcess) -> None:
             Draft202012Validator(schema_of("post", path, status)).validate(answer.json())
 
 
+def test_sessions_look_as_described(full: HubProcess) -> None:
+    with httpx.Client(base_url=full.url, trust_env=False) as browser:
+        assert browser.post("/sign-in", data={"name": "ann", "password": PASSWORD}).status_code == 303
+    with httpx.Client(base_url=full.url, auth=ANN, trust_env=False) as client:
+        for path in ("/api/v1/user/sessions", "/api/v1/users/{name}/sessions"):
+            for method in ("get", "delete"):
+                answer = client.request(method, path.format(name="ann"))
+                assert answer.status_code == 200, answer.text
+                Draft202012Validator(schema_of(method, path, 200)).validate(answer.json())
+
+
 def test_a_module_looks_as_described(full: HubProcess) -> None:
     with httpx.Client(base_url=full.url, auth=ANN, trust_env=False) as client:
         for name in ("acme/add-header", "acme/legacy-auth", "ann/scratch", "acme/request-log"):

@@ -15,6 +15,7 @@ PEOPLE = {
     "name": "/account/name",
     "second-factor": "/account/second-factor",
     "device": "/device",
+    "sessions": "/account/sessions",
     "teams": "/teams",
     "team": "/teams/gateway",
     "robots": "/teams/gateway/robots",

@@ -20,6 +20,7 @@ VERBS = {
     "share": "give people and teams a role on one repository",
     "trust": "whose tokens stand for a robot, so that its machine keeps no secret",
     "token": "list, make and remove personal access tokens",
+    "session": "list and end the browsers in which somebody is signed in",
     "robot": "list, make and remove the robots of a team; rotate their tokens",
     "targets": "list, make and remove targets; write a fleet's bootstrap",
     "deploy": "put a filter to work on a target",
