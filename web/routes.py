@@ -2,8 +2,9 @@
 
 from starlette.routing import BaseRoute, Route
 
-from web import account, sharing, single_sign_on, team, user, users
+from web import account, provider, sharing, single_sign_on, team, user, users
 from web import identities as identity_page
+from web import providers as provider_list
 from web import teams as team_list
 from web.api import (
     accounts,
@@ -65,6 +66,10 @@ PAGES: list[BaseRoute] = [
     Route("/site/users", users.post_users, methods=["POST"]),
     Route("/site/users/{name}", user.show_user, methods=["GET"]),
     Route("/site/users/{name}", user.post_user, methods=["POST"]),
+    Route("/site/providers", provider_list.show_providers, methods=["GET"]),
+    Route("/site/providers", provider_list.post_providers, methods=["POST"]),
+    Route("/site/providers/{provider}", provider.show_provider, methods=["GET"]),
+    Route("/site/providers/{provider}", provider.post_provider, methods=["POST"]),
     Route("/static/{mark}/{name}", get_asset, methods=["GET"]),
 ]
 # What the forms of these pages ask for, by the field `form`.
@@ -76,6 +81,8 @@ FORMS = {
     "/teams/{team}": team.ACTS,
     "/site/users": users.ACTS,
     "/site/users/{name}": user.ACTS,
+    "/site/providers": provider_list.ACTS,
+    "/site/providers/{provider}": provider.ACTS,
 }
 API: list[BaseRoute] = [
     *documents.ROUTES,

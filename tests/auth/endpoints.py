@@ -105,6 +105,13 @@ ENDPOINTS = {
     ),
     f"POST {USER_PAGE} reset": Endpoint("administrator", "site", asking.someone_form("reset"), browser=True),
     f"POST {USER_PAGE} delete": Endpoint("administrator", "site", asking.someone_form("delete"), browser=True),
+    "GET /site/providers": Endpoint("auditor", "site", at("/site/providers"), browser=True),
+    "POST /site/providers make": Endpoint("administrator", "site", sign_on.new_provider_form, browser=True),
+    "GET /site/providers/{provider}": Endpoint("auditor", "site", sign_on.page(), browser=True),
+    **{
+        f"POST /site/providers/{{provider}} {form}": Endpoint("administrator", "site", ask, browser=True)
+        for form, ask in sign_on.FORMS.items()
+    },
     "GET /static/{mark}/{name}": Endpoint("everybody", "page", at("{world.asset}")),
     "GET /api/v1/openapi.json": Endpoint("everybody", "api", at("/api/v1/openapi.json")),
     "GET /.well-known/wasm-pkg/registry.json": Endpoint("everybody", "api", at("/.well-known/wasm-pkg/registry.json")),
