@@ -25,7 +25,7 @@ CHECKS = {
 }
 # Quick suites first; a folder of tests/ that is not named here runs after these.
 ORDER = ["architecture", "storage", "wasmhub", "auth", "registry", "web", "cli", "deploy", "proxywasm", "examples"]
-HUBS = ["registry", "auth", "wasmhub", "web", "cli", "clients", "deploy", "durability", "garbage", "upkeep"]
+HUBS = ["registry", "auth", "sign_on", "wasmhub", "web", "cli", "clients", "deploy", "durability", "garbage", "upkeep"]
 # Sets of engines besides the embedded one -> the suites that run once more on them: all that start hubs, but for those
 # that choose their engines themselves (storage, replicas, faults).
 AGAIN = {"scaled": HUBS, "replicas": ["registry"]}

@@ -8,6 +8,7 @@ from web import (
     account_sessions,
     audit,
     device,
+    provider,
     robot,
     second_factor,
     settings,
@@ -18,6 +19,7 @@ from web import (
     users,
 )
 from web import identities as identity_page
+from web import providers as provider_list
 from web import robots as robot_list
 from web import teams as team_list
 from web import upkeep as upkeep_page
@@ -106,6 +108,10 @@ PAGES: list[BaseRoute] = [
     Route("/site/settings", settings.show_settings, methods=["GET"]),
     Route("/site/upkeep", upkeep_page.show_upkeep, methods=["GET"]),
     Route("/site/upkeep", upkeep_page.post_upkeep, methods=["POST"]),
+    Route("/site/providers", provider_list.show_providers, methods=["GET"]),
+    Route("/site/providers", provider_list.post_providers, methods=["POST"]),
+    Route("/site/providers/{provider}", provider.show_provider, methods=["GET"]),
+    Route("/site/providers/{provider}", provider.post_provider, methods=["POST"]),
     Route("/static/{mark}/{name}", get_asset, methods=["GET"]),
 ]
 # What the forms of these pages ask for, by the field `form`.
@@ -124,6 +130,8 @@ FORMS = {
     "/site/upkeep": upkeep_page.ACTS,
     "/site/users": users.ACTS,
     "/site/users/{name}": user.ACTS,
+    "/site/providers": provider_list.ACTS,
+    "/site/providers/{provider}": provider.ACTS,
 }
 API: list[BaseRoute] = [
     *documents.ROUTES,

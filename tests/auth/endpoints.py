@@ -152,6 +152,13 @@ ENDPOINTS = {
     "POST /site/upkeep collect": Endpoint(
         "administrator", "site", asking.sending("/site/upkeep", "collect", dry_run="yes"), browser=True
     ),
+    "GET /site/providers": Endpoint("auditor", "site", at("/site/providers"), browser=True),
+    "POST /site/providers make": Endpoint("administrator", "site", sign_on.new_provider_form, browser=True),
+    "GET /site/providers/{provider}": Endpoint("auditor", "site", sign_on.page(), browser=True),
+    **{
+        f"POST /site/providers/{{provider}} {form}": Endpoint("administrator", "site", ask, browser=True)
+        for form, ask in sign_on.FORMS.items()
+    },
     "GET /static/{mark}/{name}": Endpoint("everybody", "page", at("{world.asset}")),
     "GET /api/v1/openapi.json": Endpoint("everybody", "api", at("/api/v1/openapi.json")),
     "GET /.well-known/wasm-pkg/registry.json": Endpoint("everybody", "api", at("/.well-known/wasm-pkg/registry.json")),

@@ -108,6 +108,44 @@ def unlink_form(world: World, person: str) -> Ask:
     return filled(world, person, "/account/identities", "unlink", number=str(number), provider=name, confirm=name)
 
 
+def new_provider_form(world: World, person: str) -> Ask:
+    """A provider with a new name, by the page."""
+    return filled(world, person, "/site/providers", "make", **new_provider(world, person).more["json"])
+
+
+def page() -> Callable[[World, str], Ask]:
+    """The page of a provider that was made just now."""
+    return lambda world, person: Ask(f"/site/providers/{made(world)}")
+
+
+def form(name: str, **typed: str) -> Callable[[World, str], Ask]:
+    """A form of such a page."""
+
+    def ask(world: World, person: str) -> Ask:
+        provider = made(world)
+        more = {"confirm": provider} if name == "delete" else {}
+        return filled(world, person, f"/site/providers/{provider}", name, **typed, **more)
+
+    return ask
+
+
+def unmap_form(world: World, person: str) -> Ask:
+    """The end of what a group gives, by the page."""
+    _, _, _, _, name, _, number = mapped(world, person).path.split("/")
+    return filled(world, person, f"/site/providers/{name}", "unmap", number=number)
+
+
+FORMS = {
+    "configure": form("configure", title="x"),
+    "secret": form("secret", client_secret="x"),
+    "switch": form("switch", active="no"),
+    "check": form("check"),
+    "map": form("map", group="x", role="auditor"),
+    "unmap": unmap_form,
+    "delete": form("delete"),
+}
+
+
 def _identity(world: World, person: str, name: str) -> int:
     """An identity of somebody's at that provider."""
     world.people.run(

@@ -6,6 +6,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
+from tests.auth.people import People
 from tests.hub import HubProcess
 from tests.web.browsing import SIZES, Tab
 from tests.web.catalogue import PASSWORD
@@ -27,6 +28,10 @@ PEOPLE = {
     "users": "/site/users",
     "user": "/site/users/bea",
     "inactive-user": "/site/users/cal",
+    "identities": "/account/identities",
+    "providers": "/site/providers",
+    "provider": "/site/providers/keycloak",
+    "provider-off": "/site/providers/old",
     "no-user": "/site/users?q=zzzz",
     "no-team": "/teams?after=zzzz",
     "audit": "/site/audit",
@@ -63,6 +68,18 @@ def peopled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
             rule = {"issuer": "https://issuer.example", "claims": {"sub": "repo:acme/shop:ref:refs/heads/*"}}
             admin.post("/teams/gateway/robots/ci/trust-rules", json=rule).raise_for_status()
             admin.post("/user/tokens", json={"name": "laptop"}).raise_for_status()
+            for name, title in (("keycloak", "the company's Keycloak"), ("old", "An old one")):
+                body = {"name": name, "title": title, "issuer": "http://127.0.0.1:9/realms/acme"}
+                admin.post(
+                    "/providers", json={**body, "client_id": "wasmhub", "active": name != "old"}
+                ).raise_for_status()
+            for role in ({"role": "writer", "team": "gateway"}, {"role": "administrator"}):
+                given = {"group": f"/company/platform/{role['role']}s", **role}
+                admin.post("/providers/keycloak/groups", json=given).raise_for_status()
+        database = hub.open_database()
+        identity = "(provider_id, subject, user_id, label, created_at) VALUES (2, 's', 1, 'admin@example.com', 1)"
+        People(database).run(f"INSERT INTO identities {identity}")
+        database.close()
         yield hub
 
 
@@ -79,6 +96,12 @@ def test_pages_of_people(chromium: Browser, tabs: list[Tab], peopled: HubProcess
             details.click()
         tab.check(f"{name}-open-{size}-{scheme}")
         tab.fits()
+
+    tab.page.goto(f"{peopled.url}/site/providers/keycloak")
+    tab.page.get_by_role("button", name="Check it").click()
+    assert "network that is not public" in tab.page.get_by_role("alert").inner_text()
+    tab.check(f"provider-checked-{size}-{scheme}")
+    tab.fits()
 
     tab.page.goto(f"{peopled.url}/teams/gateway")
     tab.page.get_by_text("Add somebody").click()
@@ -142,7 +165,9 @@ def test_pages_that_links_lead_to(
     with httpx.Client(base_url=f"{peopled.url}/api/v1", auth=auth, timeout=30, trust_env=False) as admin:
         into = admin.post("/teams/gateway/invitations", json={"role": "writer"}).json()["link"]
         reset = admin.post("/users/bea/password-reset").json()["link"]
-    for name, link in (("invitation", into), ("reset", reset)):
+    failed = f"{peopled.url}/sign-in/with/keycloak/callback?state=x"
+    links = {"invitation": into, "reset": reset, "sign-in": f"{peopled.url}/sign-in", "sign-on-failed": failed}
+    for name, link in links.items():
         tab.look(link, f"{name}-{size}-{scheme}")
         tab.fits()
     tab.sign_in(peopled, "admin", peopled.admin_password)

@@ -17,6 +17,7 @@ VERBS = {
     "migrate": "move the hub to other engines, such as PostgreSQL and S3",
     "user": "list, invite, make and remove users; set passwords",
     "team": "teams, their members, and links by which people join",
+    "provider": "the providers that people sign in with, and what their groups give",
     "share": "give people and teams a role on one repository",
     "trust": "whose tokens stand for a robot, so that its machine keeps no secret",
     "token": "list, make and remove personal access tokens",

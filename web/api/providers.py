@@ -210,7 +210,8 @@ async def check_provider(means: Means, row: ProviderRow) -> dict[str, Any]:
     try:
         found = await means.sign_on.check(row)
     except (ProviderRefused, SignOnRefused) as error:
-        return {"ok": False, "problem": str(error), "warnings": [], "found": {}}
+        said = f"nobody can sign in with it now: {error}"
+        return {"ok": False, "problem": said, "warnings": [], "found": {}}
     return {"ok": True, "problem": "", "warnings": _warnings(row, found), "found": dict(found)}
 
 
