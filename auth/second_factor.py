@@ -4,7 +4,7 @@ That moment is a row and a cookie of its own, good for five minutes and nothing 
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio.to_thread
 from sqlalchemy.orm import Session as OrmSession
@@ -13,10 +13,12 @@ from starlette.requests import Request
 from auth.challenge import Origin
 from auth.gate import Gate, SignInRefused
 from auth.identity import Identity
+from auth.passkeys import SECOND, BadPasskey, credential_of, party_of, read_signature, sign_in_options
 from auth.secrets import PENDING, fingerprint, is_secret, new_secret
 from auth.sessions import is_same_site, open_for
 from auth.totp import matching_step, new_recovery_codes, new_totp_secret, read_recovery_code, read_totp_code
 from storage.database import Conflict
+from storage.passkeys import PasskeyRow, passkeys
 from storage.second_factors import (
     Factors,
     PendingRow,
@@ -37,6 +39,7 @@ from storage.users import identity_row
 Found = TypeVar("Found")
 PENDING_FOR = 300  # seconds between the password and the second factor
 WRONG = "the code is wrong, or was used already"
+WRONG_PASSKEY = "the passkey is not one of yours, or it took too long; try again"
 _MISSING = "show who you are: your password, a code of your authenticator app, or a recovery code"
 
 
@@ -62,10 +65,21 @@ async def find_waiting(request: Request, gate: Gate) -> PendingRow | None:
     return None if secret is None else await gate.database.look(_read_pending, gate, secret)
 
 
-async def sign_in_with(request: Request, gate: Gate, waiting: PendingRow, code: str) -> list[str]:
-    """Opens a session for who waits and shows a right code; answers the values of two `Set-Cookie` headers.
+async def waiting_options(request: Request, gate: Gate, waiting: PendingRow) -> dict[str, Any] | None:
+    """What the browser of who waits is asked to sign; None for who has no passkey, or where there can be none."""
+    origin = gate.origins.of(request.scope)
+    party, secret = party_of(origin), _secret(request, origin)
+    if party is None or secret is None:
+        return None
+    known = await gate.database.look(_read_passkeys, gate, waiting.user_id)
+    return sign_in_options(gate.secret_key, party, SECOND, fingerprint(secret), known) if known else None
 
-    Raises SignInRefused, with `retry_after` when too many wrong codes were tried.
+
+async def sign_in_with(request: Request, gate: Gate, waiting: PendingRow, code: str, brought: str) -> list[str]:
+    """Opens a session for who waits and shows a right code, or has their browser bring what their passkey signed.
+
+    Answers the values of two `Set-Cookie` headers. Raises SignInRefused, with `retry_after` when too many wrong codes
+    were tried.
     """
     origin = gate.origins.of(request.scope)
     secret = _secret(request, origin)
@@ -73,18 +87,22 @@ async def sign_in_with(request: Request, gate: Gate, waiting: PendingRow, code: 
         raise SignInRefused("sign in on the hub's own page")
 
     def finish() -> Identity | None:
-        with gate.database.read() as session:
-            shown = _read_code(gate, session, waiting.user_id, code)
+        if brought:
+            shown: Shown | None = _read_passkey(gate, origin, waiting.user_id, secret, brought)
+        else:
+            with gate.database.read() as session:
+                shown = _read_code(gate, session, waiting.user_id, code)
         if shown is None or not finish_sign_in(gate.database, fingerprint(secret), shown, origin.address):
             return None
         with gate.database.read() as session:
             row = identity_row(session, waiting.user_id)
         return None if row is None else Identity(row.user_id, row.name, row.role, row.generation, origin.address)
 
+    wrong = WRONG_PASSKEY if brought else WRONG
     try:
-        identity = await _throttled(gate, waiting.user_id, origin.address, finish)
+        identity = await _throttled(gate, waiting.user_id, origin.address, finish, wrong)
     except SignInRefused as refusal:
-        reason = "wrong code" if refusal.retry_after is None else "too many attempts"
+        reason = "wrong second factor" if refusal.retry_after is None else "too many attempts"
         gate.sign_ins.refuse("sign-in.second-factor", reason, origin.address, waiting.name)
         raise
     await gate.sign_ins.note("sign-in.second-factor", identity, f"second factor {identity.user_id}")
@@ -177,7 +195,9 @@ def read_factors(gate: Gate, identity: Identity) -> Factors:
         return factors(session, identity.user_id)
 
 
-async def _throttled(gate: Gate, user_id: int, address: str, find: Callable[[], Found | None]) -> Found:
+async def _throttled(
+    gate: Gate, user_id: int, address: str, find: Callable[[], Found | None], wrong: str = WRONG
+) -> Found:
     """What a right code leads to. A wrong one, for which nothing is found, is counted for the user and the address."""
     account = f"second factor {user_id}"
     seconds = await gate.codes.take(account, address)
@@ -185,7 +205,7 @@ async def _throttled(gate: Gate, user_id: int, address: str, find: Callable[[], 
         raise SignInRefused(f"too many wrong codes; try again in {seconds} s", seconds)
     found = await anyio.to_thread.run_sync(find)
     if found is None:
-        raise SignInRefused(WRONG)
+        raise SignInRefused(wrong)
     await gate.codes.succeeded(account, address)
     return found
 
@@ -199,6 +219,25 @@ def _read_code(gate: Gate, session: OrmSession, user_id: int, typed: str) -> Sho
     row = find_totp(session, user_id)
     step = None if row is None else _step(gate, row, code)
     return None if step is None else Shown(step=step)
+
+
+def _read_passkey(gate: Gate, origin: Origin, user_id: int, secret: str, brought: str) -> Shown | None:
+    """What a passkey of the user has signed for that browser; None for what is not good."""
+    party = party_of(origin)
+    known = {one.credential_id: one for one in _read_passkeys(gate, user_id)}
+    try:
+        passkey = known.get(credential_of(brought))
+        if party is None or passkey is None:
+            return None
+        signed = read_signature(gate.secret_key, party, SECOND, fingerprint(secret), passkey, brought)
+    except BadPasskey:
+        return None
+    return Shown(signed=signed)
+
+
+def _read_passkeys(gate: Gate, user_id: int) -> list[PasskeyRow]:
+    with gate.database.read() as session:
+        return passkeys(session, user_id)
 
 
 def _step(gate: Gate, row: TotpRow, code: str) -> int | None:

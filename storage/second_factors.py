@@ -1,4 +1,4 @@
-"""Second factors: an authenticator app, and recovery codes for who lost it. Whoever has one signs in with it too."""
+"""Second factors: an authenticator app, passkeys, and recovery codes for who lost them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
-from storage.factor_tables import PendingSignIn, RecoveryCode, Totp
+from storage.factor_tables import Passkey, PendingSignIn, RecoveryCode, Totp
+from storage.passkeys import MOST, Answered, NewPasskey, PasskeyRow, Signed, passkeys, spend, use
 from storage.people_tables import User
 from storage.users import find_row
 
@@ -24,6 +25,7 @@ class Factors:
     totp_since: int | None  # when the authenticator app gave its first code
     recovery_codes: int  # that are left
     has_password: bool
+    passkeys: tuple[PasskeyRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Shown:
 
     step: int | None = None  # of an authenticator app, whose code was right
     code_sha256: str | None = None  # of a recovery code
+    signed: Signed | None = None  # by a passkey
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ def factors(session: OrmSession, user_id: int) -> Factors:
         Totp, col(Totp.user_id) == col(User.id), isouter=True
     )
     enabled, password_hash, confirmed_at = session.execute(asked.where(col(User.id) == user_id)).one()
-    return Factors(enabled, confirmed_at, _codes_left(session, user_id), password_hash is not None)
+    kept = tuple(passkeys(session, user_id))
+    return Factors(enabled, confirmed_at, _codes_left(session, user_id), password_hash is not None, kept)
 
 
 def find_totp(session: OrmSession, user_id: int) -> TotpRow | None:
@@ -107,13 +111,8 @@ def confirm_totp(
         if row is None or row.confirmed_at is not None or row.created_at != begun_at:
             raise Conflict("this authenticator app was set up or replaced meanwhile; begin anew")
         row.confirmed_at, row.last_step = now(), step
-        session.flush()
-        new = _codes_left(session, user_id) == 0
-        if new:
-            _keep_codes(session, user_id, codes)
         record(session, actor, "totp.confirm", name)
-        settle(session, actor, user_id)
-        return new
+        return _gained(session, actor, user_id, codes)
 
 
 def remove_totp(database: Database, actor: Actor, user_id: int) -> None:
@@ -126,6 +125,53 @@ def remove_totp(database: Database, actor: Actor, user_id: int) -> None:
         session.delete(row)
         session.flush()
         record(session, actor, "totp.remove", name)
+        settle(session, actor, user_id)
+
+
+def add_passkey(
+    database: Database, actor: Actor, user_id: int, made: NewPasskey, challenge: Answered, codes: Sequence[str]
+) -> bool:
+    """Keeps a passkey that answered that challenge; `codes` and the answer are those of `confirm_totp`.
+
+    Raises Conflict for one that is known, for a name that is taken, for too many, and if the challenge was used before.
+    """
+    with database.write() as session:
+        _, name = find_row(session, user_id)
+        has = passkeys(session, user_id)
+        if len(has) >= MOST:
+            raise Conflict(f"you have {MOST} passkeys, which is the most that one can have; remove one first")
+        if any(one.name == made.name for one in has):
+            raise Conflict(f"you have a passkey named {made.name!r} already; choose another name")
+        same = select(Passkey.id).where(col(Passkey.credential_id) == made.credential_id)
+        if session.execute(same).first() is not None:
+            raise Conflict("this passkey is known to the hub already")
+        if not spend(session, challenge):
+            raise Conflict("this was answered before, or too late; begin anew")
+        session.add(
+            Passkey(
+                user_id=user_id,
+                name=made.name,
+                credential_id=made.credential_id,
+                public_key=made.public_key,
+                sign_count=made.sign_count,
+                transports=list(made.transports),
+                created_at=now(),
+            )
+        )
+        record(session, actor, "passkey.create", name, detail={"name": made.name})
+        return _gained(session, actor, user_id, codes)
+
+
+def remove_passkey(database: Database, actor: Actor, user_id: int, passkey_id: int) -> None:
+    """Takes one of a user's passkeys away. Raises Conflict if there is no such one."""
+    with database.write() as session:
+        _, name = find_row(session, user_id)
+        row = session.get(Passkey, passkey_id)
+        if row is None or row.user_id != user_id:
+            raise Conflict(f"you have no passkey {passkey_id}")
+        session.delete(row)
+        session.flush()
+        record(session, actor, "passkey.delete", name, detail={"name": row.name})
         settle(session, actor, user_id)
 
 
@@ -151,7 +197,8 @@ def remove_second_factor(database: Database, actor: Actor, user_id: int) -> None
         user, name = find_row(session, user_id)
         if not user.second_factor:
             raise Conflict(f"{name!r} has no second factor")
-        session.execute(delete(Totp).where(col(Totp.user_id) == user_id))
+        for table in (Totp, Passkey):
+            session.execute(delete(table).where(col(table.user_id) == user_id))
         record(session, actor, "second-factor.remove", name)
         settle(session, actor, user_id)
 
@@ -163,7 +210,7 @@ def settle(session: OrmSession, actor: Actor, user_id: int) -> None:
     """
     user, name = find_row(session, user_id)
     confirmed = select(Totp.user_id).where(col(Totp.user_id) == user_id, col(Totp.confirmed_at).is_not(None))
-    found = session.execute(confirmed).first() is not None
+    found = session.execute(confirmed).first() is not None or bool(passkeys(session, user_id))
     if found == user.second_factor:
         return
     user.second_factor = found
@@ -218,6 +265,22 @@ def finish_sign_in(database: Database, secret_sha256: str, shown: Shown, address
         return True
 
 
+def sign_in_by_passkey(database: Database, user_id: int, signed: Signed) -> bool:
+    """Uses up what a passkey has signed that stands for the password too; False if it is not good any more."""
+    with database.write() as session:
+        return use(session, user_id, signed)
+
+
+def _gained(session: OrmSession, actor: Actor, user_id: int, codes: Sequence[str]) -> bool:
+    """What follows from one factor more: recovery codes, for who has none, and what the user's row says."""
+    session.flush()
+    new = _codes_left(session, user_id) == 0
+    if new:
+        _keep_codes(session, user_id, codes)
+    settle(session, actor, user_id)
+    return new
+
+
 def _use(session: OrmSession, actor: Actor, user_id: int, shown: Shown) -> bool:
     """A step is used up with all that came before it, so that no code is good twice, whoever saw it."""
     if shown.step is not None:
@@ -226,6 +289,8 @@ def _use(session: OrmSession, actor: Actor, user_id: int, shown: Shown) -> bool:
             return False
         row.last_step = shown.step
         return True
+    if shown.signed is not None:
+        return use(session, user_id, shown.signed)
     if shown.code_sha256 is None:
         return False
     code = session.get(RecoveryCode, (user_id, shown.code_sha256))

@@ -58,6 +58,7 @@ from web.entering import (
 )
 from web.filter import show_filter
 from web.help import show_permissions
+from web.passkey_sign_in import post_passkey
 from web.second_step import post_second_step, show_second_step
 from web.signing import post_sign_in, post_sign_out, show_sign_in
 
@@ -68,6 +69,7 @@ PAGES: list[BaseRoute] = [
     Route("/permissions", show_permissions, methods=["GET"]),
     Route("/sign-in", show_sign_in, methods=["GET"]),
     Route("/sign-in", post_sign_in, methods=["POST"]),
+    Route("/sign-in/passkey", post_passkey, methods=["POST"]),
     Route("/sign-in/second-factor", show_second_step, methods=["GET"]),
     Route("/sign-in/second-factor", post_second_step, methods=["POST"]),
     Route("/sign-in/with/{provider}", single_sign_on.show_provider, methods=["GET"]),

@@ -1,5 +1,6 @@
-"""The page of one's own second factor: an authenticator app, and recovery codes."""
+"""The page of one's own second factor: an authenticator app, passkeys, and recovery codes."""
 
+import json
 from typing import Any
 
 import segno
@@ -8,9 +9,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from auth.identity import Identity
+from auth.own_passkeys import NOWHERE
+from auth.passkeys import party_of
 from auth.second_factor import begun_secret, read_factors
 from auth.totp import totp_text, totp_uri
-from web.api.second_factor import begin_totp, confirm_totp, make_codes, take_totp_away
+from web.api.second_factor import (
+    begin_passkey,
+    begin_totp,
+    confirm_totp,
+    make_codes,
+    passkey_name,
+    register_passkey,
+    take_passkey_away,
+    take_totp_away,
+)
 from web.forms import SECRET, Act, Sent, carry_out, to_sign_in
 from web.means import means_of
 from web.rendering import render
@@ -43,6 +55,8 @@ def _show(request: Request, visitor: Visitor, sent: Sent) -> Response:
     if secret is not None:
         uri = totp_uri(secret, visitor.identity.name, visitor.origin.host)
         values["begun"] = {"code": _picture(uri), "text": totp_text(secret)}
+    values["options"] = sent.typed.get("options") if sent.form == "passkey-begin" and not sent.problem else None
+    values["nowhere"] = NOWHERE if party_of(visitor.origin) is None else None
     done = request.query_params.get("done")
     page = render(request, visitor, "second-factor.html", here=PAGE, sent=sent, done_now=done, **values)
     if secret is not None:
@@ -66,6 +80,23 @@ async def _confirm(request: Request, identity: Identity, form: dict[str, str]) -
     return Sent("codes", secret="\n".join(codes)) if codes else f"{PAGE}?done=confirm"
 
 
+async def _begin_passkey(request: Request, identity: Identity, form: dict[str, str]) -> Sent:
+    means, name = means_of(request), passkey_name({"name": form.get("name", "").strip()})
+    options = await begin_passkey(means.gate, means.gate.origins.of(request.scope), identity, _proof(form))
+    return Sent("passkey-begin", {"name": name, "options": json.dumps(options)})
+
+
+async def _keep_passkey(request: Request, identity: Identity, form: dict[str, str]) -> Sent | str:
+    gate = means_of(request).gate
+    codes = await register_passkey(gate, gate.origins.of(request.scope), identity, form)
+    return Sent("codes", secret="\n".join(codes)) if codes else f"{PAGE}?done=passkey"
+
+
+async def _remove_passkey(request: Request, identity: Identity, form: dict[str, str]) -> str:
+    await take_passkey_away(means_of(request).gate, identity, form.get("id", ""), _proof(form))
+    return f"{PAGE}?done=passkey-remove"
+
+
 async def _make_codes(request: Request, identity: Identity, form: dict[str, str]) -> Sent:
     return Sent("codes", secret="\n".join(await make_codes(means_of(request).gate, identity, _proof(form))))
 
@@ -79,4 +110,12 @@ def _proof(form: dict[str, str]) -> dict[str, str]:
     return {"proof": form.get("proof", "").strip()}
 
 
-ACTS: dict[str, Act] = {"begin": _begin, "confirm": _confirm, "codes": _make_codes, "remove": _remove}
+ACTS: dict[str, Act] = {
+    "begin": _begin,
+    "confirm": _confirm,
+    "remove": _remove,
+    "passkey-begin": _begin_passkey,
+    "passkey": _keep_passkey,
+    "passkey-remove": _remove_passkey,
+    "codes": _make_codes,
+}

@@ -1,14 +1,16 @@
 """The second page of signing in, for who has a second factor: between the password and the session."""
 
+import json
+from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from auth.gate import SignInRefused
+from auth.gate import Gate, SignInRefused
 from auth.identity import Identity
-from auth.second_factor import find_waiting, sign_in_with, wait_for_factor
-from storage.second_factors import PendingRow
+from auth.second_factor import find_waiting, sign_in_with, wait_for_factor, waiting_options
+from storage.second_factors import Factors, PendingRow, factors
 from web.forms import SECRET, read_form, safe_path
 from web.means import means_of
 from web.rendering import render
@@ -38,7 +40,7 @@ async def post_second_step(request: Request) -> Response:
     if waiting is None:
         return _back(there)
     try:
-        cookies = await sign_in_with(request, gate, waiting, form.get("code", ""))
+        cookies = await sign_in_with(request, gate, waiting, form.get("code", ""), form.get("credential", ""))
     except SignInRefused as refusal:
         page = await _page(request, waiting, there, str(refusal), 401 if refusal.retry_after is None else 429)
         if refusal.retry_after is not None:
@@ -58,7 +60,15 @@ async def _page(
     request: Request, waiting: PendingRow, there: str, problem: str | None = None, status: int = 200
 ) -> Response:
     visitor = await find_visitor(request)
-    values = {"there": there, "name": waiting.name, "problem": problem, "action": PAGE}
+    gate = means_of(request).gate
+    has, options = await gate.database.look(_has, gate, waiting), await waiting_options(request, gate, waiting)
+    values: dict[str, Any] = {"there": there, "name": waiting.name, "problem": problem, "action": PAGE, "has": has}
+    values["options"] = None if options is None else json.dumps(options)
     page = render(request, visitor, "second-step.html", status, **values)
     page.headers.update(SECRET)
     return page
+
+
+def _has(gate: Gate, waiting: PendingRow) -> Factors:
+    with gate.database.read() as session:
+        return factors(session, waiting.user_id)

@@ -59,6 +59,7 @@ ENDPOINTS = {
     "GET /permissions": Endpoint("everybody", "page", at("/permissions")),
     "GET /sign-in": Endpoint("everybody", "page", at("/sign-in")),
     "POST /sign-in": Endpoint("signed in", "page", asking.sign_in),
+    "POST /sign-in/passkey": Endpoint("nobody", "page", at("/sign-in/passkey", data={"credential": "{}"})),
     # Who has not shown a password just now is led to where one does.
     "GET /sign-in/second-factor": Endpoint("nobody", "page", at("/sign-in/second-factor")),
     "POST /sign-in/second-factor": Endpoint("nobody", "page", at("/sign-in/second-factor", data={"code": "123456"})),

@@ -157,7 +157,7 @@ def test_setting_up_needs_more_than_a_session(mine: httpx.Client, people: People
         refused = mine.post(f"{ME}/totp", json=body)
         assert error_of(refused) == (400, "bad_request") and reason in refused.text
     first = begin(mine)
-    assert mine.get(ME).json() == {"enabled": False, "totp": None, "recovery_codes": 0}
+    assert mine.get(ME).json() == {"enabled": False, "totp": None, "passkeys": [], "recovery_codes": 0}
     second = begin(mine)
     for code in (code_of(first), "", "12345", "123456", "abcdef"):
         assert error_of(mine.post(f"{ME}/totp/confirm", json={"code": code or "x"}))[0] in (400, 429)
@@ -188,7 +188,7 @@ def test_taking_it_away_needs_proof(mine: httpx.Client, http: httpx.Client, peop
     assert not set(new) & set(codes)
     assert error_of(mine.post(f"{ME}/totp/remove", json={"proof": codes[0]})) == (400, "bad_request")
     assert mine.post(f"{ME}/totp/remove", json={"proof": new[0]}).status_code == 204
-    assert mine.get(ME).json() == {"enabled": False, "totp": None, "recovery_codes": 0}
+    assert mine.get(ME).json() == {"enabled": False, "totp": None, "passkeys": [], "recovery_codes": 0}
     assert http.get("/token", auth=(word, PASSWORD)).status_code == 200
     for action in ("totp/remove", "recovery-codes"):
         assert error_of(mine.post(f"{ME}/{action}", json=PROOF)) == (409, "conflict")

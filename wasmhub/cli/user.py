@@ -121,7 +121,8 @@ def show_second_factor(options: argparse.Namespace) -> int:
         has = hub.ask("GET", "user", "second-factor")
     since = None if has["totp"] is None else f"since {has['totp']['created_at']}"
     left = has["recovery_codes"] if has["enabled"] else None
-    said = {"second factor": "on" if has["enabled"] else "off", "authenticator app": since, "recovery codes left": left}
+    said = {"second factor": "on" if has["enabled"] else "off", "authenticator app": since}
+    said |= {"passkeys": ", ".join(one["name"] for one in has["passkeys"]) or None, "recovery codes left": left}
     return show(options, has, facts(said))
 
 

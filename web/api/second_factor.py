@@ -7,18 +7,23 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from auth.challenge import Origin
 from auth.door import ApiError, read_json, refused, require_account, require_administrator
 from auth.gate import Gate, SignInRefused
 from auth.identity import Identity
+from auth.own_passkeys import keep_passkey, new_passkey_options
+from auth.passkeys import BadPasskey
 from auth.second_factor import begin_app, confirm_app, new_codes, prove, read_factors
 from auth.totp import totp_text, totp_uri
-from storage.second_factors import remove_second_factor, remove_totp
+from storage.passkeys import PasskeyRow
+from storage.second_factors import remove_passkey, remove_second_factor, remove_totp
 from storage.users import UserRow
 from web.api import fields
 from web.api.accounts import find_subject
 from web.means import Means, means_of
 
 ME = "/api/v1/user/second-factor"
+LONGEST_NAME = 100
 
 
 async def get_second_factor(request: Request) -> Response:
@@ -66,6 +71,15 @@ async def post_recovery_codes(request: Request) -> Response:
     return JSONResponse({"recovery_codes": await make_codes(means.gate, identity, await read_json(request))}, 201)
 
 
+async def post_passkey_removal(request: Request) -> Response:
+    """Takes one of the caller's passkeys away."""
+    means = means_of(request)
+    identity = await require_account(request, means.gate)
+
+    await take_passkey_away(means.gate, identity, request.path_params["id"], await read_json(request))
+    return Response(status_code=204)
+
+
 async def delete_second_factor(request: Request) -> Response:
     """Takes all away that a user signs in with beside the password, who lost it; for administrators."""
     gate = means_of(request).gate
@@ -81,6 +95,7 @@ ROUTES = [
     Route(f"{ME}/totp", post_totp, methods=["POST"]),
     Route(f"{ME}/totp/confirm", post_totp_code, methods=["POST"]),
     Route(f"{ME}/totp/remove", post_totp_removal, methods=["POST"]),
+    Route(f"{ME}/passkeys/{{id}}/remove", post_passkey_removal, methods=["POST"]),
     Route(f"{ME}/recovery-codes", post_recovery_codes, methods=["POST"]),
     Route("/api/v1/users/{name}/second-factor", delete_second_factor, methods=["DELETE"]),
 ]
@@ -105,6 +120,43 @@ async def take_totp_away(gate: Gate, identity: Identity, body: dict[str, Any]) -
     await require_proof(gate, identity, body)
     assert identity.user_id is not None
     await anyio.to_thread.run_sync(remove_totp, gate.database, identity.actor(), identity.user_id)
+
+
+async def begin_passkey(gate: Gate, origin: Origin, identity: Identity, body: dict[str, Any]) -> dict[str, Any]:
+    """What a browser is asked to make, for the page: programs have no authenticator. Raises ApiError."""
+    await require_proof(gate, identity, body)
+    try:
+        return await gate.database.look(new_passkey_options, gate, origin, identity)
+    except BadPasskey as problem:
+        raise fields.bad(str(problem)) from None
+
+
+async def register_passkey(gate: Gate, origin: Origin, identity: Identity, body: dict[str, Any]) -> list[str]:
+    """Keeps a passkey by the `name` and the `credential` of a page; the recovery codes that came with it.
+
+    Raises ApiError.
+    """
+    name = passkey_name(body)
+    try:
+        return await anyio.to_thread.run_sync(keep_passkey, gate, origin, identity, name, body.get("credential", ""))
+    except BadPasskey as problem:
+        raise fields.bad(str(problem)) from None
+
+
+def passkey_name(body: dict[str, Any]) -> str:
+    """What somebody calls a passkey. Raises ApiError."""
+    name = fields.text(body, "name")
+    if len(name) > LONGEST_NAME:
+        raise fields.bad(f"'name' has at most {LONGEST_NAME} characters")
+    return name
+
+
+async def take_passkey_away(gate: Gate, identity: Identity, given: str, body: dict[str, Any]) -> None:
+    """Takes the passkey of that number away, for other doors too. Raises ApiError."""
+    number = fields.row_number(given, "passkey")
+    await require_proof(gate, identity, body)
+    assert identity.user_id is not None
+    await anyio.to_thread.run_sync(remove_passkey, gate.database, identity.actor(), identity.user_id, number)
 
 
 async def make_codes(gate: Gate, identity: Identity, body: dict[str, Any]) -> list[str]:
@@ -139,5 +191,11 @@ def _document(means: Means, identity: Identity) -> dict[str, Any]:
     return {
         "enabled": has.enabled,
         "totp": None if has.totp_since is None else {"created_at": fields.moment(has.totp_since)},
+        "passkeys": [_passkey(row) for row in has.passkeys],
         "recovery_codes": has.recovery_codes,
     }
+
+
+def _passkey(row: PasskeyRow) -> dict[str, Any]:
+    moments = {"created_at": fields.moment(row.created_at), "used_at": fields.moment(row.used_at)}
+    return {"id": row.id, "name": row.name, **moments}
