@@ -34,6 +34,8 @@ ANN = Actor("user", 1, "ann", "192.0.2.7")
 # Writes that are no commands: what they change is none of anybody's doing, or is said by the row of what follows.
 BOOKKEEPING = {
     "begin_device_login",  # nobody is known yet; who approves it has an event
+    "sign_in_by_passkey",  # the session that is opened next has one
+    "touch_session",
     "begin_sign_in",  # between the password and the second factor nobody has come in
     "begin_upload",
     "advance_upload",
