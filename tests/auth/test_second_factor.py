@@ -279,7 +279,8 @@ def test_an_administrator_helps_who_lost_it(hub: HubProcess, http: httpx.Client,
         assert error_of(admin.delete("/users/admin/second-factor")) == (403, "forbidden")
     assert http.get("/token", auth=(word, PASSWORD)).status_code == 200
     last = people.rows(
-        "SELECT action, actor_name FROM events WHERE subject = :n AND action LIKE 'second-factor%' ORDER BY id DESC LIMIT 2",
+        "SELECT action, actor_name FROM events WHERE subject = :n AND action LIKE 'second-factor%'"
+        " ORDER BY id DESC LIMIT 2",
         n=word,
     )
     assert last == [("second-factor.disable", "admin"), ("second-factor.remove", "admin")]
