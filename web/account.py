@@ -11,6 +11,7 @@ from auth.identity import Identity
 from auth.sessions import sign_in
 from storage.database import now
 from storage.repositories import Viewer
+from storage.sign_on import has_password
 from storage.teams import teams
 from storage.tokens import access_tokens
 from web.api.accounts import change_password
@@ -44,7 +45,7 @@ def _show(request: Request, visitor: Visitor, sent: Sent) -> Response:
     assert identity.user_id is not None
     with means.database.read() as session:
         mine = teams(session, Viewer(identity.user_id, False), limit=TEAMS + 1)
-        tokens = access_tokens(session, identity.user_id)
+        tokens, password = access_tokens(session, identity.user_id), has_password(session, identity.user_id)
     return render(
         request,
         visitor,
@@ -55,6 +56,7 @@ def _show(request: Request, visitor: Visitor, sent: Sent) -> Response:
         me=read_me(means, identity),
         now=now(),
         tokens=tokens,
+        password=password,
         teams=mine[:TEAMS],
         more_teams=len(mine) > TEAMS,
     )

@@ -43,7 +43,7 @@ async def show_callback(request: Request) -> Response:
         there = attempt.there
         new, cookie = begin_session(request, means.gate)
         name = request.path_params["provider"]
-        await means.sign_on.finish(name, attempt, _answer(request), new, visitor.identity)
+        there = await means.sign_on.finish(name, attempt, _answer(request), new, visitor.identity)
     except SignOnRefused as refusal:
         answer = await _refused(request, refusal, there)
     else:
