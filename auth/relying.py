@@ -207,7 +207,11 @@ def _endpoint(client: Client, published: Mapping[str, Any], name: str) -> str:
     secure = client.issuer.startswith("https://")
     if not isinstance(address, str) or not address.startswith(("https://",) if secure else ("https://", "http://")):
         raise ProviderRefused(f"the configuration of {client.title} names no {name} under https")
-    if len(address) > 1000 or not address.isprintable() or any(sign in address for sign in ' \\#"<>'):
+    if (
+        len(address) > 1000
+        or not (address.isascii() and address.isprintable())
+        or any(sign in address for sign in ' \\#"<>')
+    ):
         raise _no_address(client, name)
     return address
 

@@ -27,6 +27,7 @@ from storage.sign_on import Once, Spent, arrive, end_sessions, is_spent, link
 log = logging.getLogger("wasmhub.sign_on")
 LIFETIME = 600  # seconds that somebody may take at the provider
 COOKIE = "wasmhub-sign-on"
+OTHER_NAME = "/account/identities?done=named"  # where somebody is told that their name was taken
 _PURPOSE = "sign-on"
 _LONGEST_CODE = 4096  # characters
 _CALLBACK = "/sign-in/with/{}/callback"
@@ -117,7 +118,7 @@ class SignOn:
         return attempt if same and not late else None
 
     async def finish(self, name: str, attempt: Attempt, answer: Answer, new: NewSession, identity: Identity) -> str:
-        """Opens the session, or links the identity that was asked for; answers who signed in.
+        """Opens the session, or links the identity that was asked for; answers the path to go to.
 
         `identity` is who the browser is until now, with its address. Raises SignOnRefused.
         """
@@ -135,12 +136,12 @@ class SignOn:
             if attempt.user_id is not None:
                 by = identity.actor()
                 await anyio.to_thread.run_sync(link, self.database, by, provider.id, person, once)
-                return identity.name
+                return attempt.there
             new = replace(new, provider_sid=_sid(claims))
             found = await anyio.to_thread.run_sync(
                 arrive, self.database, provider.id, person, once, new, identity.address
             )
-            return found[1]
+            return OTHER_NAME if found.new and found.name != person.name else attempt.there
         except Spent:
             raise SignOnRefused("this sign-in was used already; begin again") from None
         except Conflict as error:

@@ -52,14 +52,20 @@ class IdentityRow:
     used_at: int | None
 
 
+@dataclass(frozen=True)
+class Arrived:
+    """Who came by a provider."""
+
+    name: str
+    new: bool  # whether they were never here before
+
+
 class Spent(Conflict):
     """What is good once was used before."""
 
 
-def arrive(
-    database: Database, provider_id: int, person: Person, once: Once, new: NewSession, address: str
-) -> tuple[int, str]:
-    """Opens a session for whom the subject stands for, a new user perhaps; answers their id and name.
+def arrive(database: Database, provider_id: int, person: Person, once: Once, new: NewSession, address: str) -> Arrived:
+    """Opens a session for whom the subject stands for, a new user perhaps.
 
     Raises Spent, and Conflict with a sentence for people if the provider is gone or switched off, if the user may not
     sign in, or if there is none and the provider makes none.
@@ -69,6 +75,7 @@ def arrive(
         provider = _active(session, provider_id)
         identity = _identity(session, provider_id, person.subject)
         by = Actor("provider", provider.id, provider.name, address)
+        new_here = identity is None
         if identity is None:
             identity = _welcome(session, by, provider, person)
         user, name = find_row(session, identity.user_id)
@@ -79,7 +86,7 @@ def arrive(
         actor = Actor("user", user.id, name, address)
         session.flush()
         add_session(session, actor, user.id, replace(new, provider_id=provider.id), {"provider": provider.name})
-        return user.id, name
+        return Arrived(name, new_here)
 
 
 def link(database: Database, actor: Actor, provider_id: int, person: Person, once: Once) -> None:

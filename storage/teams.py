@@ -37,8 +37,9 @@ _MINE = Statement(
 )
 _NAME = Statement("SELECT name FROM namespaces WHERE team_id = :team AND kind = 'team'")
 _MEMBERS = Statement(
-    "SELECT m.user_id, n.name, u.full_name, m.role, u.active FROM memberships m JOIN users u ON u.id = m.user_id"
-    " JOIN namespaces n ON n.user_id = u.id AND n.kind = 'user'"
+    "SELECT m.user_id, n.name, u.full_name, m.role, u.active, p.name FROM memberships m"
+    " JOIN users u ON u.id = m.user_id JOIN namespaces n ON n.user_id = u.id AND n.kind = 'user'"
+    " LEFT JOIN providers p ON p.id = m.provider_id"
     " WHERE m.team_id = :team AND m.user_id > :after ORDER BY m.user_id LIMIT :limit"
 )
 _OTHER_OWNER = Statement(
@@ -86,6 +87,7 @@ class MemberRow:
     full_name: str
     role: str
     active: bool
+    provider: str | None  # whose group gave the role; None: people did
 
 
 def find_team(session: OrmSession, name: str, user_id: int | None) -> TeamRow | None:
@@ -106,7 +108,10 @@ def teams(session: OrmSession, viewer: Viewer, *, after: str = "", limit: int = 
 def members(session: OrmSession, team_id: int, *, after: int = 0, limit: int = 100) -> list[MemberRow]:
     """A team's members in the order in which they came to the hub, after the user of that number."""
     found = _MEMBERS.all(session, {"team": team_id, "after": after, "limit": limit})
-    return [MemberRow(user, name, full_name, role, bool(active)) for user, name, full_name, role, active in found]
+    return [
+        MemberRow(user, name, full_name, role, bool(active), provider)
+        for user, name, full_name, role, active, provider in found
+    ]
 
 
 def create_team(

@@ -12,6 +12,7 @@ from auth.sessions import open_for, sign_in
 from storage.database import now
 from storage.repositories import Viewer
 from storage.second_factors import factors
+from storage.sign_on import has_password
 from storage.teams import teams
 from storage.tokens import access_tokens
 from web.api.accounts import change_password
@@ -45,8 +46,8 @@ def _show(request: Request, visitor: Visitor, sent: Sent) -> Response:
     assert identity.user_id is not None
     with means.database.read() as session:
         mine = teams(session, Viewer(identity.user_id, False), limit=TEAMS + 1)
-        tokens = access_tokens(session, identity.user_id)
         has = factors(session, identity.user_id)
+        tokens, password = access_tokens(session, identity.user_id), has_password(session, identity.user_id)
     return render(
         request,
         visitor,
@@ -58,6 +59,7 @@ def _show(request: Request, visitor: Visitor, sent: Sent) -> Response:
         now=now(),
         tokens=tokens,
         has=has,
+        password=password,
         teams=mine[:TEAMS],
         more_teams=len(mine) > TEAMS,
     )

@@ -42,7 +42,7 @@ async def show_callback(request: Request) -> Response:
         there = attempt.there
         new, cookie = begin_session(request, means.gate)
         name = request.path_params["provider"]
-        await means.sign_on.finish(name, attempt, _answer(request), new, visitor.identity)
+        there = await means.sign_on.finish(name, attempt, _answer(request), new, visitor.identity)
     except SignOnRefused as refusal:
         means.gate.sign_ins.refuse("sign-in.provider", str(refusal)[:200], visitor.origin.address)
         answer = await _refused(request, refusal, there)

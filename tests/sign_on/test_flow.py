@@ -76,8 +76,13 @@ def test_a_matching_name_or_address_takes_no_account_over(hub: HubProcess) -> No
         await scene.said(201, "POST", "/users", {"name": scene.person, "password": PASSWORD})
         local = await scene.client(auth=(scene.person, PASSWORD))
         assert (await local.patch("/api/v1/user", json={"email": body["email"]})).status_code == 200
-        browser = await scene.sign_in(sub="another", email=body["email"], email_verified=True)
+        browser = await scene.client()
+        asked = await scene.begin(browser, "/teams")
+        scene.tell(asked, sub="another", email=body["email"], email_verified=True)
+        told = await browser.get((await scene.come_back(browser, asked)).headers["location"])
+        assert f"so you are {scene.person}-2" in told.text
         assert await scene.who(browser) == f"{scene.person}-2"
+        assert "You have none and sign in with" in (await browser.get("/account")).text
         called = {"admin": "admin-", "Ünal Özkan@x": "unal-ozkan", "../..": "user", "api": "api-2"}
         for number, (name, expected) in enumerate(called.items()):
             browser = await scene.sign_in(sub=f"number {number}", preferred_username=name)

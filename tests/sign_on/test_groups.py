@@ -42,6 +42,8 @@ def test_groups_give_roles_and_take_them_away(hub: HubProcess) -> None:
         await give(scene, "/dev", "reader", two)
         await scene.sign_in(groups=["/dev", "/leads", 7, "", "/unknown"])
         assert (await role_in(scene, one), await role_in(scene, two)) == ("maintainer", "reader")
+        found = (await scene.said(200, "GET", f"/teams/{one}/members"))["members"]
+        assert {each["name"]: each["provider"] for each in found} == {"admin": None, scene.person: scene.name}
         await scene.sign_in(groups=["/dev"])
         assert (await role_in(scene, one), await role_in(scene, two)) == ("writer", "reader")
         await scene.sign_in(groups="/leads")

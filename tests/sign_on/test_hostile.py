@@ -289,6 +289,7 @@ def test_neither_huge_answers_nor_redirects_nor_other_networks_are_followed(hub:
         ({"authorization_endpoint": None}, "names no authorization_endpoint"),
         ({"authorization_endpoint": "http://x/\r\nSet-Cookie: a=b"}, "that is no address"),
         ({"authorization_endpoint": "http://x/?a=%zz&b c"}, "that is no address"),
+        ({"authorization_endpoint": "http://日本.example/"}, "that is no address"),
         ({"issuer": "https://evil.example"}, "says that its issuer is"),
     ],
 )

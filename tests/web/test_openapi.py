@@ -208,6 +208,31 @@ def test_sessions_look_as_described(full: HubProcess) -> None:
                 Draft202012Validator(schema_of(method, path, 200)).validate(answer.json())
 
 
+def test_providers_look_as_described(full: HubProcess) -> None:
+    with httpx.Client(base_url=full.url, auth=("admin", full.admin_password), trust_env=False) as client:
+        listed, one = "/api/v1/providers", "/api/v1/providers/{provider}"
+        known = {"name": "described", "issuer": "http://127.0.0.1:9", "client_id": "hub"}
+        for method, path, body, status in (
+            ("post", listed, {**known, "client_secret": "x"}, 201),
+            ("post", listed, known, 409),
+            ("post", listed, {**known, "issuer": "x"}, 400),
+            ("get", listed, None, 200),
+            ("post", one + "/groups", {"group": "x", "role": "auditor"}, 201),
+            ("get", one, None, 200),
+            ("patch", one, {"active": False}, 200),
+            ("post", one + "/check", None, 200),
+            ("get", "/api/v1/user/identities", None, 200),
+        ):
+            answer = client.request(method, path.format(provider="described"), json=body)
+            assert answer.status_code == status, answer.text
+            Draft202012Validator(schema_of(method, path, status)).validate(answer.json())
+        path = one + "/backchannel-logout"
+        answer = client.post(path.format(provider="described"), data={"logout_token": "x"})
+        assert answer.status_code == 400
+        Draft202012Validator(schema_of("post", path, 400)).validate(answer.json())
+        assert client.delete(one.format(provider="described")).status_code == 204
+
+
 def test_a_module_looks_as_described(full: HubProcess) -> None:
     with httpx.Client(base_url=full.url, auth=ANN, trust_env=False) as client:
         for name in ("acme/add-header", "acme/legacy-auth", "ann/scratch", "acme/request-log"):

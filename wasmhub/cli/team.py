@@ -12,7 +12,7 @@ from wasmhub.cli.secret import read_secret
 ROLES = ("reader", "writer", "maintainer", "owner")
 VISIBILITIES = ("private", "internal", "public")
 TEAMS = {"NAME": "name", "YOUR ROLE": "role", "NEW ONES ARE": "default_visibility", "DELETED": "deleted_at"}
-MEMBERS = {"NAME": "name", "ROLE": "role", "ACTIVE": "active"}
+MEMBERS = {"NAME": "name", "ROLE": "role", "ACTIVE": "active", "BY": "provider"}
 LINKS = {"ID": "id", "ROLE": "role", "FOR": "note", "BY": "created_by", "UNTIL": "expires_at"}
 
 

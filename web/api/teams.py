@@ -337,4 +337,5 @@ def _team(row: TeamRow) -> dict[str, Any]:
 
 
 def _member(row: MemberRow) -> dict[str, Any]:
-    return {"name": row.name, "full_name": row.full_name, "role": row.role, "active": row.active}
+    said = {"name": row.name, "full_name": row.full_name, "role": row.role, "active": row.active}
+    return said | {"provider": row.provider}
