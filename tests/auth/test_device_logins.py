@@ -77,7 +77,8 @@ def test_a_program_gets_a_token_that_survives_the_session(
     assert [(one["id"], one["name"]) for one in listed] == [(reply["token_id"], "my box")]
     assert http.delete(f"/api/v1/user/tokens/{reply['token_id']}", auth=(word, PASSWORD)).status_code == 204
     assert who(http, reply["access_token"]).status_code == 401
-    actions = [row[0] for row in people.rows("SELECT action FROM events WHERE actor_name = :w ORDER BY id", w=word)]
+    rows = people.rows("SELECT action FROM events WHERE actor_name = :w ORDER BY id", w=word)
+    actions = [action for (action,) in rows if not action.startswith("sign-in.")]
     assert actions == ["session.open", "device-login.approve", "session.close", "token.create", "token.delete"]
 
 
