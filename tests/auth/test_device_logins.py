@@ -78,7 +78,7 @@ def test_a_program_gets_a_token_that_survives_the_session(
     assert http.delete(f"/api/v1/user/tokens/{reply['token_id']}", auth=(word, PASSWORD)).status_code == 204
     assert who(http, reply["access_token"]).status_code == 401
     rows = people.rows("SELECT action FROM events WHERE actor_name = :w ORDER BY id", w=word)
-    actions = [row[0] for row in rows if not row[0].startswith("sign-in.")]
+    actions = [action for (action,) in rows if not action.startswith("sign-in.")]
     assert actions == ["session.open", "device-login.approve", "session.close", "token.create", "token.delete"]
 
 
@@ -204,8 +204,9 @@ def test_strangers_cannot_fill_the_table(http: httpx.Client, person: Person, peo
     assert person.send("find", begun["user_code"]).status_code == 200
     assert MOST_OF_NETWORK < MOST
     begin(http)
-    events = people.rows("SELECT count(*) FROM events WHERE action LIKE 'device%' AND actor_kind = 'anonymous'")
-    assert events == [(0,)]
+    answers = "('device-login.approve', 'device-login.refuse')"
+    rows = people.rows(f"SELECT action FROM events WHERE action LIKE 'device%' AND action NOT IN {answers}")
+    assert rows == []  # to wait is no event
 
 
 def test_codes_are_not_in_the_database(embedded: None, http: httpx.Client, hub: HubProcess, person: Person) -> None:

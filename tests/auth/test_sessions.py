@@ -9,9 +9,9 @@ import pytest
 
 from auth.passwords import hash_password
 from auth.sessions import SEEN_EVERY
-from storage.database import now
+from storage.database import Conflict, now
 from storage.events import SYSTEM, Actor
-from storage.sessions import IDLE, MOST, NewSession, open_session
+from storage.sessions import IDLE, MOST, NewSession, end_session, open_session
 from storage.users import deactivate_user, set_password
 from tests.auth.people import PASSWORD, People
 from tests.hub import HubProcess
@@ -235,6 +235,9 @@ def test_nobody_ends_another_s_session(browser: httpx.Client, hub: HubProcess, p
             assert admin.delete(f"/api/v1/users/{word}/sessions/{number}").status_code == 404
         assert admin.delete(f"/api/v1/users/{word}/sessions/{mine['id']}").status_code == 204
     assert who(browser) == 401
+    sign_in(browser, word)
+    with pytest.raises(Conflict):
+        end_session(people.database, SYSTEM, people.user(f"{word}x"), "x", http_sessions(browser, word)[0]["id"])
     said = people.rows("SELECT actor_name FROM events WHERE action = 'session.end' AND subject = :w", w=word)
     assert said == [("admin",)]
 

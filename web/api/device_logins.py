@@ -94,6 +94,7 @@ async def find_login(gate: Gate, identity: Identity, body: dict[str, Any]) -> Fo
         raise refused(refusal) from None
     row = await gate.database.look(_find, gate, code)
     if row is None:
+        gate.sign_ins.refuse("device-login.approve", "nothing waits with this code", identity.address, identity.name)
         raise ApiError(404, "not_found", "nothing waits with this code; it is wrong, was answered or has expired")
     await gate.forgive_guess(identity)
     return Found(code, row)
