@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import BigInteger, LargeBinary
 from sqlmodel import Field, SQLModel
 
-from storage.columns import NEVER_REUSED, maybe_json, maybe_time, number, ref, row_id, time
+from storage.columns import NEVER_REUSED, maybe_json, maybe_number, maybe_time, number, ref, row_id, time
 
 
 class Totp(SQLModel, table=True):
@@ -68,3 +68,4 @@ class WaitingMembership(SQLModel, table=True):
     team_id: int = ref("teams.id", "CASCADE", key=True)
     user_id: int = ref("users.id", "CASCADE", key=True, index=True)
     role: str  # owner | maintainer | writer | reader
+    provider_id: int | None = maybe_number(index=True)  # as in memberships

@@ -10,6 +10,7 @@ from sqlmodel import col, select
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
 from storage.factor_tables import Passkey, PendingSignIn, RecoveryCode, Totp
+from storage.memberships import admit_user, hold_user_back, sole_able_owner_of
 from storage.passkeys import MOST, Answered, NewPasskey, PasskeyRow, Signed, passkeys, spend, use
 from storage.people_tables import User
 from storage.users import find_row
@@ -123,7 +124,6 @@ def remove_totp(database: Database, actor: Actor, user_id: int) -> None:
         if row is None or row.confirmed_at is None:
             raise Conflict("you have no authenticator app")
         session.delete(row)
-        session.flush()
         record(session, actor, "totp.remove", name)
         settle(session, actor, user_id)
 
@@ -170,7 +170,6 @@ def remove_passkey(database: Database, actor: Actor, user_id: int, passkey_id: i
         if row is None or row.user_id != user_id:
             raise Conflict(f"you have no passkey {passkey_id}")
         session.delete(row)
-        session.flush()
         record(session, actor, "passkey.delete", name, detail={"name": row.name})
         settle(session, actor, user_id)
 
@@ -200,14 +199,16 @@ def remove_second_factor(database: Database, actor: Actor, user_id: int) -> None
         for table in (Totp, Passkey):
             session.execute(delete(table).where(col(table.user_id) == user_id))
         record(session, actor, "second-factor.remove", name)
-        settle(session, actor, user_id)
+        settle(session, actor, user_id, force=True)
 
 
-def settle(session: OrmSession, actor: Actor, user_id: int) -> None:
+def settle(session: OrmSession, actor: Actor, user_id: int, *, force: bool = False) -> None:
     """Has the user's row say whether they have a second factor, after that may have changed.
 
-    Registry tokens that were got before end with the change. Recovery codes go with the last factor.
+    Registry tokens that were got before end with the change, recovery codes go with the last factor, and roles in teams
+    that ask for one come and go. Raises Conflict if that leaves such a team without an owner, unless forced.
     """
+    session.flush()
     user, name = find_row(session, user_id)
     confirmed = select(Totp.user_id).where(col(Totp.user_id) == user_id, col(Totp.confirmed_at).is_not(None))
     found = session.execute(confirmed).first() is not None or bool(passkeys(session, user_id))
@@ -215,9 +216,18 @@ def settle(session: OrmSession, actor: Actor, user_id: int) -> None:
         return
     user.second_factor = found
     user.generation += 1
-    if not found:
-        session.execute(delete(RecoveryCode).where(col(RecoveryCode.user_id) == user_id))
-        session.execute(delete(PendingSignIn).where(col(PendingSignIn.user_id) == user_id))
+    if found:
+        admit_user(session, user_id)
+    else:
+        alone = None if force else sole_able_owner_of(session, user_id)
+        if alone is not None:
+            raise Conflict(
+                f"{alone} asks for a second factor, and you are its only owner; make somebody else owner first,"
+                " or have the team ask for none"
+            )
+        for table in (RecoveryCode, PendingSignIn):
+            session.execute(delete(table).where(col(table.user_id) == user_id))
+        hold_user_back(session, user_id)
     record(session, actor, "second-factor.enable" if found else "second-factor.disable", name)
 
 

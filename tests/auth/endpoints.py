@@ -109,6 +109,9 @@ ENDPOINTS = {
     f"POST {TEAM_PAGE} configure": Endpoint(
         "configure", "target", asking.sending("/teams/{world.team}", "configure", description="x"), browser=True
     ),
+    f"POST {TEAM_PAGE} require": Endpoint(
+        "administer", "target", asking.sending("/teams/{world.team}", "require", required="no"), browser=True
+    ),
     f"POST {TEAM_PAGE} rename": Endpoint("administer", "target", asking.spare_team_form("rename"), browser=True),
     f"POST {TEAM_PAGE} forget": Endpoint("administer", "target", asking.forget_form, browser=True),
     f"POST {TEAM_PAGE} delete": Endpoint("administer", "target", asking.spare_team_form("delete"), browser=True),

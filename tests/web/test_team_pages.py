@@ -17,7 +17,7 @@ from tests.web.people_pages import alert_of, done, forms_of, secret_of, send, si
 from tests.web.test_pages import text_of
 
 ROLES = ("reader", "maintainer", "owner", "stranger", "auditor")
-OWNERS = {"add", "set", "remove", "invite", "rename", "delete", "configure"}
+OWNERS = {"add", "set", "remove", "invite", "rename", "require", "delete", "configure"}
 
 
 class Crew:

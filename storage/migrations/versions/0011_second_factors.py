@@ -69,8 +69,10 @@ def upgrade() -> None:
         sa.Column("team_id", ID, autoincrement=False, nullable=False),
         sa.Column("user_id", ID, autoincrement=False, nullable=False),
         sa.Column("role", sa.String(), nullable=False),
+        sa.Column("provider_id", ID, nullable=True),
         sa.ForeignKeyConstraint(["team_id"], ["teams.id"], ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("team_id", "user_id"),
     )
     op.create_index(op.f("ix_waiting_memberships_user_id"), "waiting_memberships", ["user_id"], unique=False)
+    op.create_index(op.f("ix_waiting_memberships_provider_id"), "waiting_memberships", ["provider_id"], unique=False)
