@@ -15,12 +15,13 @@ from auth.gate import Gate, SignInRefused
 from auth.identity import Identity
 from auth.passkeys import SECOND, BadPasskey, credential_of, party_of, read_signature, sign_in_options
 from auth.secrets import PENDING, fingerprint, is_secret, new_secret
-from auth.sessions import is_same_site, open_for
+from auth.sessions import cookie_name, cookie_of, is_same_site, open_for
 from auth.totp import matching_step, new_recovery_codes, new_totp_secret, read_recovery_code, read_totp_code
 from storage.database import Conflict
 from storage.passkeys import PasskeyRow, passkeys
 from storage.second_factors import (
     Factors,
+    NewPending,
     PendingRow,
     Shown,
     TotpRow,
@@ -37,6 +38,7 @@ from storage.second_factors import (
 from storage.users import identity_row
 
 Found = TypeVar("Found")
+COOKIE = "wasmhub-step"
 PENDING_FOR = 300  # seconds between the password and the second factor
 WRONG = "the code is wrong, or was used already"
 WRONG_PASSKEY = "the passkey is not one of yours, or it took too long; try again"
@@ -46,17 +48,16 @@ _MISSING = "show who you are: your password, a code of your authenticator app, o
 async def wait_for_factor(request: Request, gate: Gate, identity: Identity) -> str:
     """Has a browser wait whose user has shown the password; answers the value of its `Set-Cookie` header."""
     assert identity.user_id is not None
+    new, cookie = begin_waiting(request, gate)
+    await anyio.to_thread.run_sync(begin_sign_in, gate.database, identity.user_id, identity.generation, new)
+    return cookie
+
+
+def begin_waiting(request: Request, gate: Gate) -> tuple[NewPending, str]:
+    """What is to be kept of a browser that is about to wait, and the value of its `Set-Cookie` header."""
     secret = new_secret(PENDING)
-
-    def begin() -> None:
-        assert identity.user_id is not None
-        kept = fingerprint(secret)
-        begin_sign_in(
-            gate.database, identity.user_id, identity.generation, secret_sha256=kept, lifetime=PENDING_FOR * 1000
-        )
-
-    await anyio.to_thread.run_sync(begin)
-    return _cookie(gate.origins.of(request.scope), secret, PENDING_FOR)
+    cookie = cookie_of(gate.origins.of(request.scope), COOKIE, secret, PENDING_FOR)
+    return NewPending(fingerprint(secret), PENDING_FOR * 1000), cookie
 
 
 async def find_waiting(request: Request, gate: Gate) -> PendingRow | None:
@@ -106,7 +107,8 @@ async def sign_in_with(request: Request, gate: Gate, waiting: PendingRow, code: 
         gate.sign_ins.refuse("sign-in.second-factor", reason, origin.address, waiting.name)
         raise
     await gate.sign_ins.note("sign-in.second-factor", identity, f"second factor {identity.user_id}")
-    return [await open_for(request, gate, identity), _cookie(origin, "", 0)]
+    cookie = await open_for(request, gate, identity, waiting.provider_id, waiting.provider_sid)
+    return [cookie, cookie_of(origin, COOKIE, "", 0)]
 
 
 async def prove(gate: Gate, identity: Identity, proof: str) -> None:
@@ -258,15 +260,6 @@ def _read_pending(gate: Gate, secret: str) -> PendingRow | None:
         return find_pending(session, fingerprint(secret))
 
 
-def _cookie(origin: Origin, value: str, seconds: int) -> str:
-    parts = [f"{_name(origin)}={value}", "Path=/", f"Max-Age={seconds}", "HttpOnly", "SameSite=Lax"]
-    return "; ".join([*parts, "Secure"] if origin.secure else parts)
-
-
-def _name(origin: Origin) -> str:
-    return "__Host-wasmhub-step" if origin.secure else "wasmhub-step"
-
-
 def _secret(request: Request, origin: Origin) -> str | None:
-    secret = request.cookies.get(_name(origin), "")
+    secret = request.cookies.get(cookie_name(origin, COOKIE), "")
     return secret if is_secret(secret, PENDING) else None

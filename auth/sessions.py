@@ -60,9 +60,15 @@ async def sign_in(request: Request, gate: Gate, name: str, password: str) -> str
     return await open_for(request, gate, proof.identity)
 
 
-async def open_for(request: Request, gate: Gate, identity: Identity) -> str:
-    """Opens a session for somebody who has shown all that they have to; answers the `Set-Cookie` header's value."""
+async def open_for(
+    request: Request, gate: Gate, identity: Identity, provider_id: int | None = None, provider_sid: str | None = None
+) -> str:
+    """Opens a session for somebody who has shown all that they have to; answers the `Set-Cookie` header's value.
+
+    Who came by a provider did so by one of its sessions.
+    """
     new, cookie = begin_session(request, gate)
+    new = replace(new, provider_id=provider_id, provider_sid=provider_sid)
     await anyio.to_thread.run_sync(_open, gate, identity, new)
     return cookie
 

@@ -21,6 +21,7 @@ from auth.relying import PATIENCE, Client, Proofs, ProviderRefused, RelyingParty
 from auth.secrets import SecretKey, fingerprint
 from storage.database import Conflict, Database
 from storage.providers import ProviderRow, find_provider, providers
+from storage.second_factors import NewPending
 from storage.sessions import NewSession
 from storage.sign_on import Once, Spent, arrive, end_sessions, is_spent, link
 
@@ -117,10 +118,14 @@ class SignOn:
         same = hmac.compare_digest((state or "").encode(errors="replace"), attempt.proofs.state.encode())
         return attempt if same and not late else None
 
-    async def finish(self, name: str, attempt: Attempt, answer: Answer, new: NewSession, identity: Identity) -> str:
-        """Opens the session, or links the identity that was asked for; answers the path to go to.
+    async def finish(
+        self, name: str, attempt: Attempt, answer: Answer, new: NewSession, pending: NewPending, identity: Identity
+    ) -> tuple[str, bool]:
+        """Opens the session, or links the identity that was asked for.
 
-        `identity` is who the browser is until now, with its address. Raises SignOnRefused.
+        Answers the path to go to, and whether the second factor is to be shown before: then no session is open, and
+        the browser waits by what was given as `pending`. `identity` is who it is until now, with its address. Raises
+        SignOnRefused.
         """
         provider = await self._provider(name)
         if provider.id != attempt.provider_id:
@@ -136,12 +141,13 @@ class SignOn:
             if attempt.user_id is not None:
                 by = identity.actor()
                 await anyio.to_thread.run_sync(link, self.database, by, provider.id, person, once)
-                return attempt.there
+                return attempt.there, False
             new = replace(new, provider_sid=_sid(claims))
             found = await anyio.to_thread.run_sync(
-                arrive, self.database, provider.id, person, once, new, identity.address
+                arrive, self.database, provider.id, person, once, new, pending, identity.address
             )
-            return OTHER_NAME if found.new and found.name != person.name else attempt.there
+            there = OTHER_NAME if found.new and found.name != person.name else attempt.there
+            return there, found.waits
         except Spent:
             raise SignOnRefused("this sign-in was used already; begin again") from None
         except Conflict as error:

@@ -28,13 +28,18 @@ class RecoveryCode(SQLModel, table=True):
 
 
 class PendingSignIn(SQLModel, table=True):
-    """A browser whose user has shown the password and not yet the second factor; it is good for nothing else."""
+    """A browser whose user has yet to show the second factor, after the password or a provider's word.
+
+    It is good for nothing else.
+    """
 
     __tablename__ = "pending_sign_ins"
     secret_sha256: str = Field(primary_key=True)
     user_id: int = ref("users.id", "CASCADE", index=True)
     generation: int = Field(sa_type=BigInteger)  # of the user, when the password was shown
     expires_at: int = time()
+    provider_id: int | None = maybe_number()  # that they came by, and its own name for the session there
+    provider_sid: str | None = None
 
 
 class Passkey(SQLModel, table=True):

@@ -48,15 +48,25 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class NewPending:
+    """What is kept of a browser that is about to wait, and for how many milliseconds."""
+
+    secret_sha256: str
+    lifetime: int
+
+
+@dataclass(frozen=True)
 class PendingRow:
-    """Whose browser has shown the password and waits for the second factor."""
+    """Whose browser waits for the second factor, and by which provider they came, if by one."""
 
     user_id: int
     name: str
+    provider_id: int | None
+    provider_sid: str | None
 
 
 def has_second_factor(session: OrmSession, user_id: int) -> bool:
-    """Whether a user counts as having a second factor: for signing in with a password, and for teams that ask for one.
+    """Whether a user counts as having a second factor: for signing in, and for teams that ask for one.
 
     `users.second_factor` is what says so. It is written by `settle` alone, in the transaction of what changes it.
     """
@@ -237,29 +247,45 @@ def show_factor(database: Database, actor: Actor, user_id: int, shown: Shown) ->
         return _use(session, actor, user_id, shown)
 
 
-def begin_sign_in(database: Database, user_id: int, generation: int, *, secret_sha256: str, lifetime: int) -> None:
-    """Notes that a browser has shown a user's password, for `lifetime` milliseconds. It is no session; no event."""
+def begin_sign_in(database: Database, user_id: int, generation: int, new: NewPending) -> None:
+    """Notes that a browser has shown a user's password. It is no session; no event."""
     with database.write() as session:
-        begun = now()
-        session.execute(delete(PendingSignIn).where(col(PendingSignIn.expires_at) <= begun))
-        session.add(
-            PendingSignIn(
-                secret_sha256=secret_sha256, user_id=user_id, generation=generation, expires_at=begun + lifetime
-            )
+        add_pending(session, user_id, generation, new)
+
+
+def add_pending(
+    session: OrmSession,
+    user_id: int,
+    generation: int,
+    new: NewPending,
+    *,
+    provider_id: int | None = None,
+    provider_sid: str | None = None,
+) -> None:
+    """The same as part of a larger command, for who may have come by a provider."""
+    begun = now()
+    session.execute(delete(PendingSignIn).where(col(PendingSignIn.expires_at) <= begun))
+    session.add(
+        PendingSignIn(
+            secret_sha256=new.secret_sha256,
+            user_id=user_id,
+            generation=generation,
+            expires_at=begun + new.lifetime,
+            provider_id=provider_id,
+            provider_sid=provider_sid,
         )
+    )
 
 
 def find_pending(session: OrmSession, secret_sha256: str) -> PendingRow | None:
     """Whose password that browser has shown; None once it is too late, or something about them has changed."""
-    asked = select(PendingSignIn.user_id, PendingSignIn.generation, PendingSignIn.expires_at, User)
-    joined = asked.join(User, col(User.id) == col(PendingSignIn.user_id))
-    row = session.execute(joined.where(col(PendingSignIn.secret_sha256) == secret_sha256)).one_or_none()
-    if row is None:
+    row = session.get(PendingSignIn, secret_sha256)
+    user = session.get(User, row.user_id) if row is not None else None
+    if row is None or user is None:
         return None
-    user_id, generation, expires_at, user = row
-    if expires_at <= now() or not user.active or user.generation != generation:
+    if row.expires_at <= now() or not user.active or user.generation != row.generation:
         return None
-    return PendingRow(user_id, find_row(session, user_id)[1])
+    return PendingRow(row.user_id, find_row(session, row.user_id)[1], row.provider_id, row.provider_sid)
 
 
 def finish_sign_in(database: Database, secret_sha256: str, shown: Shown, address: str) -> bool:

@@ -9,9 +9,11 @@ from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
+from storage.factor_tables import PendingSignIn
 from storage.group_roles import give, take_all_away
 from storage.namespaces import InvalidName, refuse_taken
 from storage.people_tables import Session, User
+from storage.second_factors import NewPending, add_pending
 from storage.sessions import NewSession, add_session
 from storage.sign_on_tables import LinkedIdentity, Provider, SpentMark
 from storage.users import Profile, add_user, find_row
@@ -58,14 +60,23 @@ class Arrived:
 
     name: str
     new: bool  # whether they were never here before
+    waits: bool  # for their second factor: no session is open yet
 
 
 class Spent(Conflict):
     """What is good once was used before."""
 
 
-def arrive(database: Database, provider_id: int, person: Person, once: Once, new: NewSession, address: str) -> Arrived:
-    """Opens a session for whom the subject stands for, a new user perhaps.
+def arrive(
+    database: Database,
+    provider_id: int,
+    person: Person,
+    once: Once,
+    new: NewSession,
+    pending: NewPending,
+    address: str,
+) -> Arrived:
+    """Opens a session for whom the subject stands for, a new user perhaps; who has a second factor waits to show it.
 
     Raises Spent, and Conflict with a sentence for people if the provider is gone or switched off, if the user may not
     sign in, or if there is none and the provider makes none.
@@ -85,8 +96,12 @@ def arrive(database: Database, provider_id: int, person: Person, once: Once, new
         give(session, by, provider, user.id, person.groups)
         actor = Actor("user", user.id, name, address)
         session.flush()
-        add_session(session, actor, user.id, replace(new, provider_id=provider.id), {"provider": provider.name})
-        return Arrived(name, new_here)
+        if user.second_factor:
+            sid = new.provider_sid
+            add_pending(session, user.id, user.generation, pending, provider_id=provider.id, provider_sid=sid)
+        else:
+            add_session(session, actor, user.id, replace(new, provider_id=provider.id), {"provider": provider.name})
+        return Arrived(name, new_here, user.second_factor)
 
 
 def link(database: Database, actor: Actor, provider_id: int, person: Person, once: Once) -> None:
@@ -245,11 +260,20 @@ def _free(session: OrmSession, name: str) -> bool:
 
 
 def _end_sessions(session: OrmSession, provider_id: int, *, user_id: int | None = None, sid: str | None = None) -> int:
-    """Ends sessions that were opened by a provider, of a user or of one session there, and says how many."""
+    """Ends sessions that were opened by a provider, of a user or of one session there, and says how many.
+
+    Who has yet to show the second factor does not get that far.
+    """
     assert user_id is not None or sid is not None
     meant = delete(Session).where(col(Session.provider_id) == provider_id)
     if user_id is not None:
         meant = meant.where(col(Session.user_id) == user_id)
     if sid is not None:
         meant = meant.where(col(Session.provider_sid) == sid)
+    waiting = delete(PendingSignIn).where(col(PendingSignIn.provider_id) == provider_id)
+    if user_id is not None:
+        waiting = waiting.where(col(PendingSignIn.user_id) == user_id)
+    if sid is not None:
+        waiting = waiting.where(col(PendingSignIn.provider_sid) == sid)
+    session.execute(waiting)
     return len(session.execute(meant.returning(col(Session.id))).all())

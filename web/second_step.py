@@ -22,7 +22,12 @@ PAGE = "/sign-in/second-factor"
 async def lead_on(request: Request, identity: Identity, there: str) -> Response:
     """On to this page for who has shown the password, and from there to where they wanted."""
     cookie = await wait_for_factor(request, means_of(request).gate, identity)
-    return RedirectResponse(f"{PAGE}?next={quote(there, safe='/')}", 303, headers={"Set-Cookie": cookie})
+    return RedirectResponse(second_step(there), 303, headers={"Set-Cookie": cookie})
+
+
+def second_step(there: str) -> str:
+    """The address of this page, for who wants to go there."""
+    return f"{PAGE}?next={quote(there, safe='/')}"
 
 
 async def show_second_step(request: Request) -> Response:

@@ -3,11 +3,13 @@
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from auth.second_factor import begin_waiting
 from auth.sessions import begin_session, cookie_name, cookie_of
 from auth.sign_on import COOKIE, LIFETIME, Answer, Attempt, SignOnRefused
 from web.forms import SECRET, safe_path
 from web.means import means_of
 from web.rendering import render
+from web.second_step import second_step
 from web.visitor import find_visitor
 
 _LONGEST_COOKIE = 4096  # characters
@@ -41,15 +43,17 @@ async def show_callback(request: Request) -> Response:
             )
         there = attempt.there
         new, cookie = begin_session(request, means.gate)
+        pending, waiting_cookie = begin_waiting(request, means.gate)
         name = request.path_params["provider"]
-        there = await means.sign_on.finish(name, attempt, _answer(request), new, visitor.identity)
+        answered = _answer(request)
+        there, waits = await means.sign_on.finish(name, attempt, answered, new, pending, visitor.identity)
     except SignOnRefused as refusal:
         means.gate.sign_ins.refuse("sign-in.provider", str(refusal)[:200], visitor.origin.address)
         answer = await _refused(request, refusal, there)
     else:
-        answer = RedirectResponse(there, 303, headers=SECRET)
+        answer = RedirectResponse(second_step(there) if waits else there, 303, headers=SECRET)
         if attempt.user_id is None:
-            answer.headers.append("Set-Cookie", cookie)
+            answer.headers.append("Set-Cookie", waiting_cookie if waits else cookie)
     if attempt is not None:  # whose state it is not must not end somebody's sign-in
         answer.headers.append("Set-Cookie", cookie_of(visitor.origin, COOKIE, "", 0))
     return answer

@@ -37,6 +37,8 @@ def upgrade() -> None:
         sa.Column("user_id", ID, nullable=False),
         sa.Column("generation", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("provider_id", ID, nullable=True),
+        sa.Column("provider_sid", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("secret_sha256"),
     )
