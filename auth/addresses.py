@@ -1,7 +1,7 @@
-"""Which addresses the hub may call when people name a host: public ones, and what its operator allows."""
+"""Addresses: which the hub may call when people name a host, and which of those who call are one."""
 
 from collections.abc import Collection
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -33,6 +33,16 @@ def is_public(address: Address) -> bool:
         # All of multicast is refused; some of it counts as global.
         return meant.is_global and not meant.is_multicast and not any(meant in network for network in _INTERNAL_4)
     return meant.is_global and meant in _PUBLIC_6 and not any(meant in network for network in _INTERNAL_6)
+
+
+def network_of(address: str) -> str:
+    """What one person commands: an IPv4 address, or the /64 of an IPv6 one."""
+    if ":" not in address:
+        return address
+    try:
+        return str(ip_network((address, 64), strict=False))
+    except ValueError:
+        return address
 
 
 def _meant(address: Address) -> Address:

@@ -91,6 +91,15 @@ async def require_administrator(request: Request, gate: Gate) -> Identity:
     return identity
 
 
+async def require_auditor(request: Request, gate: Gate) -> Identity:
+    """Who a request comes from, which must be an auditor or an administrator. Raises as `require_account`, and
+    ApiError 403 for others."""
+    identity = await require_account(request, gate)
+    if not identity.viewer().sees_all:
+        raise ApiError(403, "forbidden", "this needs an auditor or an administrator of the hub")
+    return identity
+
+
 def unauthorized(message: str) -> ApiError:
     """The 401 of this dialect. Not a Basic challenge: browsers would open their own sign-in window."""
     return ApiError(401, "unauthorized", message, {"WWW-Authenticate": 'Bearer realm="wasmhub"'})

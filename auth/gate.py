@@ -11,7 +11,8 @@ from auth.challenge import Origins
 from auth.identity import ANONYMOUS, Identity, identity_of
 from auth.passwords import LONGEST, Passwords
 from auth.secrets import PERSONAL, REFRESH, ROBOT, SecretKey, fingerprint, is_secret
-from auth.throttle import ACCOUNT, ADDRESS, SignInThrottle
+from auth.sign_ins import SignIns
+from auth.throttle import ACCOUNT, ADDRESS, CODE, SignInThrottle, Throttle
 from storage.attempts import SharedAttempts
 from storage.database import Database, StorageError, now
 from storage.namespaces import name_problem, new_name
@@ -30,6 +31,14 @@ class SignInRefused(Exception):
         self.retry_after = retry_after
 
 
+class SecondFactorNeeded(Exception):
+    """The password is right, and whoever it is signs in with a second factor too."""
+
+    def __init__(self, identity: Identity) -> None:
+        super().__init__("the second factor is to be shown too")
+        self.identity = identity
+
+
 @dataclass(frozen=True)
 class Proof:
     """Who somebody has shown to be, and by what."""
@@ -37,6 +46,7 @@ class Proof:
     identity: Identity
     token: FoundToken | None = None  # the personal or refresh token that was shown, if one was
     refresh: bool = False  # whether that was a refresh token
+    second_factor: bool = False  # whether it was a password, of somebody who has to show a second factor beside it
 
 
 class Gate:
@@ -49,7 +59,11 @@ class Gate:
         self.secret_key = secret_key
         self.origins = origins
         self.passwords = Passwords()
+        self.sign_ins = SignIns(database)
         self._throttle = SignInThrottle(SharedAttempts(shared, ACCOUNT, ADDRESS) if shared is not None else None)
+        codes = SharedAttempts(shared, CODE, ADDRESS) if shared is not None else None
+        self.codes = SignInThrottle(codes, CODE)  # of codes that are shown beside a password
+        self._guesses = Throttle(ACCOUNT)  # at codes, by the user who types them
 
     async def authorize(self, header: str | None, address: str, *, refresh: bool = False) -> Proof:
         """Who an Authorization header stands for: nobody without one, or with empty Basic credentials.
@@ -70,15 +84,36 @@ class Gate:
         return Proof(replace(ANONYMOUS, address=address))
 
     async def sign_in(self, name: str, password: str, address: str, *, refresh: bool = False) -> Proof:
-        """Who a user name with a password or a token stands for. Raises SignInRefused."""
+        """Who a user name with a password or a token stands for. Raises SignInRefused.
+
+        Here a password is refused of who has a second factor, since there is no place to show it.
+        """
         if not name and not password:
             return Proof(replace(ANONYMOUS, address=address))
         if any(is_secret(password, prefix) for prefix in (PERSONAL, ROBOT, REFRESH)):
             return await self._by_secret(password, address, refresh=refresh)
-        return await self.by_password(name, password, address)
+        proof = await self.by_password(name, password, address)
+        if proof.second_factor:
+            raise SignInRefused(
+                "this account signs in with a second factor: use a personal token in the place of the password,"
+                " made on the hub's page /account"
+            )
+        return proof
 
     async def by_password(self, name: str, password: str, address: str) -> Proof:
-        """Who a user name with a password stands for, throttled. Raises SignInRefused."""
+        """Who a user name with a password stands for, and whether more is due; throttled. Raises SignInRefused."""
+        try:
+            proof = await self._by_password(name, password, address)
+        except SignInRefused as refusal:
+            reason = "wrong user name or password" if refusal.retry_after is None else "too many attempts"
+            typed = name if name_problem(name) is None else ""
+            self.sign_ins.refuse("sign-in.password", reason, address, typed)
+            raise
+        if not proof.second_factor:  # else they have yet to sign in
+            await self.sign_ins.note("sign-in.password", proof.identity, f"password {proof.identity.user_id}")
+        return proof
+
+    async def _by_password(self, name: str, password: str, address: str) -> Proof:
         if name_problem(name) is not None or not password or len(password) > LONGEST:
             raise SignInRefused("wrong user name or password")
         name = await self.database.look(self._present_name, name)  # each of somebody's names counts as one
@@ -90,7 +125,7 @@ class Gate:
         identity = await self.database.look(self._identity, row, address)
         if identity is None:
             raise SignInRefused("wrong user name or password")
-        return Proof(identity)
+        return Proof(identity, second_factor=row is not None and row.second_factor)
 
     async def admit(self, address: str) -> None:
         """Counts somebody who comes without an account and is about to choose a password. Raises SignInRefused.
@@ -104,6 +139,22 @@ class Gate:
     async def forgive(self, address: str) -> None:
         """Takes back what `admit` counted: for who came by a link, which is used up."""
         await self._throttle.give_back_address(address)
+
+    async def count_guess(self, identity: Identity) -> None:
+        """Counts a code that somebody typed who is signed in, for them and for their address. Raises SignInRefused.
+
+        `forgive_guess` takes it back: for a code that was right.
+        """
+        seconds = self._guesses.wait(str(identity.user_id))
+        if seconds:
+            raise SignInRefused(f"too many wrong codes; try again in {seconds} s", seconds)
+        self._guesses.take(str(identity.user_id))
+        await self.admit(identity.address)
+
+    async def forgive_guess(self, identity: Identity) -> None:
+        """Takes back what `count_guess` counted."""
+        self._guesses.give_back(str(identity.user_id))
+        await self.forgive(identity.address)
 
     async def hash_new(self, password: str) -> str:
         """The hash of a password that a stranger chose, when its turn has come. Raises SignInRefused."""
@@ -128,8 +179,12 @@ class Gate:
 
     async def _by_secret(self, secret: str, address: str, *, refresh: bool) -> Proof:
         proof = await anyio.to_thread.run_sync(self._find, secret, address, refresh)
+        action = "sign-in.refresh-token" if is_secret(secret, REFRESH) else "sign-in.token"
         if proof is None:
+            self.sign_ins.refuse(action, "unknown, expired or deleted", address)
             raise SignInRefused("the token is unknown, expired or deleted; make a new one")
+        token = proof.token.name if proof.token is not None else None
+        await self.sign_ins.note(action, proof.identity, fingerprint(secret), token)
         return proof
 
     def _find(self, secret: str, address: str, refresh: bool) -> Proof | None:

@@ -142,6 +142,11 @@ class Outgoing:
         return addresses
 
 
+def check_url(url: str) -> None:
+    """Raises OutgoingRefused for what is no URL that the hub could ever call, whoever answers there."""
+    _read_url(url)
+
+
 def quoted(value: Any) -> str:
     """Foreign text within a sentence: short, and without signs that a terminal obeys."""
     if not isinstance(value, str):

@@ -13,13 +13,14 @@ ACTIONS: dict[str, str] = {
     "delete": "delete manifests, blobs and tags",
     "deploy": "put filters to work on a target, change, roll back and take them off",
     "configure": "change its description and visibility; make and remove targets and their keys",
+    "audit": "read the audit log of a team: who did what, when and where from",
     "administer": "share it with people and teams; change a team's members, a namespace's name, and end a team",
 }
 ALL = frozenset(ACTIONS)
 # What a role in the whole hub allows, whoever owns a thing.
 SITE_ROLES: dict[str, frozenset[str]] = {
     "user": frozenset(),
-    "auditor": frozenset({"pull"}),
+    "auditor": frozenset({"pull", "audit"}),
     "administrator": ALL,
 }
 # What a role in the owning team allows. The owner of a namespace of their own has the role `owner` in it.

@@ -20,9 +20,11 @@ REFRESH = "whr"  # what `docker login` keeps
 SESSION = "whs"  # a browser's cookie
 INVITATION = "whi"  # in the link of an invitation
 RESET = "whn"  # in the link by which somebody sets a new password
+PENDING = "whf"  # a browser's cookie between the password and the second factor
+DEVICE = "whd"  # with which a program fetches the token that somebody approved
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BODY, _CHECK = 36, 6
-_SECRET = re.compile(rf"(wh[pbrsin])_([0-9A-Za-z]{{{_BODY}}})([0-9A-Za-z]{{{_CHECK}}})")
+_SECRET = re.compile(rf"(wh[pbrsinfd])_([0-9A-Za-z]{{{_BODY}}})([0-9A-Za-z]{{{_CHECK}}})")
 _VERSION = b"\x01"
 _NONCE = 12
 

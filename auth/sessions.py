@@ -1,19 +1,23 @@
 """Sessions of browsers: signing in and out, and the token that shows that a form is one of ours."""
 
 import hmac
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import anyio.to_thread
 from starlette.requests import Request
 
 from auth.challenge import Origin
-from auth.gate import Gate, SignInRefused
+from auth.gate import Gate, SecondFactorNeeded, SignInRefused
 from auth.identity import Identity, identity_of
 from auth.secrets import SESSION, fingerprint, is_secret, new_secret
-from storage.sessions import NewSession, close_session, find_session, open_session
+from storage.database import StorageError, now
+from storage.sessions import NewSession, close_session, find_session, open_session, touch_session
 from storage.users import identity_row
 
-LIFETIME = 14 * 86_400  # seconds
+LIFETIME = 14 * 86_400  # seconds; one that is not used ends before (storage.sessions.IDLE)
+SEEN_EVERY = 600_000  # milliseconds between two notes that a session was used
+LONGEST_AGENT = 200  # characters of what a browser calls itself
 COOKIE = "wasmhub"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -24,6 +28,7 @@ class SignedIn:
 
     identity: Identity
     csrf: str = field(repr=False)
+    id: int  # of the session
 
 
 async def find_signed_in(request: Request, gate: Gate) -> SignedIn | None:
@@ -32,23 +37,33 @@ async def find_signed_in(request: Request, gate: Gate) -> SignedIn | None:
     secret = _secret(request, origin)
     if secret is None:
         return None
-    identity = await gate.database.look(_identity, gate, secret)
-    if identity is None:
+    found = await gate.database.look(_find, gate, secret)
+    if found is None:
         return None
-    return SignedIn(replace(identity, address=origin.address), csrf_token(gate, secret))
+    identity, session_id, seen_at = found
+    if seen_at < now() - SEEN_EVERY:
+        with suppress(StorageError):  # a full disk must not put anybody out
+            await anyio.to_thread.run_sync(touch_session, gate.database, session_id)
+    return SignedIn(replace(identity, address=origin.address), csrf_token(gate, secret), session_id)
 
 
 async def sign_in(request: Request, gate: Gate, name: str, password: str) -> str:
     """Signs a browser in with a password, always as a new session; answers the value of its `Set-Cookie` header.
 
-    Raises SignInRefused, with `retry_after` when too many wrong passwords were tried.
+    Raises SignInRefused, with `retry_after` when too many wrong passwords were tried, and SecondFactorNeeded.
     """
-    origin = gate.origins.of(request.scope)
     if not is_same_site(request, gate):
         raise SignInRefused("sign in on the hub's own page")
-    proof = await gate.by_password(name, password, origin.address)
+    proof = await gate.by_password(name, password, gate.origins.of(request.scope).address)
+    if proof.second_factor:
+        raise SecondFactorNeeded(proof.identity)
+    return await open_for(request, gate, proof.identity)
+
+
+async def open_for(request: Request, gate: Gate, identity: Identity) -> str:
+    """Opens a session for somebody who has shown all that they have to; answers the `Set-Cookie` header's value."""
     new, cookie = begin_session(request, gate)
-    await anyio.to_thread.run_sync(_open, gate, proof.identity, new)
+    await anyio.to_thread.run_sync(_open, gate, identity, new)
     return cookie
 
 
@@ -56,7 +71,8 @@ def begin_session(request: Request, gate: Gate) -> tuple[NewSession, str]:
     """A session for this browser that is yet to be opened, and the value of the `Set-Cookie` header that gives it."""
     origin = gate.origins.of(request.scope)
     secret, before = new_secret(SESSION), _secret(request, origin)
-    new = NewSession(fingerprint(secret), LIFETIME * 1000, fingerprint(before) if before else None)
+    replaces = fingerprint(before) if before else None
+    new = NewSession(fingerprint(secret), LIFETIME * 1000, replaces, agent=_agent(request))
     return new, cookie_of(origin, COOKIE, secret, LIFETIME)
 
 
@@ -105,11 +121,18 @@ def _secret(request: Request, origin: Origin) -> str | None:
     return secret if is_secret(secret, SESSION) else None
 
 
-def _identity(gate: Gate, secret: str) -> Identity | None:
+def _agent(request: Request) -> str:
+    """What the browser calls itself, as far as it can be shown."""
+    words = request.headers.get("user-agent", "")[:LONGEST_AGENT]
+    return "".join(letter if letter.isprintable() else "?" for letter in words)
+
+
+def _find(gate: Gate, secret: str) -> tuple[Identity, int, int] | None:
+    """Whose session it is, its id, and when it was last seen."""
     with gate.database.read() as session:
-        user_id = find_session(session, fingerprint(secret))
-        row = identity_row(session, user_id) if user_id is not None else None
-    return identity_of(row) if row is not None else None
+        found = find_session(session, fingerprint(secret))
+        row = identity_row(session, found.user_id) if found is not None else None
+    return (identity_of(row), found.id, found.seen_at) if row is not None and found is not None else None
 
 
 def _open(gate: Gate, identity: Identity, new: NewSession) -> None:

@@ -1,16 +1,17 @@
 """How fast wrong passwords may be tried: a leaky bucket for each account and each address."""
 
-import ipaddress
 import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from auth.addresses import network_of
 from storage.attempts import Pace, SharedAttempts
 
 KEYS = 10_000  # buckets that are kept; the one not used for longest goes first
 ACCOUNT = Pace(10, 15.0)
 ADDRESS = Pace(60, 3.0)
+CODE = Pace(5, 300.0)  # of second factors: three of a million codes of six digits are good at any moment
 
 
 class Throttle:
@@ -53,19 +54,19 @@ class SignInThrottle:
     guesses do not lock the owner out. Redis can only refuse more, and what it forgets is still known here.
     """
 
-    def __init__(self, shared: SharedAttempts | None = None) -> None:
+    def __init__(self, shared: SharedAttempts | None = None, account: Pace = ACCOUNT) -> None:
         self._shared = shared
-        self._accounts = Throttle(ACCOUNT)
+        self._accounts = Throttle(account)
         self._addresses = Throttle(ADDRESS)
         self._known: OrderedDict[str, None] = OrderedDict()
 
     async def wait(self, account: str, address: str) -> int:
         """Whole seconds until this account may be tried from this address; 0 if it may be now."""
-        return await self._wait(account, _network(address), count=False)
+        return await self._wait(account, network_of(address), count=False)
 
     async def take(self, account: str, address: str) -> int:
         """Counts an attempt, if it may be made now: 0; else the whole seconds until one may."""
-        network = _network(address)
+        network = network_of(address)
         seconds = await self._wait(account, network, count=True)
         if not seconds:  # and nothing came between: two that ask at once do not both find the last place free
             self._accounts.take(self._key(account, network))
@@ -74,7 +75,7 @@ class SignInThrottle:
 
     async def succeeded(self, account: str, address: str) -> None:
         """Forgets an attempt that succeeded, and remembers that this address knows the account."""
-        network = _network(address)
+        network = network_of(address)
         known = f"{account} {network}" in self._known
         self._accounts.give_back(self._key(account, network))
         self._addresses.give_back(network)
@@ -84,7 +85,7 @@ class SignInThrottle:
 
     async def take_address(self, address: str) -> int:
         """Counts what somebody does who has no account yet, for their address alone; answers as `take`."""
-        network = _network(address)
+        network = network_of(address)
         found = await self._shared.attempt_by(network) if self._shared is not None else None
         seconds = max(math.ceil(found or 0), self._addresses.wait(network))
         if not seconds:
@@ -93,7 +94,7 @@ class SignInThrottle:
 
     async def give_back_address(self, address: str) -> None:
         """Forgets such an attempt."""
-        network = _network(address)
+        network = network_of(address)
         self._addresses.give_back(network)
         if self._shared is not None:
             await self._shared.forget(network)
@@ -117,13 +118,3 @@ class SignInThrottle:
     def _key(self, account: str, network: str) -> str:
         pair = f"{account} {network}"
         return pair if pair in self._known else account
-
-
-def _network(address: str) -> str:
-    """What one person commands: an IPv4 address, or the /64 of an IPv6 one."""
-    if ":" not in address:
-        return address
-    try:
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    except ValueError:
-        return address

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import anyio
 import anyio.to_thread
 
+from storage.audit import forget_events
 from storage.blobs.store import BlobStore
 from storage.clock import Periods, Ticker, set_periods
 from storage.database import Database, StorageError
@@ -39,7 +40,7 @@ LOOK = 1.0  # seconds between two looks at the clock and at what was asked for
 PACE = 3  # times as long as a step took, nothing is done
 LONGEST_PAUSE = 2.0  # seconds
 SAVED = 5.0  # seconds after which a run writes down how far it is
-PHASES = ("teams", "uploads", "links", "blobs", "copies", "orphans", "expired")
+PHASES = ("teams", "uploads", "links", "blobs", "copies", "orphans", "expired", "events")
 DRY_PHASES = PHASES[:4]  # the others finish what a run before has begun
 
 STEPS = {
@@ -58,10 +59,11 @@ class Ending(Exception):
 class Sweep:
     """The steps of a run: each is bounded, and where the next begins is known to the run's row."""
 
-    def __init__(self, database: Database, blobs: BlobStore, periods: Periods) -> None:
+    def __init__(self, database: Database, blobs: BlobStore, periods: Periods, events_kept: int = 0) -> None:
         self._database = database
         self._blobs = blobs
         self._periods = periods
+        self._events_kept = events_kept
 
     def step(self, phase: str, cursor: Cursor, dry_run: bool) -> Step:
         """Does one step of a phase."""
@@ -69,6 +71,8 @@ class Sweep:
             return self._remove_copies(cursor)
         if phase == "orphans":
             return self._doom_orphans(cursor)
+        if phase == "events":
+            return forget_events(self._database, cursor, dry_run, self._events_kept)
         return STEPS[phase](self._database, cursor, dry_run)
 
     def _remove_copies(self, cursor: Cursor) -> Step:
@@ -107,13 +111,20 @@ class Collector:
     """One process's part in collecting garbage. Of all processes one at a time does; two would do no harm.
 
     `interval` is in seconds; 0: only when somebody asks. `note` is told what was done, by its name and how often.
+    `events_kept` is how long the audit log goes back, in milliseconds; 0: to the beginning.
     """
 
     def __init__(
-        self, database: Database, blobs: BlobStore, periods: Periods, interval: int, note: Callable[[str, int], None]
+        self,
+        database: Database,
+        blobs: BlobStore,
+        periods: Periods,
+        interval: int,
+        note: Callable[[str, int], None],
+        events_kept: int = 0,
     ) -> None:
         self._database = database
-        self._sweep = Sweep(database, blobs, periods)
+        self._sweep = Sweep(database, blobs, periods, events_kept)
         self._periods = periods
         self._interval = interval * 1000
         self._holder = secrets.token_hex(8)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
 from sqlalchemy.orm import Session
 
 from storage.bulk_rows import Rows, find_ids
@@ -93,9 +93,12 @@ class _Filling:
         self._changed: set[int] = set()  # repositories whose words and time are not in their new rows
         self._asked: set[int] = set()  # blobs that were pushed again
         self._linked: set[tuple[int, int]] = set()
+        self._teams = _teams(session, {part.namespace_id for part in parts})
+        self._team: int | None = None  # whose part is being added
 
     def add(self, part: Part) -> None:
         """The rows of one part."""
+        self._team = self._teams.get(part.namespace_id)
         repository = self._repositories.get(part.repository)
         if repository is None:
             repository = self._add_repository(part)
@@ -179,7 +182,13 @@ class _Filling:
     def _record(self, action: str, subject: str, repository: int, detail: dict[str, Any] | None = None) -> None:
         who = (self._actor.kind, self._actor.id, self._actor.name, self._actor.address)
         written = None if detail is None else json.dumps(detail)
-        self._rows.add("events", self._at, *who, action, subject, repository, written)
+        self._rows.add("events", self._at, *who, action, subject, repository, written, self._team)
+
+
+def _teams(session: Session, namespaces: set[int]) -> dict[int, int | None]:
+    """The teams that own these namespaces, by the namespace's id."""
+    asked = text("SELECT id, team_id FROM namespaces WHERE id IN :ids").bindparams(bindparam("ids", expanding=True))
+    return {row[0]: row[1] for row in session.execute(asked, {"ids": sorted(namespaces)})}
 
 
 def _words(part: Part) -> set[str]:

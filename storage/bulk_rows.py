@@ -20,7 +20,7 @@ COLUMNS = {
     "modules": "sha256, size, reader_version, facts, read_at",
     "inspections": "manifest_id, state, reader_version, format, module_sha256, blob_digest, wrapping, reason",
     "search_words": "word, repository_id",
-    "events": "at, actor_kind, actor_id, actor_name, address, action, subject, repository_id, detail",
+    "events": "at, actor_kind, actor_id, actor_name, address, action, subject, repository_id, detail, team_id",
 }
 ASKED_AT_ONCE = 500
 CACHE = 262_144  # KiB of the SQLite connection that writes: many rows land all over the indexes

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Integer, Text
+from sqlalchemy import JSON, BigInteger, Integer, Text, false
 from sqlmodel import Field
 
 ID = BigInteger().with_variant(Integer, "sqlite")
@@ -55,3 +55,8 @@ def number(kind: Any = BigInteger, *, index: bool = False) -> Any:
 def words(default: str = "") -> Any:
     """A text that is `default` at first, also in rows that were there before the column."""
     return Field(default=default, sa_column_kwargs={"server_default": default})
+
+
+def no() -> Any:
+    """A truth that is false at first, also in rows that were there before the column."""
+    return Field(default=False, sa_column_kwargs={"server_default": false()})

@@ -21,7 +21,7 @@ from storage.errors import StorageError
 from storage.tables import Blob, Hub
 
 # What belongs to processes that run, not to what the hub knows.
-LEFT_OUT = frozenset({"uploads", "leases", "doomed_copies", "garbage_collections"})
+LEFT_OUT = frozenset({"uploads", "leases", "doomed_copies", "garbage_collections", "device_logins"})
 ROWS = 500  # read and written at a time; of manifests, which may be large, WIDE_ROWS
 WIDE_ROWS = 16
 BATCH = 500

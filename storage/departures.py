@@ -43,7 +43,8 @@ def delete_user(database: Database, actor: Actor, user_id: int, heir: NamespaceR
             raise Conflict(f"{name} is the only owner of {', '.join(alone)}; make somebody else owner first")
         _hand_over(session, user_id, name, heir)
         session.execute(delete(User).where(col(User.id) == user_id))
-        record(session, actor, "user.delete", name, detail={"heir": heir.name if heir is not None else None})
+        detail = {"heir": heir.name if heir is not None else None}
+        record(session, actor, "user.delete", name, team_id=heir.team_id if heir is not None else None, detail=detail)
 
 
 def _hand_over(session: OrmSession, user_id: int, name: str, heir: NamespaceRow | None) -> None:

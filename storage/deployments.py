@@ -12,7 +12,7 @@ from sqlmodel import col, select
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
 from storage.tables import Deployment, Revision, Target
-from storage.targets import TargetRow
+from storage.targets import TargetRow, namespace_of_target
 
 KEPT_REVISIONS = 20  # of each deployment, for rollback
 
@@ -182,6 +182,7 @@ def save_deployment(
             f"deployment.{revision.action}",
             f"{target.name}/{name}",
             repository_id=revision.repository_id,
+            namespace_id=namespace_of_target(session, target.id),
             detail=detail,
         )
         session.flush()
@@ -203,6 +204,7 @@ def undeploy(database: Database, actor: Actor, target: TargetRow, name: str) -> 
             "deployment.undeploy",
             f"{target.name}/{name}",
             repository_id=deployment.current.repository_id,
+            namespace_id=namespace_of_target(session, target.id),
             detail={"revision": deployment.current.number, "manifest": deployment.current.manifest_digest},
         )
         return True

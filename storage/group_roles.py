@@ -12,7 +12,8 @@ from sqlmodel import col, select
 
 from storage.database import Conflict
 from storage.events import Actor, record
-from storage.people_tables import Invitation, Membership, Namespace, Team, User
+from storage.memberships import Place, find_place, new_place, places_by_provider
+from storage.people_tables import Invitation, Namespace, Team, User
 from storage.sign_on_tables import GroupRole, Provider
 from storage.teams import ROLES, end_invitations, refuse_last_owner
 from storage.users import find_row, refuse_last_administrator
@@ -21,8 +22,7 @@ from storage.users import find_row, refuse_last_administrator
 def give(session: OrmSession, actor: Actor, provider: Provider, user_id: int, groups: Collection[str]) -> None:
     """Gives somebody what these groups of a provider give, and takes away what others of it gave before."""
     teams, site = _given_by(session, provider.id, groups)
-    mine = select(Membership).where(col(Membership.provider_id) == provider.id, col(Membership.user_id) == user_id)
-    for row in session.execute(mine).scalars().all():
+    for row in places_by_provider(session, provider.id, user_id):
         if row.team_id not in teams:
             _take_away(session, actor, provider, row)
     for team_id, role in sorted(teams.items()):
@@ -32,12 +32,10 @@ def give(session: OrmSession, actor: Actor, provider: Provider, user_id: int, gr
 
 def take_all_away(session: OrmSession, actor: Actor, provider: Provider, user_id: int | None = None) -> None:
     """Takes away what a provider's groups gave somebody, or everybody for None. What must stay is by hand then."""
-    memberships = select(Membership).where(col(Membership.provider_id) == provider.id)
     people = select(User.id).where(col(User.role_provider_id) == provider.id)
     if user_id is not None:
-        memberships = memberships.where(col(Membership.user_id) == user_id)
         people = people.where(col(User.id) == user_id)
-    for row in session.execute(memberships).scalars().all():
+    for row in places_by_provider(session, provider.id, user_id):
         if not _take_away(session, actor, provider, row):
             row.provider_id = None
     for person in session.execute(people).scalars().all():
@@ -68,10 +66,10 @@ def _given_by(session: OrmSession, provider_id: int, groups: Collection[str]) ->
 
 
 def _join(session: OrmSession, actor: Actor, provider: Provider, team_id: int, user_id: int, role: str) -> None:
-    row = session.get(Membership, (team_id, user_id))
+    row = find_place(session, team_id, user_id)
     before = row.role if row is not None else None
     if row is None:
-        session.add(Membership(team_id=team_id, user_id=user_id, role=role, provider_id=provider.id))
+        new_place(session, team_id, user_id, role, provider_id=provider.id)
     elif row.provider_id != provider.id or before == role or not _may_lose(session, row):
         return
     else:
@@ -80,7 +78,7 @@ def _join(session: OrmSession, actor: Actor, provider: Provider, team_id: int, u
     _record(session, actor, "member.set", provider, team_id, user_id, role=role, before=before)
 
 
-def _take_away(session: OrmSession, actor: Actor, provider: Provider, row: Membership) -> bool:
+def _take_away(session: OrmSession, actor: Actor, provider: Provider, row: Place) -> bool:
     """Whether it could be: the last owner of a team stays one."""
     if not _may_lose(session, row):
         return False
@@ -90,7 +88,7 @@ def _take_away(session: OrmSession, actor: Actor, provider: Provider, row: Membe
     return True
 
 
-def _may_lose(session: OrmSession, row: Membership) -> bool:
+def _may_lose(session: OrmSession, row: Place) -> bool:
     """Whether somebody may lose a role in a team; then the links that they made as its owner end."""
     if row.role != "owner":
         return True

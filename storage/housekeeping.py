@@ -6,7 +6,7 @@ from storage.statements import Statement
 
 KEPT = 86_400_000  # milliseconds after their end, so that a clock that is wrong for a moment ends no sign-in
 
-_TABLES = ("sessions", "refresh_tokens")
+_TABLES = ("sessions", "refresh_tokens", "device_logins")
 _EXPIRED = {
     table: Statement(f"SELECT id, expires_at <= :moment FROM {table} WHERE id > :id ORDER BY id LIMIT :limit")
     for table in _TABLES
@@ -15,7 +15,7 @@ _DELETE = {table: Statement(f"DELETE FROM {table} WHERE id = :id AND expires_at 
 
 
 def forget_expired(database: Database, cursor: Cursor, dry_run: bool) -> Step:
-    """Removes sessions and refresh tokens that have expired."""
+    """Removes sessions, refresh tokens and device logins that have expired."""
     table, after = cursor or (_TABLES[0], 0)
     asked = {"moment": now() - KEPT, "id": after, "limit": LOOKED_AT}
     with database.read() as session:
@@ -26,6 +26,6 @@ def forget_expired(database: Database, cursor: Cursor, dry_run: bool) -> Step:
             for row_id in expired:
                 _DELETE[table].run(session, {"id": row_id, "moment": asked["moment"]})
     further: Cursor | None = [table, found[-1][0]] if len(found) == LOOKED_AT else None
-    if further is None and table == _TABLES[0]:
-        further = [_TABLES[1], 0]
+    if further is None and table != _TABLES[-1]:
+        further = [_TABLES[_TABLES.index(table) + 1], 0]
     return Step(further, {"expired": len(expired)})

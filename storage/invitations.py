@@ -13,6 +13,7 @@ from storage.statements import Statement
 from storage.teams import join
 
 MOST = 500  # of one team, or to the hub itself
+THE_HUB = "the hub"  # what an invitation into no team leads to, as events name it
 
 _FOUND = (
     "SELECT i.id, i.team_id, n.name, i.role, i.note, i.created_by, i.created_at, i.expires_at FROM invitations i"
@@ -24,6 +25,7 @@ _BY_SECRET = Statement(
 )
 _OF_TEAM = Statement(f"{_FOUND} WHERE i.team_id = :team ORDER BY i.id")
 _OF_HUB = Statement(f"{_FOUND} WHERE i.team_id IS NULL ORDER BY i.id")
+_TEAM_NAME = Statement("SELECT name FROM namespaces WHERE team_id = :team AND kind = 'team'")
 _RESET = Statement(
     "SELECT p.user_id FROM password_resets p JOIN users u ON u.id = p.user_id AND u.active"
     " WHERE p.secret_sha256 = :secret AND p.expires_at > :now"
@@ -89,7 +91,8 @@ def create_invitation(
         session.flush()
         made = find_invitation(session, secret_sha256)
         assert made is not None
-        record(session, actor, "invitation.create", made.team or "the hub", detail={"role": role, "note": note})
+        detail = {"role": role, "invitation": made.id}
+        record(session, actor, "invitation.create", made.team or THE_HUB, team_id=team_id, detail=detail)
         return made
 
 
@@ -100,7 +103,9 @@ def take_back_invitation(database: Database, actor: Actor, team_id: int | None, 
         if row is None or row.team_id != team_id:
             raise Conflict(f"there is no invitation {invitation_id}")
         session.delete(row)
-        record(session, actor, "invitation.delete", row.note or str(invitation_id), detail={"role": row.role})
+        detail = {"role": row.role, "invitation": invitation_id}
+        subject = _TEAM_NAME.value(session, {"team": team_id})
+        record(session, actor, "invitation.delete", subject or THE_HUB, team_id=team_id, detail=detail)
 
 
 def accept_invitation(database: Database, actor: Actor, user_id: int, secret_sha256: str) -> InvitationRow:
@@ -112,6 +117,8 @@ def accept_invitation(database: Database, actor: Actor, user_id: int, secret_sha
         found = use_invitation(session, secret_sha256)
         if found is None or found.team_id is None or found.team is None:
             raise Conflict("the invitation has expired, was used or was taken back; ask for a new one")
+        detail = {"role": found.role, "invitation": found.id}
+        record(session, actor, "invitation.accept", found.team, team_id=found.team_id, detail=detail)
         join(session, actor, found.team_id, found.team, user_id, found.role, raises_only=True)
         return found
 

@@ -59,7 +59,7 @@ def rename_namespace(database: Database, actor: Actor, namespace_id: int, new: s
         session.add(Alias(name=old, namespace_id=namespace_id, created_at=now()))
         for row in _REPOSITORIES.all(session, {"namespace": namespace_id}):
             index_words(session, row[0])
-        record(session, actor, "namespace.rename", new, detail={"before": old})
+        record(session, actor, "namespace.rename", new, namespace_id=namespace_id, detail={"before": old})
 
 
 def forget_name(database: Database, actor: Actor, namespace_id: int, old: str) -> None:
@@ -68,4 +68,5 @@ def forget_name(database: Database, actor: Actor, namespace_id: int, old: str) -
         if not _FORGET.run(session, {"namespace": namespace_id, "name": old}):
             raise Conflict(f"{old!r} is not an old name of this namespace")
         namespace = session.get(Namespace, namespace_id)
-        record(session, actor, "namespace.forget-name", namespace.name if namespace else old, detail={"name": old})
+        name = namespace.name if namespace else old
+        record(session, actor, "namespace.forget-name", name, namespace_id=namespace_id, detail={"name": old})

@@ -10,6 +10,7 @@ from sqlmodel import col, select
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
 from storage.people_tables import Namespace, Team
+from storage.scopes import Scopes
 from storage.statements import Statement
 
 LONGEST = 64
@@ -20,7 +21,18 @@ _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 # Docker Hub's clients give it a meaning, and only for Docker Hub.
 _PATHS = {"api", "assets", "static", "modules", "v1", "v2", "v3", "r", "token", "healthz", "readyz", "metrics", "docs"}
 _PAGES = {"search", "settings", "account", "sign-in", "sign-out", "targets", "deployments", "teams", "users", "new"}
-_PAGES |= {"sign-up", "invitations", "password-reset", "site", "t", "u", "permissions"}
+_PAGES |= {
+    "sign-up",
+    "invitations",
+    "password-reset",
+    "site",
+    "t",
+    "u",
+    "permissions",
+    "device",
+    "device_authorization",
+    "revoke",
+}
 _WORDS = {"admins", "anonymous", "everyone", "nobody", "system", "node", "robot", "namespaces"}
 RESERVED = frozenset(_PATHS | _PAGES | _WORDS)
 DELETED = "deleted"  # the visibility of what belongs to a team that was deleted and may still be restored
@@ -147,6 +159,18 @@ def new_name(session: OrmSession, name: str) -> str | None:
     return None if found is None else f"{found}{slash}{rest}"
 
 
+def present_scopes(session: OrmSession, scopes: Scopes | None) -> Scopes | None:
+    """The scopes with the names of today: those that begin with an old name would cover nothing."""
+    if scopes is None:
+        return None
+    firsts = {scope.name.partition("/")[0] for scope in scopes if "/" in scope.name and scope.kind == "repository"}
+    for old in sorted(firsts):
+        new = new_name(session, old)
+        if new is not None:
+            scopes = tuple(scope.renamed(old, new) for scope in scopes)
+    return scopes
+
+
 def add_namespace(
     session: OrmSession,
     actor: Actor,
@@ -164,7 +188,7 @@ def add_namespace(
     row = Namespace(name=name, kind=kind, user_id=user_id, team_id=team_id, created_at=now())
     session.add(row)
     session.flush()
-    record(session, actor, "namespace.create", name, detail={"kind": kind})
+    record(session, actor, "namespace.create", name, team_id=team_id, detail={"kind": kind})
     return row.id
 
 

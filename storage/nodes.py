@@ -10,6 +10,7 @@ from storage.database import Database, now
 from storage.events import Actor, record
 from storage.statements import Statement
 from storage.tables import Node, NodeSlot
+from storage.targets import namespace_of_target
 
 _COUNT = text("SELECT count(*) FROM nodes WHERE target_id = :target")
 _YIELD = Statement(
@@ -114,7 +115,9 @@ def save_slot(
         session.add(row)
         if refusal is not None:
             actor, deployment = refusal
-            record(session, actor, "deployment.refused", deployment, detail={"slot": slot})
+            node = session.get_one(Node, node_id)
+            place = namespace_of_target(session, node.target_id)
+            record(session, actor, "deployment.refused", deployment, namespace_id=place, detail={"slot": slot})
         return True
 
 

@@ -12,6 +12,8 @@ from storage.columns import (
     maybe_number,
     maybe_ref,
     maybe_time,
+    no,
+    number,
     ref,
     row_id,
     time,
@@ -33,6 +35,7 @@ class User(SQLModel, table=True):
     generation: int = 0
     created_at: int = time()
     kind: str = words("person")  # person | robot
+    second_factor: bool = no()  # whether they have one, as storage.second_factors keeps it
     role_provider_id: int | None = maybe_number()  # of the provider whose group gave the role, if one did
 
 
@@ -73,6 +76,7 @@ class Team(SQLModel, table=True):
     created_at: int = time()
     deleted_at: int | None = maybe_time()  # from then on nobody finds what it owns
     remove_at: int | None = maybe_time()  # by the hub's clock; until then an owner may restore it
+    second_factor_required: bool = no()  # whether members without one wait for their role
 
 
 class Membership(SQLModel, table=True):
@@ -178,6 +182,9 @@ class Session(SQLModel, table=True):
     expires_at: int = time()
     provider_id: int | None = maybe_number()  # of the provider that they came by, if they did
     provider_sid: str | None = None  # what that provider calls its own session
+    address: str = words()  # that it was opened from
+    agent: str = words()  # what the browser called itself then
+    seen_at: int = number()  # when it was last used; written some times an hour
 
 
 class SigningKey(SQLModel, table=True):

@@ -70,7 +70,8 @@ def _remove_some(session: Session, repository_id: int) -> bool:
     _DOOM_UPLOADS.run(session, asked)
     row = session.get_one(Repository, repository_id)
     session.execute(delete(Repository).where(col(Repository.id) == repository_id))
-    record(session, SYSTEM, "repository.remove", row.name, repository_id=repository_id)
+    place = row.namespace_id
+    record(session, SYSTEM, "repository.remove", row.name, repository_id=repository_id, namespace_id=place)
     return True
 
 
@@ -84,5 +85,5 @@ def _remove_team(session: Session, team_id: int) -> int:
     session.execute(delete(User).where(col(User.id).in_(robots)))
     session.execute(delete(Namespace).where(col(Namespace.team_id) == team_id))
     session.execute(delete(Team).where(col(Team.id) == team_id))
-    record(session, SYSTEM, "team.remove", str(name))
+    record(session, SYSTEM, "team.remove", str(name), team_id=team_id)
     return 1

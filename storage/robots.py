@@ -10,7 +10,7 @@ from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
-from storage.namespaces import InvalidName, well_formed
+from storage.namespaces import InvalidName, present_scopes, well_formed
 from storage.people_tables import AccessToken, Membership, Namespace, Robot, User
 from storage.scopes import Scopes, stored_scopes, write_scopes
 from storage.statements import Statement
@@ -116,12 +116,12 @@ def create_robot(
         session.add(Namespace(name=login, kind="robot", user_id=user.id, created_at=now()))
         session.add(Membership(team_id=team_id, user_id=user.id, role=nature.role))
         robot = Robot(user_id=user.id, team_id=team_id, description=nature.description, expires_at=nature.expires_at)
-        robot.scopes = write_scopes(nature.scopes)
+        robot.scopes = write_scopes(present_scopes(session, nature.scopes))
         session.add(robot)
         if secret is not None:
             _add_token(session, robot, secret)
         detail = {**_said(nature), "hint": secret.hint if secret is not None else None}
-        record(session, actor, "robot.create", login, detail=detail)
+        record(session, actor, "robot.create", login, team_id=team_id, detail=detail)
 
 
 def configure_robot(database: Database, actor: Actor, robot_id: int, nature: Nature) -> None:
@@ -137,9 +137,9 @@ def configure_robot(database: Database, actor: Actor, robot_id: int, nature: Nat
         robot.description, robot.expires_at = nature.description, nature.expires_at
         user.active = nature.active
         user.generation += 1
-        robot.scopes = write_scopes(nature.scopes)
+        robot.scopes = write_scopes(present_scopes(session, nature.scopes))
         session.execute(update(AccessToken).where(col(AccessToken.user_id) == robot_id).values(scopes=robot.scopes))
-        record(session, actor, "robot.configure", login, detail=_said(nature))
+        record(session, actor, "robot.configure", login, team_id=robot.team_id, detail=_said(nature))
 
 
 def rotate_robot(database: Database, actor: Actor, robot_id: int, secret: NewSecret, *, overlap: int) -> None:
@@ -160,16 +160,18 @@ def rotate_robot(database: Database, actor: Actor, robot_id: int, secret: NewSec
         if overlap == 0:
             user.generation += 1
         _add_token(session, robot, secret)
-        record(session, actor, "robot.rotate", login, detail={"hint": secret.hint, "others_end_at": end})
+        detail = {"hint": secret.hint, "others_end_at": end}
+        record(session, actor, "robot.rotate", login, team_id=robot.team_id, detail=detail)
 
 
 def delete_robot(database: Database, actor: Actor, robot_id: int) -> None:
     """Removes a robot with its tokens, at once. What it pushed stays. Raises Conflict if it is gone."""
     with database.write() as session:
-        _, _, login = _robot(session, robot_id)
+        _, robot, login = _robot(session, robot_id)
+        team_id = robot.team_id
         session.execute(delete(Namespace).where(col(Namespace.user_id) == robot_id))
         session.execute(delete(User).where(col(User.id) == robot_id))
-        record(session, actor, "robot.delete", login)
+        record(session, actor, "robot.delete", login, team_id=team_id)
 
 
 def _robot(session: OrmSession, robot_id: int) -> tuple[User, Robot, str]:

@@ -21,9 +21,13 @@ from storage.columns import (
     ref,
     row_id,
     time,
+    words,
 )
 
-_REFERRING: dict[str, Any] = dict.fromkeys(("sqlite_where", "postgresql_where"), text("subject IS NOT NULL"))
+
+def _where(condition: str) -> dict[str, Any]:
+    """Which rows an index is for."""
+    return dict.fromkeys(("sqlite_where", "postgresql_where"), text(condition))
 
 
 class Hub(SQLModel, table=True):
@@ -121,7 +125,7 @@ class Manifest(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("repository_id", "digest"),
         Index("ix_manifests_referrers", "repository_id", "subject", "id"),
-        Index("ix_manifests_kinds", "repository_id", "subject", "artifact_type", "id", **_REFERRING),
+        Index("ix_manifests_kinds", "repository_id", "subject", "artifact_type", "id", **_where("subject IS NOT NULL")),
         NEVER_REUSED,
     )
     id: int = row_id()
@@ -198,20 +202,31 @@ class Inspection(SQLModel, table=True):
 
 
 class Event(SQLModel, table=True):
-    """Who did what: one row a command, in the command's own transaction. Append-only."""
+    """Who did what: one row a command, in the command's own transaction. Append-only; see storage.audit."""
 
     __tablename__ = "events"
-    __table_args__ = NEVER_REUSED
+    __table_args__ = (
+        Index("ix_events_at", "at", "id"),
+        Index("ix_events_actor", "actor_name", "at", "id"),
+        Index("ix_events_action", "action", "at", "id"),
+        Index("ix_events_subject", "subject", "at", "id"),
+        Index("ix_events_address", "address", "at", "id"),
+        Index("ix_events_team", "team_id", "at", "id", **_where("team_id IS NOT NULL")),
+        Index("ix_events_repository", "repository_id", "at", "id", **_where("repository_id IS NOT NULL")),
+        NEVER_REUSED,
+    )
     id: int = row_id()
-    at: int = Field(sa_type=BigInteger, index=True)
+    at: int = time()
     actor_kind: str  # user | robot | anonymous | system | node
-    actor_id: int | None = Field(default=None, sa_type=ID, index=True)
+    actor_id: int | None = Field(default=None, sa_type=ID)
     actor_name: str
     address: str = ""  # where from
     action: str  # noun.verb, such as manifest.push
     subject: str  # name of the thing
-    repository_id: int | None = Field(default=None, sa_type=ID, index=True)
+    repository_id: int | None = Field(default=None, sa_type=ID)
     detail: Any = maybe_json()
+    team_id: int | None = Field(default=None, sa_type=ID)  # whose business it was then
+    result: str = words("done")  # done | refused
 
 
 class Target(SQLModel, table=True):

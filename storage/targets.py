@@ -85,7 +85,8 @@ def create_target(
             raise Conflict(f"there is a target named {name!r} already; choose another name")
         session.add(Target(name=name, kind=kind, namespace_id=namespace_id, settings=settings, created_at=now()))
         session.flush()
-        record(session, actor, "target.create", name, detail={"kind": kind, "settings": settings})
+        detail = {"kind": kind, "settings": settings}
+        record(session, actor, "target.create", name, namespace_id=namespace_id, detail=detail)
         made = find_target(session, name)
         assert made is not None
         return made
@@ -98,8 +99,9 @@ def delete_target(database: Database, actor: Actor, target: TargetRow) -> None:
         live = [row[0] for row in session.execute(query)]
         if live:
             raise Conflict(f"{', '.join(live[:5])} is deployed on target {target.name}; undeploy it first")
+        namespace_id = namespace_of_target(session, target.id)
         session.execute(delete(Target).where(col(Target.id) == target.id))
-        record(session, actor, "target.delete", target.name)
+        record(session, actor, "target.delete", target.name, namespace_id=namespace_id)
 
 
 def target_keys(session: Session, target_id: int) -> list[TargetKeyRow]:
@@ -120,7 +122,8 @@ def create_target_key(
         key = TargetKey(target_id=target.id, hint=hint, secret_sha256=secret_sha256, created_at=now())
         session.add(key)
         session.flush()
-        record(session, actor, "target-key.create", target.name, detail={"hint": hint})
+        place = namespace_of_target(session, target.id)
+        record(session, actor, "target-key.create", target.name, namespace_id=place, detail={"hint": hint})
         return TargetKeyRow(key.id, key.hint, key.created_at)
 
 
@@ -131,5 +134,12 @@ def delete_target_key(database: Database, actor: Actor, target: TargetRow, key_i
         if key is None or key.target_id != target.id:
             return False
         session.delete(key)
-        record(session, actor, "target-key.delete", target.name, detail={"hint": key.hint})
+        place = namespace_of_target(session, target.id)
+        record(session, actor, "target-key.delete", target.name, namespace_id=place, detail={"hint": key.hint})
         return True
+
+
+def namespace_of_target(session: Session, target_id: int) -> int | None:
+    """The namespace that a target is in; None if it is gone."""
+    row = session.get(Target, target_id)
+    return row.namespace_id if row is not None else None

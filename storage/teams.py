@@ -10,17 +10,19 @@ from sqlmodel import col, select
 from storage.clock import read_clock
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
+from storage.memberships import Place, admit_team, find_place, hold_team_back, new_place
 from storage.namespaces import add_namespace, new_name
-from storage.people_tables import Invitation, Membership, Team
+from storage.people_tables import Invitation, Membership, Team, User
 from storage.repositories import Viewer
 from storage.statements import Statement
 
 ROLES = ("reader", "writer", "maintainer", "owner")
 GRACE = 7 * 86_400_000  # milliseconds by the hub's clock in which a deleted team can be restored
 
+_COLUMNS = "w.id, n.name, w.description, w.default_visibility, w.created_at, w.deleted_at, w.second_factor_required"
 _TEAM = (
-    "SELECT w.id, n.name, w.description, w.default_visibility, w.created_at, w.deleted_at, m.role"
-    " FROM {start} LEFT JOIN memberships m ON m.team_id = w.id AND m.user_id = :viewer"
+    f"SELECT {_COLUMNS}, m.role, q.role FROM {{start}} LEFT JOIN memberships m ON m.team_id = w.id"
+    " AND m.user_id = :viewer LEFT JOIN waiting_memberships q ON q.team_id = w.id AND q.user_id = :viewer"
 )
 _FIND = Statement(
     _TEAM.format(start="namespaces n JOIN teams w ON w.id = n.team_id AND n.kind = 'team'") + " WHERE n.name = :name"
@@ -30,16 +32,18 @@ _ALL = Statement(
     + " WHERE n.name > :after ORDER BY n.name LIMIT :limit"
 )
 _MINE = Statement(
-    "SELECT w.id, n.name, w.description, w.default_visibility, w.created_at, w.deleted_at, m.role FROM memberships m"
+    f"SELECT {_COLUMNS}, m.role, m.waits FROM (SELECT team_id, role, CAST(NULL AS VARCHAR) AS waits FROM memberships"
+    " WHERE user_id = :viewer UNION ALL SELECT team_id, NULL, role FROM waiting_memberships WHERE user_id = :viewer) m"
     " JOIN teams w ON w.id = m.team_id JOIN namespaces n ON n.team_id = w.id AND n.kind = 'team'"
-    " WHERE m.user_id = :viewer AND n.name > :after ORDER BY n.name LIMIT :limit"
+    " WHERE n.name > :after AND (w.deleted_at IS NULL OR m.role = 'owner') ORDER BY n.name LIMIT :limit"
 )
 _NAME = Statement("SELECT name FROM namespaces WHERE team_id = :team AND kind = 'team'")
 _MEMBERS = Statement(
-    "SELECT m.user_id, n.name, u.full_name, m.role, u.active, p.name FROM memberships m"
+    "SELECT m.user_id, n.name, u.full_name, m.role, u.active, p.name, m.waits FROM (SELECT user_id, role, provider_id,"
+    " 0 AS waits FROM memberships WHERE team_id = :team AND user_id > :after UNION ALL SELECT user_id, role,"
+    " provider_id, 1 FROM waiting_memberships WHERE team_id = :team AND user_id > :after) m"
     " JOIN users u ON u.id = m.user_id JOIN namespaces n ON n.user_id = u.id AND n.kind = 'user'"
-    " LEFT JOIN providers p ON p.id = m.provider_id"
-    " WHERE m.team_id = :team AND m.user_id > :after ORDER BY m.user_id LIMIT :limit"
+    " LEFT JOIN providers p ON p.id = m.provider_id ORDER BY m.user_id LIMIT :limit"
 )
 _OTHER_OWNER = Statement(
     "SELECT 1 FROM memberships m JOIN users u ON u.id = m.user_id AND u.active"
@@ -74,7 +78,9 @@ class TeamRow:
     default_visibility: str
     created_at: int
     deleted_at: int | None
+    second_factor_required: bool
     role: str | None
+    waits_for: str | None = None  # the role that they get once they have a second factor
 
 
 @dataclass(frozen=True)
@@ -87,26 +93,30 @@ class MemberRow:
     role: str
     active: bool
     provider: str | None  # whose group gave the role; None: people did
+    waits: bool = False  # for the role, since the team asks for a second factor and they have none
 
 
 def find_team(session: OrmSession, name: str, user_id: int | None) -> TeamRow | None:
     """The team of that name, or of that old name, as `user_id` asks for it."""
     row = _FIND.first(session, {"name": new_name(session, name) or name, "viewer": user_id})
-    return None if row is None else TeamRow(*row)
+    return None if row is None else _team_row(row)
 
 
 def teams(session: OrmSession, viewer: Viewer, *, after: str = "", limit: int = 100) -> list[TeamRow]:
-    """The teams that the viewer is in, by name; all for those who see everything. Deleted ones too, for a while."""
+    """The teams that the viewer is in, by name; all for those who see everything.
+
+    For a while deleted ones too, for those who see everything and for owners, who can restore them.
+    """
     asked = {"viewer": viewer.user_id, "after": after, "limit": limit}
-    return [TeamRow(*row) for row in (_ALL if viewer.sees_all else _MINE).all(session, asked)]
+    return [_team_row(row) for row in (_ALL if viewer.sees_all else _MINE).all(session, asked)]
 
 
 def members(session: OrmSession, team_id: int, *, after: int = 0, limit: int = 100) -> list[MemberRow]:
     """A team's members in the order in which they came to the hub, after the user of that number."""
     found = _MEMBERS.all(session, {"team": team_id, "after": after, "limit": limit})
     return [
-        MemberRow(user, name, full_name, role, bool(active), provider)
-        for user, name, full_name, role, active, provider in found
+        MemberRow(user, name, full_name, role, bool(active), provider, bool(waits))
+        for user, name, full_name, role, active, provider, waits in found
     ]
 
 
@@ -126,7 +136,8 @@ def create_team(
         session.flush()
         add_namespace(session, actor, name, kind="team", team_id=team.id)
         session.add(Membership(team_id=team.id, user_id=owner_id, role="owner"))
-        record(session, actor, "team.create", name, detail={"default_visibility": default_visibility})
+        detail = {"default_visibility": default_visibility}
+        record(session, actor, "team.create", name, team_id=team.id, detail=detail)
         return team.id
 
 
@@ -149,7 +160,26 @@ def configure_team(
         for key, value in changed.items():
             setattr(team, key, value)
         if changed:
-            record(session, actor, "team.configure", name, detail=changed)
+            record(session, actor, "team.configure", name, team_id=team_id, detail=changed)
+
+
+def require_second_factor(database: Database, actor: Actor, team_id: int, required: bool) -> None:
+    """Has a team ask its members for a second factor, or for none any more. Who has none waits for their role then.
+
+    Raises Conflict if the actor or all of the team's owners have none, or if the team is gone.
+    """
+    with database.write() as session:
+        team, name = _team(session, team_id)
+        if team.second_factor_required == required:
+            return
+        if required and (actor.id is None or not session.get_one(User, actor.id).second_factor):
+            raise Conflict("set up a second factor of your own first, on the hub's page /account/second-factor")
+        team.second_factor_required = required
+        if not required:
+            admit_team(session, team_id)
+        elif not hold_team_back(session, team_id):
+            raise Conflict(f"no owner of {name} has a second factor; one of them must set one up first")
+        record(session, actor, "team.require-second-factor", name, team_id=team_id, detail={"required": required})
 
 
 def set_member(database: Database, actor: Actor, team_id: int, user_id: int, role: str) -> None:
@@ -170,20 +200,20 @@ def join(
     user = _USER_NAME.value(session, {"user": user_id})
     if user is None:
         raise Conflict("the user was removed meanwhile")
-    row = session.get(Membership, (team_id, user_id))
+    row = find_place(session, team_id, user_id)
     before = row.role if row is not None else None
     if row is not None and not raises_only:
         row.provider_id = None  # from now on people look after it, and no group takes it away
     if before == role or (raises_only and before is not None and ROLES.index(before) > ROLES.index(role)):
         return
     if row is None:
-        session.add(Membership(team_id=team_id, user_id=user_id, role=role))
+        new_place(session, team_id, user_id, role)
     else:
         refuse_last_owner(session, team_id, team, row)
         if row.role == "owner":
             end_invitations(session, user_id, team_id)
         row.role, row.provider_id = role, None
-    record(session, actor, "member.set", team, detail={"user": user, "role": role, "before": before})
+    record(session, actor, "member.set", team, team_id=team_id, detail={"user": user, "role": role, "before": before})
 
 
 def remove_member(database: Database, actor: Actor, team_id: int, user_id: int) -> None:
@@ -193,14 +223,14 @@ def remove_member(database: Database, actor: Actor, team_id: int, user_id: int) 
     """
     with database.write() as session:
         _, name = _team(session, team_id)
-        row = session.get(Membership, (team_id, user_id))
+        row = find_place(session, team_id, user_id)
         if row is None:
             return
         refuse_last_owner(session, team_id, name, row)
         user = _USER_NAME.value(session, {"user": user_id})
         end_invitations(session, user_id, team_id)
         session.delete(row)
-        record(session, actor, "member.remove", name, detail={"user": user, "role": row.role})
+        record(session, actor, "member.remove", name, team_id=team_id, detail={"user": user, "role": row.role})
 
 
 def end_invitations(session: OrmSession, user_id: int, team_id: int | None) -> None:
@@ -222,7 +252,7 @@ def delete_team(database: Database, actor: Actor, team_id: int) -> None:
         team.deleted_at, team.remove_at = now(), read_clock(session) + GRACE
         _HIDE.run(session, {"team": team_id})
         _END_ROBOTS.run(session, {"team": team_id})
-        record(session, actor, "team.delete", name)
+        record(session, actor, "team.delete", name, team_id=team_id)
 
 
 def restore_team(database: Database, actor: Actor, team_id: int) -> None:
@@ -236,7 +266,7 @@ def restore_team(database: Database, actor: Actor, team_id: int) -> None:
             return
         team.deleted_at = team.remove_at = None
         _SHOW.run(session, {"team": team_id})
-        record(session, actor, "team.restore", name)
+        record(session, actor, "team.restore", name, team_id=team_id)
 
 
 def sole_owner_of(session: OrmSession, user_id: int) -> list[str]:
@@ -254,10 +284,16 @@ def sole_owner_of(session: OrmSession, user_id: int) -> list[str]:
     return [str(_NAME.value(session, {"team": team_id})) for team_id in alone[:5]]
 
 
-def refuse_last_owner(session: OrmSession, team_id: int, team: str, row: Membership) -> None:
+def refuse_last_owner(session: OrmSession, team_id: int, team: str, row: Place) -> None:
     """Raises Conflict if a team of that name would have no owner without this membership."""
-    if row.role == "owner" and _OTHER_OWNER.first(session, {"team": team_id, "user": row.user_id}) is None:
+    held = isinstance(row, Membership) and row.role == "owner"  # who waits looks after nothing
+    if held and _OTHER_OWNER.first(session, {"team": team_id, "user": row.user_id}) is None:
         raise Conflict(f"this is the last owner of {team}; make somebody else owner first")
+
+
+def _team_row(row: Any) -> TeamRow:
+    team_id, name, description, visibility, created_at, deleted_at, required, role, waits_for = row
+    return TeamRow(team_id, name, description, visibility, created_at, deleted_at, bool(required), role, waits_for)
 
 
 def _team(session: OrmSession, team_id: int) -> tuple[Team, str]:

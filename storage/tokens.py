@@ -8,9 +8,11 @@ from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
-from storage.people_tables import AccessToken, RefreshToken, Robot, User
+from storage.namespaces import present_scopes
+from storage.people_tables import AccessToken, Namespace, RefreshToken, Robot, User
 from storage.scopes import Scopes, stored_scopes, write_scopes
 
+ACCESS_TOKENS = 100  # of a person
 REFRESH_TOKENS = 100  # of a user, and of each access token
 
 
@@ -28,6 +30,16 @@ class AccessTokenRow:
 
 
 @dataclass(frozen=True)
+class NewToken:
+    """A token to be kept: its secret as it is stored, its end, and what it is narrowed to."""
+
+    hint: str
+    secret_sha256: str
+    expires_at: int | None
+    scopes: Scopes | None = None
+
+
+@dataclass(frozen=True)
 class FoundToken:
     """Whom a secret stands for, until when, and for what."""
 
@@ -36,6 +48,7 @@ class FoundToken:
     expires_at: int | None
     used_at: int | None = None
     scopes: Scopes | None = None  # of the personal token; None: all that its owner may
+    name: str | None = None  # that its owner gave it
 
 
 def access_tokens(session: OrmSession, user_id: int) -> list[AccessTokenRow]:
@@ -63,7 +76,7 @@ def find_access_token(session: OrmSession, secret_sha256: str) -> FoundToken | N
     expires_at = _first(row.expires_at, owner_expires_at)
     if expires_at is not None and expires_at <= now():
         return None
-    return FoundToken(row.user_id, row.id, expires_at, row.used_at, stored_scopes(row.scopes))
+    return FoundToken(row.user_id, row.id, expires_at, row.used_at, stored_scopes(row.scopes), row.name)
 
 
 def create_access_token(
@@ -82,20 +95,27 @@ def create_access_token(
         same = select(AccessToken.id).where(col(AccessToken.user_id) == user_id, col(AccessToken.name) == name)
         if session.execute(same).first() is not None:
             raise Conflict(f"there is a token named {name!r} already; delete it first or choose another name")
-        row = AccessToken(
-            user_id=user_id,
-            name=name,
-            hint=hint,
-            secret_sha256=secret_sha256,
-            scopes=write_scopes(scopes),
-            created_at=now(),
-            expires_at=expires_at,
-        )
-        session.add(row)
-        session.flush()
-        detail = {"hint": hint, "expires_at": expires_at, "scopes": write_scopes(scopes)}
-        record(session, actor, "token.create", name, detail=detail)
-        return row.id
+        new = NewToken(hint, secret_sha256, expires_at, scopes)
+        return add_access_token(session, actor, user_id, name, new)
+
+
+def add_access_token(session: OrmSession, actor: Actor, user_id: int, name: str, new: NewToken) -> int:
+    """Keeps a personal token as part of a larger command, with its event; answers its id."""
+    scopes = present_scopes(session, new.scopes)
+    row = AccessToken(
+        user_id=user_id,
+        name=name,
+        hint=new.hint,
+        secret_sha256=new.secret_sha256,
+        scopes=write_scopes(scopes),
+        created_at=now(),
+        expires_at=new.expires_at,
+    )
+    session.add(row)
+    session.flush()
+    detail = {"hint": new.hint, "expires_at": new.expires_at, "scopes": write_scopes(scopes)}
+    record(session, actor, "token.create", name, detail=detail)
+    return row.id
 
 
 def delete_access_token(database: Database, actor: Actor, user_id: int, token_id: int) -> None:
@@ -110,6 +130,33 @@ def delete_access_token(database: Database, actor: Actor, user_id: int, token_id
         session.delete(row)
         session.execute(update(User).where(col(User.id) == user_id).values(generation=User.generation + 1))
         record(session, actor, "token.delete", row.name, detail={"hint": row.hint})
+
+
+def revoke_secret(database: Database, secret_sha256: str, address: str) -> None:
+    """Ends the token with that secret, as whoever holds it wants (RFC 7009); one that is gone already is well.
+
+    A personal token or a robot's ends as by `delete_access_token`, a refresh token ends alone.
+    """
+    with database.read() as session:  # so that what strangers make up keeps nobody from writing
+        if not any(_of_secret(session, secret_sha256)):
+            return
+    with database.write() as session:
+        row, kept = _of_secret(session, secret_sha256)
+        found = row or kept
+        if found is None:
+            return
+        name, kind = session.execute(
+            select(Namespace.name, Namespace.kind).where(
+                col(Namespace.user_id) == found.user_id, col(Namespace.kind).in_(("user", "robot"))
+            )
+        ).one()
+        actor = Actor(kind, found.user_id, name, address)
+        session.delete(found)
+        if row is not None:
+            session.execute(update(User).where(col(User.id) == row.user_id).values(generation=User.generation + 1))
+            record(session, actor, "token.revoke", row.name, detail={"hint": row.hint})
+        else:
+            record(session, actor, "refresh-token.revoke", name)
 
 
 def rename_in_scopes(session: OrmSession, old: str, new: str) -> None:
@@ -187,6 +234,12 @@ def create_refresh_token(
             )
         )
         record(session, actor, "refresh-token.create", actor.name, detail={"client": client})
+
+
+def _of_secret(session: OrmSession, secret_sha256: str) -> tuple[AccessToken | None, RefreshToken | None]:
+    row = session.execute(select(AccessToken).where(col(AccessToken.secret_sha256) == secret_sha256)).scalar()
+    kept = session.execute(select(RefreshToken).where(col(RefreshToken.secret_sha256) == secret_sha256)).scalar()
+    return row, kept
 
 
 def _first(*moments: int | None) -> int | None:

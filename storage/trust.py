@@ -86,7 +86,7 @@ def add_trust_rule(database: Database, actor: Actor, robot_id: int, trust: Trust
     Raises Conflict too if it has MOST of them.
     """
     with database.write() as session:
-        login = _login(session, robot_id)
+        login, team_id = _login(session, robot_id)
         if len(trust_rules(session, robot_id)) >= MOST:
             raise Conflict(f"{login} has {MOST} trust rules already; remove one first")
         row = TrustRule(
@@ -99,14 +99,14 @@ def add_trust_rule(database: Database, actor: Actor, robot_id: int, trust: Trust
         )
         session.add(row)
         session.flush()
-        record(session, actor, "trust-rule.create", login, detail=_said(trust))
+        record(session, actor, "trust-rule.create", login, team_id=team_id, detail=_said(trust))
         return row.id
 
 
 def remove_trust_rule(database: Database, actor: Actor, robot_id: int, rule_id: int) -> None:
     """Ends a rule, and at once every token that was got by it. Raises Conflict if the robot has no such rule."""
     with database.write() as session:
-        login = _login(session, robot_id)
+        login, team_id = _login(session, robot_id)
         row = session.get(TrustRule, rule_id)
         if row is None or row.robot_id != robot_id:
             raise Conflict(f"{login} has no trust rule {rule_id}")
@@ -114,7 +114,7 @@ def remove_trust_rule(database: Database, actor: Actor, robot_id: int, rule_id: 
         session.execute(delete(AccessToken).where(col(AccessToken.rule_id) == rule_id))
         session.execute(delete(TrustRule).where(col(TrustRule.id) == rule_id))
         session.execute(update(User).where(col(User.id) == robot_id).values(generation=User.generation + 1))
-        record(session, actor, "trust-rule.delete", login, detail=said)
+        record(session, actor, "trust-rule.delete", login, team_id=team_id, detail=said)
 
 
 def exchange(
@@ -146,18 +146,20 @@ def exchange(
             raise Gone
         actor = Actor("robot", candidate.robot_id, candidate.login, address)
         detail = {"rule": candidate.rule_id, "issuer": candidate.trust.issuer, "subject": subject[:500]}
-        record(session, actor, "token.exchange", candidate.login, detail=detail)
+        team_id = robot.team_id if robot is not None else None
+        record(session, actor, "token.exchange", candidate.login, team_id=team_id, detail=detail)
 
 
-def _login(session: OrmSession, robot_id: int) -> str:
-    name = session.execute(
-        select(Namespace.name)
+def _login(session: OrmSession, robot_id: int) -> tuple[str, int]:
+    """A robot's whole name, and its team."""
+    found = session.execute(
+        select(Namespace.name, Robot.team_id)
         .join(Robot, col(Robot.user_id) == col(Namespace.user_id))
         .where(col(Robot.user_id) == robot_id, col(Namespace.kind) == "robot")
-    ).scalar_one_or_none()
-    if name is None:
+    ).one_or_none()
+    if found is None:
         raise Conflict("the robot was deleted meanwhile")
-    return str(name)
+    return found[0], found[1]
 
 
 def _trust(row: TrustRule) -> Trust:

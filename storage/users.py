@@ -14,7 +14,7 @@ from storage.people_tables import AccessToken, Invitation, PasswordReset, Refres
 from storage.statements import Statement
 
 _USERS = "FROM users u JOIN namespaces n ON n.user_id = u.id AND n.kind = 'user'"
-_ROW = "SELECT u.id, n.name, u.role, u.active, u.created_at, u.full_name, u.email"
+_ROW = "SELECT u.id, n.name, u.role, u.active, u.created_at, u.full_name, u.email, u.second_factor"
 # A robot signs in as long as it has not expired and its team is there.
 _IDENTITY = Statement(
     "SELECT n.name, u.role, u.generation, u.kind FROM users u"
@@ -23,14 +23,20 @@ _IDENTITY = Statement(
     " JOIN teams w ON w.id = b.team_id AND w.deleted_at IS NULL"
     " WHERE b.user_id = u.id AND (b.expires_at IS NULL OR b.expires_at > :now)))"
 )
-_LOGIN = text(f"SELECT u.id, u.generation, u.password_hash {_USERS} WHERE n.name = :name AND u.active")
+_LOGIN = text(f"SELECT u.id, u.generation, u.password_hash, u.second_factor {_USERS} WHERE n.name = :name AND u.active")
 _FIND = text(f"{_ROW} {_USERS} WHERE n.name = :name")
-_LIST = text(
-    f"{_ROW} {_USERS} WHERE n.name > :after AND n.name >= :first AND n.name < :last ORDER BY n.name LIMIT :limit"
+_NARROWED = (
+    f"{_ROW} {_USERS} WHERE n.name >= :first AND n.name < :last AND (:role = '' OR u.role = :role)"
+    " AND (:state = '' OR u.active = (:state = 'active'))"
 )
+_LIST = Statement(f"{_NARROWED} AND n.name > :after ORDER BY n.name LIMIT :limit")
+_NEWEST = Statement(f"{_NARROWED} AND u.id < :after ORDER BY u.id DESC LIMIT :limit")
 _NAME = text(f"SELECT n.name {_USERS} WHERE u.id = :id")
 _OTHER_ADMINISTRATORS = text("SELECT count(*) FROM users WHERE role = 'administrator' AND active AND id != :id")
 ROLES = ("user", "auditor", "administrator")
+SORTS = ("name", "newest")
+STATES = ("active", "inactive")
+_LAST = 2**62  # greater than any user's number
 _BEHIND = "~"  # greater than whatever a name holds
 
 
@@ -45,6 +51,17 @@ class UserRow:
     created_at: int
     full_name: str
     email: str
+    second_factor: bool
+
+
+@dataclass(frozen=True)
+class Narrowing:
+    """Which users a list shows, and in what order. Empty: all."""
+
+    beginning: str = ""  # of the name
+    role: str = ""  # of ROLES
+    state: str = ""  # of STATES
+    sort: str = "name"  # of SORTS
 
 
 @dataclass(frozen=True)
@@ -73,6 +90,7 @@ class LoginRow:
     user_id: int
     generation: int
     password_hash: str | None
+    second_factor: bool = False  # whether the password alone lets nobody in
 
 
 def identity_row(session: OrmSession, user_id: int) -> IdentityRow | None:
@@ -86,7 +104,7 @@ def login_row(session: OrmSession, name: str) -> LoginRow | None:
     row = session.execute(_LOGIN, {"name": name}).first()
     if row is None and (renamed := new_name(session, name)) is not None:
         row = session.execute(_LOGIN, {"name": renamed}).first()
-    return None if row is None else LoginRow(*row)
+    return None if row is None else LoginRow(row[0], row[1], row[2], bool(row[3]))
 
 
 def find_user(session: OrmSession, name: str) -> UserRow | None:
@@ -97,11 +115,20 @@ def find_user(session: OrmSession, name: str) -> UserRow | None:
     return None if row is None else _row(row)
 
 
-def users(session: OrmSession, *, after: str = "", beginning: str = "", limit: int = 1000) -> list[UserRow]:
-    """The users whose name comes after `after` and begins so, in order of name, inactive ones too."""
-    asked = {"after": after, "first": beginning, "last": beginning + _BEHIND, "limit": limit}
-    found = session.execute(_LIST, asked)
-    return [_row(row) for row in found]
+def users(
+    session: OrmSession, narrowing: Narrowing = Narrowing(), *, after: str = "", limit: int = 1000
+) -> list[UserRow]:
+    """The users who are meant, after the one for whom `place` gave `after`."""
+    asked = {"role": narrowing.role, "state": narrowing.state, "limit": limit}
+    asked |= {"first": narrowing.beginning, "last": narrowing.beginning + _BEHIND}
+    if narrowing.sort == "name":
+        return [_row(row) for row in _LIST.all(session, asked | {"after": after})]
+    return [_row(row) for row in _NEWEST.all(session, asked | {"after": int(after or _LAST)})]
+
+
+def place(row: UserRow, sort: str) -> str:
+    """Where a list in that order goes on after the user."""
+    return row.name if sort == "name" else str(row.id)
 
 
 def any_user(session: OrmSession) -> bool:
@@ -237,4 +264,5 @@ def refuse_last_administrator(session: OrmSession, user: User, name: str) -> Non
 
 
 def _row(row: Any) -> UserRow:
-    return UserRow(row.id, row.name, row.role, bool(row.active), row.created_at, row.full_name, row.email)
+    user_id, name, role, active, created_at, full_name, email, second_factor = row
+    return UserRow(user_id, name, role, bool(active), created_at, full_name, email, bool(second_factor))

@@ -23,8 +23,8 @@ HOMES = {
     **dict.fromkeys(
         ("sqlmodel", "sqlalchemy", "alembic", "psycopg", "sqlite3", "boto3", "botocore", "redis"), ("storage/",)
     ),
-    **dict.fromkeys(("authlib", "joserfc", "argon2", "cryptography", "httpcore"), ("auth/",)),
-    **dict.fromkeys(("jinja2", "markupsafe", "markdown_it"), ("web/",)),
+    **dict.fromkeys(("authlib", "joserfc", "argon2", "cryptography", "httpcore", "webauthn"), ("auth/",)),
+    **dict.fromkeys(("jinja2", "markupsafe", "markdown_it", "segno"), ("web/",)),
     **dict.fromkeys(("jsonschema", "referencing"), ("deploy/",)),
     **dict.fromkeys(("oras", "httpx"), ("wasmhub/cli/",)),
     "uvicorn": ("wasmhub/",),

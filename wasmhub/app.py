@@ -18,6 +18,7 @@ from auth.issuers import Issuers
 from auth.outgoing import AT_ONCE, Outgoing
 from auth.secrets import load_secret_key
 from auth.sign_on import SignOn
+from auth.token_door import PATHS as TOKEN_PATHS
 from auth.token_door import create_token_door
 from deploy.door import create_deploy_door
 from deploy.routes import is_deploy_path
@@ -37,7 +38,7 @@ from storage.shared import Shared
 from wasmhub.counts import Counts
 from wasmhub.health import HEALTH_PATHS, HealthDoor
 from wasmhub.readiness import Part, Readiness, blocking
-from wasmhub.settings import Settings, SettingsError
+from wasmhub.settings import Settings, SettingsError, shown_settings
 from web.door import WebDoor
 
 log = logging.getLogger("wasmhub")
@@ -58,9 +59,12 @@ class Hub:
         origins = Origins(settings.public_url, settings.trusted_proxies)
         self._shared = Shared(settings.redis_url, secret_key.derive("shared")) if settings.redis_url else None
         gate = Gate(self.database, secret_key, origins, self._shared)  # one: throttling counts over all doors
+        self._sign_ins = gate.sign_ins
         self._inspector = Inspector()
         self._reader = Reader(self.database, self.blobs, self._inspector)
-        self._collector = Collector(self.database, self.blobs, _periods(settings), settings.gc_interval, counts.note)
+        self._collector = Collector(
+            self.database, self.blobs, _periods(settings), settings.gc_interval, counts.note, settings.audit_kept
+        )
         second = Second(settings.second_copy) if settings.second_copy else None
         self._scrub = Scrub(self.database, self.blobs, second, settings.scrub_days, counts.note)
         self._counts = counts
@@ -81,8 +85,16 @@ class Hub:
         self._deploy = create_deploy_door(self.database, self.blobs, gate)
         # With calls of its own: a provider that is silent holds up no exchange of a job's token.
         sign_on = SignOn(self.database, secret_key, _outgoing(settings, at_once=SIGNING_ON))
-        teams_by_all = settings.create_teams == "everyone"
-        self._web = WebDoor(self.database, self.blobs, gate, sign_on, teams_by_all, settings.sign_up)
+        self._web = WebDoor(
+            self.database,
+            self.blobs,
+            gate,
+            sign_on,
+            parts=self._health.readiness.parts,
+            settings=shown_settings(settings),
+            teams_by_all=settings.create_teams == "everyone",
+            sign_up=settings.sign_up,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request, or the life of the server."""
@@ -128,7 +140,7 @@ class Hub:
         """The door that a path leads to, and its name in the metrics."""
         if path.startswith("/v2/") or path == "/v2":
             return "registry", self._registry
-        if path == "/token":
+        if path in TOKEN_PATHS:
             return "token", self._token
         if is_deploy_path(path):
             return "deploy", self._deploy
@@ -148,7 +160,8 @@ class Hub:
 
     @contextlib.asynccontextmanager
     async def _background(self) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(one.run()) for one in (self._reader, self._collector, self._scrub)]
+        background = (self._reader, self._collector, self._scrub, self._sign_ins)
+        tasks = [asyncio.create_task(one.run()) for one in background]
         if self._shared is not None:
             tasks.append(asyncio.create_task(self._shared.run(self._reader.wake)))
         try:

@@ -70,6 +70,12 @@ class Readiness:
             words[part.name] = OK if trouble is None else trouble if part.needed else f"{trouble}; {WITHOUT}"
         return ready, {"ready": ready, "draining": self.draining, "parts": words}
 
+    async def parts(self) -> dict[str, str]:
+        """The parts alone."""
+        _, found = await self.look()
+        words: dict[str, str] = found["parts"]
+        return words
+
 
 def blocking(ping: Callable[[], None]) -> Callable[[], Awaitable[str | None]]:
     """A check by a call that blocks and raises StorageError if something is wrong, in a thread kept for it."""

@@ -5,7 +5,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ PREFIX = "WASMHUB_"
 # Read elsewhere, by the command line, by Envoy and by the tests: known, but not settings of the server.
 ELSEWHERE = {"WASMHUB_CONFIG", "WASMHUB_URL", "WASMHUB_TOKEN", "WASMHUB_FLEET_KEY", "WASMHUB_PEERS"}
 MAY_HOLD_SECRETS = ("SECRET", "PASSWORD", "DATABASE_URL", "REDIS_URL")  # in names of settings: values are not shown
+NOT_SHOWN = "set, not shown"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -147,52 +148,59 @@ def _password(value: str) -> str:
     return value
 
 
-def _setting(read: Callable[[str], Any], default: Any) -> Any:
-    return field(default=default, metadata={"read": read})
+def _setting(read: Callable[[str], Any], default: Any, about: str) -> Any:
+    return field(default=default, metadata={"read": read, "about": about})
 
 
 @dataclass(frozen=True)
 class Settings:
     """What can be set. The variable is `WASMHUB_` and the field's name in capitals; all have a default."""
 
-    listen: Address = _setting(_address, Address("127.0.0.1", 8080))  # where the hub answers
-    data: Path = _setting(_path, Path("data"))  # everything that the hub keeps, unless said otherwise
-    database_url: Path | str | None = _setting(_database, None)  # metadata; hub.db in the data folder
-    database_connections: int = _setting(_connections, CONNECTIONS)  # to PostgreSQL, of each process, at most
-    blobs: Path | Bucket | None = _setting(_blobs, None)  # bytes; the folder `blobs` in the data folder
-    s3_endpoint: str | None = _setting(_public_url, None)  # of the service that has the bucket; else AWS
-    s3_region: str | None = _setting(str, None)  # of the bucket; else as boto3 finds it
-    s3_addressing: str = _setting(_one_of("auto", "path", "virtual"), "auto")  # where the bucket's name goes
-    s3_ca_bundle: Path | None = _setting(_path, None)  # certificates that the endpoint's is checked against, PEM
-    s3_encryption: str | None = _setting(_encryption, None)  # asked for with each object; else the bucket's own
-    s3_public_endpoint: str | None = _setting(_public_url, None)  # where clients fetch large blobs; else the hub
-    redis_url: RedisAddress | None = _setting(read_redis_url, None)  # counters and wake-ups that replicas share
-    public_url: str | None = _setting(_public_url, None)  # how clients reach the hub; else each request's Host
-    secret_key: str | None = _setting(_secret, None)  # seals what must be secret at rest; else made at first start
-    tls_cert: Path | None = _setting(_path, None)  # the certificate chain, PEM; with tls_key the hub speaks HTTPS
-    tls_key: Path | None = _setting(_path, None)  # the certificate's private key, PEM
-    trusted_proxies: tuple[Network, ...] = _setting(_networks, ())  # whose X-Forwarded-* headers are believed
-    admin_password: str | None = _setting(_password, None)  # for `admin` at the first start; else made up and shown
-    create_namespace_on_push: str = _setting(_one_of("admins", "everyone", "nobody"), "admins")  # who may
-    create_teams: str = _setting(_one_of("admins", "everyone"), "everyone")  # who may make a team
-    sign_up: str = _setting(_one_of("open", "invitation", "closed"), "invitation")  # who may make their own account
-    outgoing_networks: tuple[Network, ...] = _setting(_networks, ())  # not public ones that the hub may call too
-    outgoing_ca_bundle: Path | None = _setting(_path, None)  # certificates that are trusted there besides the system's
-    blob_limit: int = _setting(_size, 2**30)  # the largest blob that is taken, such as 1GiB
-    gc_interval: int = _setting(_seconds, 3600)  # seconds between two garbage collections; 0: only when asked for
-    gc_lease: int = _setting(_some_seconds, 86_400)  # seconds that a pushed blob waits for its manifest
-    gc_grace: int = _setting(_seconds, 3600)  # seconds that bytes which nothing names any more are still kept
-    gc_orphans: int = _setting(_some_seconds, 86_400)  # seconds that bytes which were never named are kept
-    scrub_days: float = _setting(_days, 30.0)  # days in which every stored byte is read and compared once; 0: never
-    second_copy: Path | None = _setting(_path, None)  # a backup's folder, from which scrubbing mends damaged blobs
-    workers: int = _setting(_workers, 1)  # processes that serve on this machine
-    drain_seconds: int | None = _setting(_seconds, None)  # from SIGTERM until nobody is let in any more
-    log: str = _setting(_one_of("text", "json"), "text")  # how log lines look
+    listen: Address = _setting(_address, Address("127.0.0.1", 8080), "where the hub answers")
+    data: Path = _setting(_path, Path("data"), "everything that the hub keeps, unless said otherwise")
+    database_url: Path | str | None = _setting(_database, None, "metadata; hub.db in the data folder")
+    database_connections: int = _setting(_connections, CONNECTIONS, "of each process to PostgreSQL, at most")
+    blobs: Path | Bucket | None = _setting(_blobs, None, "bytes; a folder in the data folder")
+    s3_endpoint: str | None = _setting(_public_url, None, "of the service that has the bucket; else AWS")
+    s3_region: str | None = _setting(str, None, "of the bucket; else as boto3 finds it")
+    s3_addressing: str = _setting(_one_of("auto", "path", "virtual"), "auto", "where the bucket's name goes")
+    s3_ca_bundle: Path | None = _setting(_path, None, "certificates that the endpoint's is checked against, PEM")
+    s3_encryption: str | None = _setting(_encryption, None, "asked for with each object; else the bucket's own")
+    s3_public_endpoint: str | None = _setting(_public_url, None, "where clients fetch large blobs; else the hub")
+    redis_url: RedisAddress | None = _setting(read_redis_url, None, "counters and wake-ups that replicas share")
+    public_url: str | None = _setting(_public_url, None, "how clients reach the hub; else each request's Host")
+    secret_key: str | None = _setting(_secret, None, "seals what must be secret at rest; else made at first start")
+    tls_cert: Path | None = _setting(_path, None, "the certificate chain, PEM; with tls_key the hub speaks HTTPS")
+    tls_key: Path | None = _setting(_path, None, "the certificate's private key, PEM")
+    trusted_proxies: tuple[Network, ...] = _setting(_networks, (), "whose X-Forwarded-* headers are believed")
+    admin_password: str | None = _setting(_password, None, "of admin at the first start; else made up and shown")
+    create_namespace_on_push: str = _setting(_one_of("admins", "everyone", "nobody"), "admins", "whose push makes one")
+    create_teams: str = _setting(_one_of("admins", "everyone"), "everyone", "who may make a team")
+    sign_up: str = _setting(_one_of("open", "invitation", "closed"), "invitation", "who may make their own account")
+    outgoing_networks: tuple[Network, ...] = _setting(_networks, (), "not public ones that the hub may call too")
+    outgoing_ca_bundle: Path | None = _setting(_path, None, "certificates that are trusted there besides the system's")
+    blob_limit: int = _setting(_size, 2**30, "the largest blob that is taken, such as 1GiB")
+    gc_interval: int = _setting(_seconds, 3600, "seconds between two garbage collections; 0: only when asked for")
+    gc_lease: int = _setting(_some_seconds, 86_400, "seconds that a pushed blob waits for its manifest")
+    gc_grace: int = _setting(_seconds, 3600, "seconds that bytes which nothing names any more are still kept")
+    gc_orphans: int = _setting(_some_seconds, 86_400, "seconds that bytes which were never named are kept")
+    audit_days: float = _setting(_days, 365.0, "days that rows of the audit log are kept; 0: for ever")
+    scrub_days: float = _setting(_days, 30.0, "days in which every stored byte is read and compared once; 0: never")
+    second_copy: Path | None = _setting(_path, None, "a backup's folder, from which scrubbing mends damaged blobs")
+    workers: int = _setting(_workers, 1, "processes that serve on this machine")
+    drain_seconds: int | None = _setting(_seconds, None, "from SIGTERM until nobody is let in any more")
+    log: str = _setting(_one_of("text", "json"), "text", "how log lines look")
+    given: Mapping[str, tuple[str, str]] = field(default_factory=dict, compare=False, repr=False)  # as shown, and where
 
     @property
     def database(self) -> Path | str:
         """The SQLite file, or PostgreSQL's URL."""
         return self.database_url or self.data / "hub.db"
+
+    @property
+    def audit_kept(self) -> int:
+        """Milliseconds that rows of the audit log are kept; 0: for ever."""
+        return round(self.audit_days * 86_400_000)
 
     @property
     def drain(self) -> int:
@@ -217,9 +225,24 @@ class Settings:
         )
 
 
+def settings_fields() -> list[Field[Any]]:
+    """The fields of Settings that can be set."""
+    return [item for item in fields(Settings) if "read" in item.metadata]
+
+
+def shown_settings(settings: Settings) -> list[dict[str, str]]:
+    """All settings as people may see them, with their `name`, `value`, `source` and what they are `about`."""
+    rows = []
+    for item in settings_fields():
+        name = PREFIX + item.name.upper()
+        value, source = settings.given.get(name, (_written(item.default), "the default"))
+        rows.append({"name": name, "value": value, "source": source, "about": item.metadata["about"]})
+    return rows
+
+
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Reads the environment and the file named by WASMHUB_CONFIG; a variable wins over a line of the file."""
-    known = {PREFIX + item.name.upper(): item for item in fields(Settings)}
+    known = {PREFIX + item.name.upper(): item for item in settings_fields()}
     given = {
         name: (value, "the environment")
         for name, value in environment.items()
@@ -235,12 +258,24 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         try:
             values[known[name].name] = known[name].metadata["read"](value)
         except ValueError as error:
-            shown = "its value" if any(word in name for word in MAY_HOLD_SECRETS) else repr(value)
-            raise SettingsError(f"{name} in {source}: {shown} {_sentence(error)}") from None
-    settings = Settings(**values)
+            words = "its value" if _secretive(name) else repr(value)
+            raise SettingsError(f"{name} in {source}: {words} {_sentence(error)}") from None
+    shown = {name: (NOT_SHOWN if _secretive(name) else value, source) for name, (value, source) in given.items()}
+    settings = Settings(**values, given=shown)
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise SettingsError("WASMHUB_TLS_CERT and WASMHUB_TLS_KEY go together; only one of them is set")
     return settings
+
+
+def _secretive(name: str) -> bool:
+    return any(word in name for word in MAY_HOLD_SECRETS)
+
+
+def _written(value: Any) -> str:
+    """A default as somebody would write it."""
+    if isinstance(value, Address):
+        return f"{value.host}:{value.port}"
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
 
 
 def _sentence(error: ValueError) -> str:

@@ -6,11 +6,12 @@ import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from auth.gate import SignInRefused
+from auth.gate import SecondFactorNeeded, SignInRefused
 from auth.identity import Identity
-from auth.sessions import sign_in
+from auth.sessions import open_for, sign_in
 from storage.database import now
 from storage.repositories import Viewer
+from storage.second_factors import factors
 from storage.sign_on import has_password
 from storage.teams import teams
 from storage.tokens import access_tokens
@@ -45,6 +46,7 @@ def _show(request: Request, visitor: Visitor, sent: Sent) -> Response:
     assert identity.user_id is not None
     with means.database.read() as session:
         mine = teams(session, Viewer(identity.user_id, False), limit=TEAMS + 1)
+        has = factors(session, identity.user_id)
         tokens, password = access_tokens(session, identity.user_id), has_password(session, identity.user_id)
     return render(
         request,
@@ -56,6 +58,7 @@ def _show(request: Request, visitor: Visitor, sent: Sent) -> Response:
         me=read_me(means, identity),
         now=now(),
         tokens=tokens,
+        has=has,
         password=password,
         teams=mine[:TEAMS],
         more_teams=len(mine) > TEAMS,
@@ -76,6 +79,8 @@ async def _change_password(request: Request, identity: Identity, form: dict[str,
     await change_password(means.gate, identity, me, body)
     try:
         cookie = await sign_in(request, means.gate, me.name, body["password"])
+    except SecondFactorNeeded as needed:  # shown when the session was opened that this one takes the place of
+        cookie = await open_for(request, means.gate, needed.identity)
     except SignInRefused:
         return to_sign_in(request)
     return RedirectResponse("/account?done=password", 303, headers={"Set-Cookie": cookie})

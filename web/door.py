@@ -1,5 +1,7 @@
 """Builds the door: one application for pages and one for programs, because each speaks errors of its own."""
 
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -12,6 +14,7 @@ from web.api.documents import load_openapi
 from web.api.modules import Unpacking
 from web.assets import load_assets
 from web.errors import HANDLERS as PAGE_HANDLERS
+from web.figures import FiguresAtHand
 from web.means import Means
 from web.policy import DATA, PAGES, Policy
 from web.rendering import create_environment
@@ -25,10 +28,20 @@ class WebDoor:
     """The ASGI application for everything that people and their programs see, beside the registry."""
 
     def __init__(
-        self, database: Database, blobs: BlobStore, gate: Gate, sign_on: SignOn, teams_by_all: bool, sign_up: str
+        self,
+        database: Database,
+        blobs: BlobStore,
+        gate: Gate,
+        sign_on: SignOn,
+        *,
+        parts: Callable[[], Awaitable[Mapping[str, str]]],
+        settings: Sequence[Mapping[str, str]],
+        teams_by_all: bool,
+        sign_up: str,
     ) -> None:
         assets = load_assets()
-        means = Means(database, blobs, gate, sign_on, create_environment(assets), teams_by_all, sign_up)
+        templates, figures = create_environment(assets), FiguresAtHand(database)
+        means = Means(database, blobs, gate, sign_on, templates, figures, parts, settings, teams_by_all, sign_up)
         pages = Starlette(routes=PAGE_ROUTES, exception_handlers=PAGE_HANDLERS)
         api = Starlette(routes=API, exception_handlers=API_HANDLERS)
         # A redirect would take the address from the request; a path with a slash too many is simply not there.

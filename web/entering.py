@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from auth.door import ApiError
-from auth.gate import SignInRefused
+from auth.gate import SecondFactorNeeded, SignInRefused
 from auth.secrets import fingerprint
 from auth.sessions import is_same_site, sign_in
 from storage.database import Conflict
@@ -19,6 +19,7 @@ from web.api.sign_up import make_account, reset_by_link
 from web.forms import as_api, failed, find_sender, read_form
 from web.means import Means, means_of
 from web.rendering import render
+from web.second_step import lead_on
 from web.visitor import find_visitor
 
 UNTYPED = {"name": "", "full_name": "", "email": ""}
@@ -116,9 +117,14 @@ async def _make_account(request: Request, form: dict[str, str], invitation: Invi
 
 
 async def _signed_in(request: Request, name: str, password: str) -> Response:
-    """On to the first page, signed in; where too many do so at this moment, to the page where one does that."""
+    """On to the first page, signed in; where too many do so at this moment, to the page where one does that.
+
+    A new password does not stand for the second factor of who has one.
+    """
     try:
         cookie = await sign_in(request, means_of(request).gate, name, password)
+    except SecondFactorNeeded as needed:
+        return await lead_on(request, needed.identity, "/")
     except SignInRefused:
         return RedirectResponse("/sign-in", 303)
     return RedirectResponse("/", 303, headers={"Set-Cookie": cookie})

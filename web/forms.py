@@ -1,5 +1,6 @@
 """Forms of pages: read, bounded, known to come from a page of the hub, and answered by that page or by a way on."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote
@@ -16,7 +17,19 @@ from storage.namespaces import InvalidName
 from web.means import means_of
 from web.visitor import Visitor, find_visitor
 
+# A path of the hub: one slash first, since two begin another host's address, as do the backslashes of some browsers.
+_LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 LIMIT = 16_384  # bytes
+# What the API's fields are called on pages, where that is another word.
+LABELS = {
+    "default_visibility": "New repositories are",
+    "email": "E-mail",
+    "expires_in_days": "Days",
+    "full_name": "Full name",
+    "overlap_hours": "Hours",
+    "scopes": "Only for",
+    "user_code": "Code",
+}
 SECRET = {"Cache-Control": "no-store"}  # of a page that shows a secret, which no browser is to keep
 
 
@@ -35,6 +48,10 @@ class Sent:
     def value(self, form: str, name: str, default: str = "") -> str:
         """What stands in a field of that form: what was typed, where that could not be done."""
         return self.typed.get(name, default) if self.problem and form == self.form else default
+
+    def ticked(self, form: str, name: str, default: bool = False) -> bool:
+        """Whether a box of that form is ticked: as it was sent, where that could not be done."""
+        return name in self.typed if self.problem and form == self.form else default
 
 
 # Does what a form asks for. Its answer: where to go on, the page with a secret, or what else is to be sent.
@@ -60,7 +77,7 @@ async def carry_out(request: Request, acts: Mapping[str, Act], show: Show) -> Re
         refusal = as_api(error)
         if refusal.status == 403:
             raise refusal from None
-        page = await show(request, await find_visitor(request), Sent(name, form, refusal.message))
+        page = await show(request, await find_visitor(request), Sent(name, form, _in_words_of_pages(refusal.message)))
         return failed(refusal, page)
     if isinstance(done, str):
         return RedirectResponse(done, 303)
@@ -116,10 +133,20 @@ def whole(form: dict[str, str], name: str) -> int | str:
     return int(typed) if typed.isascii() and typed.isdigit() and len(typed) < 10 else typed
 
 
+def lines(form: dict[str, str], name: str) -> list[str]:
+    """What was typed into a field of many lines, one thing a line."""
+    return [line.strip() for line in form.get(name, "").splitlines() if line.strip()]
+
+
 def to_sign_in(request: Request) -> Response:
     """On to the page where one signs in, and from there back to this one."""
     there = request.url.path + (f"?{request.url.query}" if request.method == "GET" and request.url.query else "")
     return RedirectResponse(f"/sign-in?next={quote(there, safe='/')}", 303)
+
+
+def safe_path(asked: str) -> str:
+    """Where to go after signing in: a path of this hub, never another place."""
+    return asked if len(asked) <= 2000 and _LOCAL.fullmatch(asked) else "/"
 
 
 def failed(error: ApiError, page: Response) -> Response:
@@ -134,3 +161,10 @@ def as_api(error: ApiError | InvalidName | Conflict) -> ApiError:
     if isinstance(error, ApiError):
         return error
     return from_storage(error) if isinstance(error, Conflict) else ApiError(400, "invalid_name", str(error))
+
+
+def _in_words_of_pages(message: str) -> str:
+    """The API's sentence with the field's label for its name."""
+    for field_name, label in LABELS.items():
+        message = message.replace(f"'{field_name}'", f"'{label}'")
+    return message

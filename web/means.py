@@ -1,5 +1,6 @@
 """What the handlers of this door work with."""
 
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jinja2 import Environment
@@ -9,6 +10,7 @@ from auth.gate import Gate
 from auth.sign_on import SignOn
 from storage.blobs.store import BlobStore
 from storage.database import Database
+from web.figures import FiguresAtHand
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,9 @@ class Means:
     gate: Gate
     sign_on: SignOn
     templates: Environment
+    figures: FiguresAtHand
+    parts: Callable[[], Awaitable[Mapping[str, str]]]  # what the hub stands on, with "ok" or what is wrong
+    settings: Sequence[Mapping[str, str]]  # each with its `name`, `value`, `source` and what it is `about`
     teams_by_all: bool = True  # whether everybody may make teams, not administrators alone
     sign_up: str = "invitation"  # who may make their own account: open (everybody) | invitation | closed (nobody)
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from storage.database import now
+from web.agents import read_agent
 from web.assets import Asset
 from web.means import means_of
 from web.visitor import Visitor
@@ -28,7 +29,7 @@ def create_environment(assets: Mapping[str, Asset]) -> Environment:
         auto_reload=False,
     )
     environment.filters.update(size=show_size, ago=show_ago, day=show_day, moment=show_moment, short=shorten_digest)
-    environment.filters.update(sentence=as_sentence)
+    environment.filters.update(sentence=as_sentence, agent=read_agent)
     environment.globals["asset"] = lambda name: f"/static/{assets[name].mark}/{name}"
     return environment
 

@@ -2,13 +2,32 @@
 
 from starlette.routing import BaseRoute, Route
 
-from web import account, provider, sharing, single_sign_on, team, user, users
+from web import (
+    account,
+    account_name,
+    account_sessions,
+    audit,
+    device,
+    provider,
+    robot,
+    second_factor,
+    settings,
+    sharing,
+    single_sign_on,
+    team,
+    user,
+    users,
+)
 from web import identities as identity_page
 from web import providers as provider_list
+from web import robots as robot_list
 from web import teams as team_list
+from web import upkeep as upkeep_page
 from web.api import (
     accounts,
+    device_logins,
     documents,
+    events,
     garbage,
     grants,
     identities,
@@ -23,7 +42,10 @@ from web.api import (
     teams,
     tokens,
     trust_rules,
+    upkeep,
 )
+from web.api import second_factor as second_factor_api
+from web.api import sessions as session_api
 from web.assets import get_asset
 from web.catalog import show_catalog
 from web.entering import (
@@ -36,6 +58,8 @@ from web.entering import (
 )
 from web.filter import show_filter
 from web.help import show_permissions
+from web.passkey_sign_in import post_passkey
+from web.second_step import post_second_step, show_second_step
 from web.signing import post_sign_in, post_sign_out, show_sign_in
 
 PAGES: list[BaseRoute] = [
@@ -45,6 +69,9 @@ PAGES: list[BaseRoute] = [
     Route("/permissions", show_permissions, methods=["GET"]),
     Route("/sign-in", show_sign_in, methods=["GET"]),
     Route("/sign-in", post_sign_in, methods=["POST"]),
+    Route("/sign-in/passkey", post_passkey, methods=["POST"]),
+    Route("/sign-in/second-factor", show_second_step, methods=["GET"]),
+    Route("/sign-in/second-factor", post_second_step, methods=["POST"]),
     Route("/sign-in/with/{provider}", single_sign_on.show_provider, methods=["GET"]),
     Route("/sign-in/with/{provider}/callback", single_sign_on.show_callback, methods=["GET"]),
     Route("/sign-out", post_sign_out, methods=["POST"]),
@@ -56,16 +83,33 @@ PAGES: list[BaseRoute] = [
     Route("/password-reset/{secret}", post_password_reset, methods=["POST"]),
     Route("/account", account.show_account, methods=["GET"]),
     Route("/account", account.post_account, methods=["POST"]),
+    Route("/account/name", account_name.show_name, methods=["GET"]),
+    Route("/account/name", account_name.post_name, methods=["POST"]),
+    Route("/account/second-factor", second_factor.show_second_factor, methods=["GET"]),
+    Route("/account/second-factor", second_factor.post_second_factor, methods=["POST"]),
     Route("/account/identities", identity_page.show_identities, methods=["GET"]),
     Route("/account/identities", identity_page.post_identities, methods=["POST"]),
+    Route("/account/sessions", account_sessions.show_sessions, methods=["GET"]),
+    Route("/account/sessions", account_sessions.post_sessions, methods=["POST"]),
+    Route("/device", device.show_device, methods=["GET"]),
+    Route("/device", device.post_device, methods=["POST"]),
     Route("/teams", team_list.show_teams, methods=["GET"]),
     Route("/teams", team_list.post_teams, methods=["POST"]),
     Route("/teams/{team}", team.show_team, methods=["GET"]),
     Route("/teams/{team}", team.post_team, methods=["POST"]),
+    Route("/teams/{team}/robots", robot_list.show_robots, methods=["GET"]),
+    Route("/teams/{team}/robots", robot_list.post_robots, methods=["POST"]),
+    Route("/teams/{team}/robots/{robot}", robot.show_robot, methods=["GET"]),
+    Route("/teams/{team}/robots/{robot}", robot.post_robot, methods=["POST"]),
+    Route("/teams/{team}/audit", audit.show_team_audit, methods=["GET"]),
+    Route("/site/audit", audit.show_site_audit, methods=["GET"]),
     Route("/site/users", users.show_users, methods=["GET"]),
     Route("/site/users", users.post_users, methods=["POST"]),
     Route("/site/users/{name}", user.show_user, methods=["GET"]),
     Route("/site/users/{name}", user.post_user, methods=["POST"]),
+    Route("/site/settings", settings.show_settings, methods=["GET"]),
+    Route("/site/upkeep", upkeep_page.show_upkeep, methods=["GET"]),
+    Route("/site/upkeep", upkeep_page.post_upkeep, methods=["POST"]),
     Route("/site/providers", provider_list.show_providers, methods=["GET"]),
     Route("/site/providers", provider_list.post_providers, methods=["POST"]),
     Route("/site/providers/{provider}", provider.show_provider, methods=["GET"]),
@@ -76,9 +120,16 @@ PAGES: list[BaseRoute] = [
 FORMS = {
     "/r/{name:path}": sharing.ACTS,
     "/account": account.ACTS,
+    "/account/name": account_name.ACTS,
+    "/account/second-factor": second_factor.ACTS,
     "/account/identities": identity_page.ACTS,
+    "/account/sessions": account_sessions.ACTS,
+    "/device": device.ACTS,
     "/teams": team_list.ACTS,
     "/teams/{team}": team.ACTS,
+    "/teams/{team}/robots": robot_list.ACTS,
+    "/teams/{team}/robots/{robot}": robot.ACTS,
+    "/site/upkeep": upkeep_page.ACTS,
     "/site/users": users.ACTS,
     "/site/users/{name}": user.ACTS,
     "/site/providers": provider_list.ACTS,
@@ -88,6 +139,9 @@ API: list[BaseRoute] = [
     *documents.ROUTES,
     *accounts.ROUTES,
     *tokens.ROUTES,
+    *second_factor_api.ROUTES,
+    *device_logins.ROUTES,
+    *session_api.ROUTES,
     *namespaces.ROUTES,
     *profile.ROUTES,
     *sign_up.ROUTES,
@@ -97,7 +151,9 @@ API: list[BaseRoute] = [
     *trust_rules.ROUTES,
     *providers.ROUTES,
     *identities.ROUTES,
+    *events.ROUTES,
     *garbage.ROUTES,
+    *upkeep.ROUTES,
     *modules.ROUTES,
     *grants.ROUTES,
     *repositories.ROUTES,

@@ -1,20 +1,19 @@
 """Signing in and out at a browser."""
 
-import re
+import json
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from auth.gate import SignInRefused
+from auth.gate import SecondFactorNeeded, SignInRefused
+from auth.own_passkeys import alone_options
 from auth.sessions import sign_in, sign_out
-from web.forms import find_sender, read_form
+from web.forms import find_sender, read_form, safe_path
 from web.means import means_of
 from web.rendering import render
+from web.second_step import lead_on
 from web.visitor import find_visitor
-
-# A path of the hub: one slash first, since two begin another host's address, as do the backslashes of some browsers.
-_LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 
 
 async def show_sign_in(request: Request) -> Response:
@@ -23,7 +22,7 @@ async def show_sign_in(request: Request) -> Response:
     there = safe_path(request.query_params.get("next", ""))
     if not visitor.identity.anonymous:
         return RedirectResponse(there, 303)
-    return render(request, visitor, "sign-in.html", name="", problem=None, **await _ways(request, there))
+    return await sign_in_page(request, there, "", None)
 
 
 async def post_sign_in(request: Request) -> Response:
@@ -32,14 +31,10 @@ async def post_sign_in(request: Request) -> Response:
     there, name = safe_path(form.get("next", "")), form.get("name", "").strip()
     try:
         cookie = await sign_in(request, means_of(request).gate, name, form.get("password", ""))
+    except SecondFactorNeeded as needed:
+        return await lead_on(request, needed.identity, there)
     except SignInRefused as refusal:
-        visitor = await find_visitor(request)
-        status = 401 if refusal.retry_after is None else 429
-        values = {"name": name[:64], "problem": str(refusal), **await _ways(request, there)}
-        page = render(request, visitor, "sign-in.html", status, **values)
-        if refusal.retry_after is not None:
-            page.headers["Retry-After"] = str(refusal.retry_after)
-        return page
+        return await sign_in_page(request, there, name[:64], refusal)
 
     return RedirectResponse(there, 303, headers={"Set-Cookie": cookie})
 
@@ -52,12 +47,16 @@ async def post_sign_out(request: Request) -> Response:
     return RedirectResponse("/", 303, headers={"Set-Cookie": cookie})
 
 
-async def _ways(request: Request, there: str) -> dict[str, Any]:
-    """What the page offers besides the password, and where it leads."""
-    means = means_of(request)
-    return {"there": there, "sign_up": means.sign_up, "providers": await means.sign_on.buttons()}
-
-
-def safe_path(asked: str) -> str:
-    """Where to go after signing in: a path of this hub, never another place."""
-    return asked if len(asked) <= 2000 and _LOCAL.fullmatch(asked) else "/"
+async def sign_in_page(request: Request, there: str, name: str, refusal: SignInRefused | None) -> Response:
+    """The page with the forms of signing in; where that was refused, with the reason."""
+    visitor, means = await find_visitor(request), means_of(request)
+    options = alone_options(means.gate, visitor.origin)
+    values: dict[str, Any] = {"there": there, "name": name, "problem": str(refusal) if refusal else None}
+    values["providers"] = await means.sign_on.buttons()
+    values |= {"sign_up": means.sign_up, "options": None if options is None else json.dumps(options)}
+    page = render(request, visitor, "sign-in.html", **values)
+    if refusal is not None:
+        page.status_code = 401 if refusal.retry_after is None else 429
+    if refusal is not None and refusal.retry_after is not None:
+        page.headers["Retry-After"] = str(refusal.retry_after)
+    return page

@@ -5,10 +5,9 @@ from starlette.responses import RedirectResponse, Response
 
 from auth.sessions import begin_session, cookie_name, cookie_of
 from auth.sign_on import COOKIE, LIFETIME, Answer, Attempt, SignOnRefused
-from web.forms import SECRET
+from web.forms import SECRET, safe_path
 from web.means import means_of
 from web.rendering import render
-from web.signing import safe_path
 from web.visitor import find_visitor
 
 _LONGEST_COOKIE = 4096  # characters
@@ -45,6 +44,7 @@ async def show_callback(request: Request) -> Response:
         name = request.path_params["provider"]
         there = await means.sign_on.finish(name, attempt, _answer(request), new, visitor.identity)
     except SignOnRefused as refusal:
+        means.gate.sign_ins.refuse("sign-in.provider", str(refusal)[:200], visitor.origin.address)
         answer = await _refused(request, refusal, there)
     else:
         answer = RedirectResponse(there, 303, headers=SECRET)

@@ -128,6 +128,16 @@ async def _configure(request: Request, identity: Identity, form: dict[str, str])
     return f"/teams/{team.name}?done=configure"
 
 
+async def _require(request: Request, identity: Identity, form: dict[str, str]) -> str:
+    team = await _enter(request, identity, "administer")
+    required = {"yes": True, "no": False}.get(form.get("required", ""))
+    if required is None:
+        raise fields.bad("'required' must be one of yes, no")
+    body = {"second_factor_required": required}
+    await anyio.to_thread.run_sync(change_team, means_of(request), identity, team, body)
+    return f"/teams/{team.name}?done=require"
+
+
 async def _rename(request: Request, identity: Identity, form: dict[str, str]) -> str:
     means, team = means_of(request), await _enter(request, identity, "administer")
     held = await enter_namespace(means, identity, team.name, "administer")
@@ -166,6 +176,7 @@ ACTS: dict[str, Act] = {
     "invite": _invite,
     "uninvite": _uninvite,
     "configure": _configure,
+    "require": _require,
     "rename": _rename,
     "forget": _forget,
     "delete": _delete,

@@ -8,11 +8,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from auth.identity import Identity
+from auth.sessions import find_signed_in
 from storage.repositories import Viewer
 from storage.teams import TeamRow, teams
 from storage.users import ROLES, UserRow, find_user
 from web.api.accounts import change_user, end_user, find_subject, make_reset
 from web.api.fields import bad
+from web.api.second_factor import free_user
+from web.api.sessions import end_all, read_sessions
 from web.forms import Act, Sent, administrate, carry_out, confirmed, to_sign_in
 from web.means import Means, means_of
 from web.rendering import render
@@ -44,7 +47,9 @@ async def _page(request: Request, visitor: Visitor, sent: Sent) -> Response:
         return RedirectResponse(f"/site/users/{user.name}", 303)
     values: dict[str, Any] = {"user": user, "teams": of[:TEAMS], "more_teams": len(of) > TEAMS, "roles": ROLES}
     values |= {"here": f"/site/users/{user.name}", "done_now": request.query_params.get("done")}
-    values |= {"runs": visitor.identity.administrator, "themselves": user.id == visitor.identity.user_id}
+    runs = visitor.identity.administrator
+    values["sessions"] = await means.database.look(read_sessions, means.gate, user.id) if runs else []
+    values |= {"runs": runs, "themselves": user.id == visitor.identity.user_id}
     return render(request, visitor, "user.html", sent=sent, **values)
 
 
@@ -82,6 +87,13 @@ async def _reset(request: Request, identity: Identity, form: dict[str, str]) -> 
     return Sent("reset", secret=f"{gate.origins.of(request.scope).url}/password-reset/{secret}")
 
 
+async def _free(request: Request, identity: Identity, form: dict[str, str]) -> str:
+    row = await _subject(request, identity)
+    confirmed(form, row.name, "remove the second factor")
+    await free_user(means_of(request).gate, identity, row)
+    return f"/site/users/{row.name}?done=free"
+
+
 async def _delete(request: Request, identity: Identity, form: dict[str, str]) -> str:
     row = await _subject(request, identity)
     confirmed(form, row.name, "delete the user")
@@ -89,4 +101,18 @@ async def _delete(request: Request, identity: Identity, form: dict[str, str]) ->
     return "/site/users"
 
 
-ACTS: dict[str, Act] = {"role": _set_role, "active": _set_active, "reset": _reset, "delete": _delete}
+async def _end_sessions(request: Request, identity: Identity, form: dict[str, str]) -> str:
+    row = await _subject(request, identity)
+    signed_in = await find_signed_in(request, means_of(request).gate)
+    await end_all(means_of(request).gate, identity, row, signed_in.id if signed_in is not None else None)
+    return f"/site/users/{row.name}?done=end-sessions"
+
+
+ACTS: dict[str, Act] = {
+    "role": _set_role,
+    "active": _set_active,
+    "reset": _reset,
+    "free": _free,
+    "end-sessions": _end_sessions,
+    "delete": _delete,
+}

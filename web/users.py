@@ -1,6 +1,7 @@
 """The hub's users by name, for those who see everything; administrators make them and invite people."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 import anyio.to_thread
 from starlette.exceptions import HTTPException
@@ -10,9 +11,9 @@ from starlette.responses import Response
 from auth.identity import Identity
 from storage.database import now
 from storage.invitations import invitations, take_back_invitation
-from storage.users import ROLES, users
+from storage.users import ROLES, SORTS, STATES, Narrowing, place, users
 from web.api import fields
-from web.api.accounts import make_user
+from web.api.accounts import make_user, read_narrowing
 from web.api.invitations import DAYS, invite_to_hub
 from web.forms import Act, Sent, administrate, carry_out, to_sign_in, whole
 from web.means import means_of
@@ -23,7 +24,7 @@ PAGE = 50
 
 
 async def show_users(request: Request) -> Response:
-    """`GET /site/users`: with `?q=` those whose name begins so."""
+    """`GET /site/users`: by name or the newest first; `?q=`, `?role=` and `?state=` narrow."""
     visitor = await find_visitor(request)
     return to_sign_in(request) if visitor.identity.anonymous else await _page(request, visitor, Sent())
 
@@ -41,15 +42,26 @@ async def _page(request: Request, visitor: Visitor, sent: Sent) -> Response:
 
 def _show(request: Request, visitor: Visitor, sent: Sent) -> Response:
     means, after = means_of(request), request.query_params.get("after", "")[:64]
-    beginning = request.query_params.get("q", "").strip()[:64]
+    narrowing = read_narrowing(request, after)
     runs = visitor.identity.administrator
     with means.database.read() as session:
-        rows = users(session, after=after, beginning=beginning, limit=PAGE + 1)
+        rows = users(session, narrowing, after=after, limit=PAGE + 1)
         links = invitations(session, None) if runs else []
-    values: dict[str, Any] = {"rows": rows[:PAGE], "more": rows[PAGE - 1].name if len(rows) > PAGE else None}
-    values |= {"beginning": beginning, "after": after, "runs": runs, "roles": ROLES}
+    values: dict[str, Any] = {
+        "rows": rows[:PAGE],
+        "more": place(rows[PAGE - 1], narrowing.sort) if len(rows) > PAGE else None,
+    }
+    values |= {"narrowing": narrowing, "kept": _kept(narrowing), "after": after, "runs": runs, "roles": ROLES}
+    values |= {"states": STATES, "sorts": SORTS}
     values |= {"links": links, "days": DAYS, "now": now(), "how": means.sign_up}
     return render(request, visitor, "users.html", here="/site/users", sent=sent, done_now=None, **values)
+
+
+def _kept(narrowing: Narrowing) -> str:
+    """What stands in the address of a page of the same users."""
+    said = {"q": narrowing.beginning, "role": narrowing.role, "state": narrowing.state}
+    said["sort"] = "" if narrowing.sort == SORTS[0] else narrowing.sort
+    return urlencode({name: value for name, value in said.items() if value})
 
 
 async def _make(request: Request, identity: Identity, form: dict[str, str]) -> Sent:

@@ -18,13 +18,16 @@ class Visitor:
     csrf: str
     origin: Origin
     path: str  # of the page with its query, to come back to after signing in
+    session: int | None = None  # the id of theirs
 
 
 async def find_visitor(request: Request) -> Visitor:
     """The visitor of a request, by the cookie alone."""
     signed_in = await find_signed_in(request, means_of(request).gate)
     stranger = nobody(request)
-    return stranger if signed_in is None else replace(stranger, identity=signed_in.identity, csrf=signed_in.csrf)
+    if signed_in is None:
+        return stranger
+    return replace(stranger, identity=signed_in.identity, csrf=signed_in.csrf, session=signed_in.id)
 
 
 def nobody(request: Request) -> Visitor:

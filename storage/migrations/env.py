@@ -3,6 +3,8 @@
 from alembic import context
 from sqlmodel import SQLModel
 
+import storage.device_tables
+import storage.factor_tables
 import storage.people_tables
 import storage.sign_on_tables
 import storage.tables

@@ -14,10 +14,11 @@ from tests.oci import OCI_MANIFEST, digest_of, image
 
 @dataclass(frozen=True)
 class Ask:
-    """A request, but for who makes it."""
+    """A request, but for who makes it; `undo` is for what would be in others' way."""
 
     path: str
     more: dict[str, Any] = field(default_factory=dict)
+    undo: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -373,27 +374,3 @@ def shared_form(form: str, **typed: str) -> Callable[[World, str], Ask]:
         return filled(world, person, f"/r/{world.name}", form, holder=holder, **typed)
 
     return ask
-
-
-def new_robot(world: World, person: str) -> Ask:
-    return Ask(f"/api/v1/teams/{world.team}/robots", {"json": {"name": f"r-{secrets.token_hex(4)}"}})
-
-
-def robot(ending: str = "", **more: Any) -> Callable[[World, str], Ask]:
-    """A request about a robot of the team that was made just now."""
-
-    def ask(world: World, person: str) -> Ask:
-        asked = new_robot(world, person)
-        assert world.api("administrator").post(asked.path, **asked.more).status_code == 201
-        return Ask(f"{asked.path}/{asked.more['json']['name']}{ending}", more)
-
-    return ask
-
-
-TRUST = {"issuer": "https://issuer.example", "claims": {"sub": "repo:acme/*"}}
-
-
-def trusted(world: World, person: str) -> Ask:
-    path = robot("/trust-rules")(world, person).path
-    made = world.api("administrator").post(path, json=TRUST)
-    return Ask(f"{path}/{made.json()['id']}")

@@ -1,6 +1,6 @@
 """Every endpoint of the hub: who may use it, how its door refuses others, and a request that is good in itself."""
 
-from tests.auth import asking, sign_on
+from tests.auth import asking, asking_devices, asking_sessions, factors, machines, own_account, sign_on
 from tests.auth.asking import Endpoint, at
 from tests.auth.people import PASSWORD
 from tests.oci import EMPTY, digest_of
@@ -8,6 +8,7 @@ from tests.oci import EMPTY, digest_of
 UPLOADS = "/v2/{name:path}/blobs/uploads"
 USER_PAGE = "/site/users/{name}"
 TEAM_PAGE = "/teams/{team}"
+ROBOT_PAGE = TEAM_PAGE + "/robots/{robot}"
 TEAM = "/api/v1/teams/{team}"
 ROBOT = TEAM + "/robots/{robot}"
 NAMESPACE = "/api/v1/namespaces/{namespace}"
@@ -41,6 +42,11 @@ ENDPOINTS = {
     "DELETE /v2/{name:path}/blobs/{digest}": Endpoint("delete", "registry", asking.delete_blob),
     "GET /token": Endpoint("everybody", "api", at("/token?service=test")),
     "POST /token": Endpoint("signed in", "api", asking.post_token),
+    "GET /.well-known/oauth-authorization-server": Endpoint(
+        "everybody", "api", at("/.well-known/oauth-authorization-server")
+    ),
+    "POST /device_authorization": Endpoint("everybody", "api", at("/device_authorization", data={"client_id": "test"})),
+    "POST /revoke": Endpoint("everybody", "api", at("/revoke", data={"token": "unknown"})),
     "GET /": Endpoint("everybody", "page", at("/")),
     "GET /r/{name:path}": Endpoint("pull", "page", at("/r/{world.name}")),
     "POST /r/{name:path} configure": Endpoint(
@@ -53,6 +59,10 @@ ENDPOINTS = {
     "GET /permissions": Endpoint("everybody", "page", at("/permissions")),
     "GET /sign-in": Endpoint("everybody", "page", at("/sign-in")),
     "POST /sign-in": Endpoint("signed in", "page", asking.sign_in),
+    "POST /sign-in/passkey": Endpoint("nobody", "page", at("/sign-in/passkey", data={"credential": "{}"})),
+    # Who has not shown a password just now is led to where one does.
+    "GET /sign-in/second-factor": Endpoint("nobody", "page", at("/sign-in/second-factor")),
+    "POST /sign-in/second-factor": Endpoint("nobody", "page", at("/sign-in/second-factor", data={"code": "123456"})),
     "GET /sign-in/with/{provider}": Endpoint("everybody", "page", sign_on.begun),
     "GET /sign-in/with/{provider}/callback": Endpoint("everybody", "entrance", sign_on.back),
     "POST /sign-out": Endpoint("everybody", "page", asking.sign_out),
@@ -69,9 +79,22 @@ ENDPOINTS = {
     "POST /account password": Endpoint("signed in", "api", asking.password_form, browser=True),
     "POST /account token": Endpoint("signed in", "api", asking.token_form, browser=True),
     "POST /account end-token": Endpoint("signed in", "api", asking.end_token_form, browser=True),
+    "GET /account/name": Endpoint("signed in", "api", at("/account/name"), browser=True),
+    "POST /account/name rename": Endpoint("signed in", "api", own_account.keep_name, browser=True),
+    "POST /account/name forget": Endpoint("signed in", "api", own_account.let_go, browser=True),
+    "POST /account/name delete": Endpoint("signed in", "api", own_account.leave_by_form, browser=True),
+    "GET /account/second-factor": Endpoint("signed in", "api", at("/account/second-factor"), browser=True),
+    **factors.FORMS,
     "GET /account/identities": Endpoint("signed in", "api", at("/account/identities"), browser=True),
     "POST /account/identities link": Endpoint("signed in", "api", sign_on.link_form, browser=True),
     "POST /account/identities unlink": Endpoint("signed in", "api", sign_on.unlink_form, browser=True),
+    **asking_sessions.FORMS,
+    "GET /device": Endpoint("signed in", "api", at("/device"), browser=True),
+    "POST /device find": Endpoint("signed in", "api", asking_devices.device_form("find"), browser=True),
+    "POST /device approve": Endpoint(
+        "signed in", "api", asking_devices.device_form("approve", name="x", days="1"), browser=True
+    ),
+    "POST /device refuse": Endpoint("signed in", "api", asking_devices.device_form("refuse"), browser=True),
     "GET /teams": Endpoint("signed in", "api", at("/teams"), browser=True),
     "POST /teams make": Endpoint("signed in", "api", asking.new_team_form, browser=True),
     "GET /teams/{team}": Endpoint("pull", "target", at("/teams/{world.team}"), browser=True),
@@ -86,10 +109,29 @@ ENDPOINTS = {
     f"POST {TEAM_PAGE} configure": Endpoint(
         "configure", "target", asking.sending("/teams/{world.team}", "configure", description="x"), browser=True
     ),
+    f"POST {TEAM_PAGE} require": Endpoint(
+        "administer", "target", asking.sending("/teams/{world.team}", "require", required="no"), browser=True
+    ),
     f"POST {TEAM_PAGE} rename": Endpoint("administer", "target", asking.spare_team_form("rename"), browser=True),
     f"POST {TEAM_PAGE} forget": Endpoint("administer", "target", asking.forget_form, browser=True),
     f"POST {TEAM_PAGE} delete": Endpoint("administer", "target", asking.spare_team_form("delete"), browser=True),
     f"POST {TEAM_PAGE} restore": Endpoint("administer", "target", asking.spare_team_form("restore"), browser=True),
+    f"GET {TEAM_PAGE}/robots": Endpoint("pull", "target", at(machines.PAGE), browser=True),
+    f"POST {TEAM_PAGE}/robots make": Endpoint("administer", "target", machines.new_robot_form, browser=True),
+    f"GET {ROBOT_PAGE}": Endpoint("pull", "target", machines.robot_page, browser=True),
+    f"POST {ROBOT_PAGE} configure": Endpoint(
+        "administer", "target", machines.robot_form("configure", role="writer"), browser=True
+    ),
+    f"POST {ROBOT_PAGE} rotate": Endpoint(
+        "administer", "target", machines.robot_form("rotate", hours="1"), browser=True
+    ),
+    f"POST {ROBOT_PAGE} add-rule": Endpoint(
+        "administer", "target", machines.robot_form("add-rule", **machines.TRUST_FORM), browser=True
+    ),
+    f"POST {ROBOT_PAGE} remove-rule": Endpoint("administer", "target", machines.trusted_form, browser=True),
+    f"POST {ROBOT_PAGE} delete": Endpoint("administer", "target", machines.robot_form("delete"), browser=True),
+    f"GET {TEAM_PAGE}/audit": Endpoint("audit", "target", at("/teams/{world.team}/audit"), browser=True),
+    "GET /site/audit": Endpoint("auditor", "site", at("/site/audit"), browser=True),
     "GET /site/users": Endpoint("auditor", "site", at("/site/users"), browser=True),
     "POST /site/users make": Endpoint("administrator", "site", asking.new_user_form, browser=True),
     "POST /site/users invite": Endpoint(
@@ -104,7 +146,16 @@ ENDPOINTS = {
         "administrator", "site", asking.someone_form("active", active="no"), browser=True
     ),
     f"POST {USER_PAGE} reset": Endpoint("administrator", "site", asking.someone_form("reset"), browser=True),
+    f"POST {USER_PAGE} free": Endpoint("administrator", "site", factors.someone_s_form, browser=True),
+    f"POST {USER_PAGE} end-sessions": Endpoint(
+        "administrator", "site", asking.someone_form("end-sessions"), browser=True
+    ),
     f"POST {USER_PAGE} delete": Endpoint("administrator", "site", asking.someone_form("delete"), browser=True),
+    "GET /site/settings": Endpoint("auditor", "site", at("/site/settings"), browser=True),
+    "GET /site/upkeep": Endpoint("auditor", "site", at("/site/upkeep"), browser=True),
+    "POST /site/upkeep collect": Endpoint(
+        "administrator", "site", asking.sending("/site/upkeep", "collect", dry_run="yes"), browser=True
+    ),
     "GET /site/providers": Endpoint("auditor", "site", at("/site/providers"), browser=True),
     "POST /site/providers make": Endpoint("administrator", "site", sign_on.new_provider_form, browser=True),
     "GET /site/providers/{provider}": Endpoint("auditor", "site", sign_on.page(), browser=True),
@@ -117,9 +168,11 @@ ENDPOINTS = {
     "GET /.well-known/wasm-pkg/registry.json": Endpoint("everybody", "api", at("/.well-known/wasm-pkg/registry.json")),
     "GET /api/v1/user": Endpoint("signed in", "api", at("/api/v1/user")),
     "PATCH /api/v1/user": Endpoint("signed in", "api", at("/api/v1/user", json={"full_name": "Somebody"})),
+    "DELETE /api/v1/user": Endpoint("signed in", "api", own_account.leave),
     "GET /api/v1/user/tokens": Endpoint("signed in", "api", at("/api/v1/user/tokens")),
     "POST /api/v1/user/tokens": Endpoint("signed in", "api", asking.below("/api/v1/user/tokens", asking.new())),
     "DELETE /api/v1/user/tokens/{id}": Endpoint("signed in", "api", asking.delete_token),
+    **factors.API,
     "GET /api/v1/user/identities": Endpoint("signed in", "api", at("/api/v1/user/identities")),
     "DELETE /api/v1/user/identities/{number}": Endpoint("signed in", "api", sign_on.linked),
     "GET /api/v1/providers": Endpoint("administrator", "api", at("/api/v1/providers")),
@@ -134,6 +187,10 @@ ENDPOINTS = {
     f"DELETE {PROVIDER}/groups/{{number}}": Endpoint("administrator", "api", sign_on.mapped),
     # A provider shows a token that it signed: nobody's password is one.
     f"POST {PROVIDER}/backchannel-logout": Endpoint("everybody", "api", sign_on.signed_out),
+    **asking_sessions.API,
+    "POST /api/v1/device-logins/show": Endpoint("signed in", "api", asking_devices.device_login("show")),
+    "POST /api/v1/device-logins/approve": Endpoint("signed in", "api", asking_devices.device_login("approve")),
+    "POST /api/v1/device-logins/refuse": Endpoint("signed in", "api", asking_devices.device_login("refuse")),
     "GET /api/v1/users": Endpoint("administrator", "api", at("/api/v1/users")),
     "POST /api/v1/users": Endpoint("administrator", "api", asking.below("/api/v1/users", asking.new())),
     "GET /api/v1/users/{name}": Endpoint("themselves", "hidden", asking.someone()),
@@ -157,14 +214,14 @@ ENDPOINTS = {
     f"POST {TEAM}/invitations": Endpoint("administer", "target", asking.team("/invitations", json={"note": "x"})),
     f"DELETE {TEAM}/invitations/{{number}}": Endpoint("administer", "target", asking.invited),
     f"GET {TEAM}/robots": Endpoint("pull", "target", asking.team("/robots")),
-    f"POST {TEAM}/robots": Endpoint("administer", "target", asking.new_robot),
-    f"GET {ROBOT}": Endpoint("pull", "target", asking.robot()),
-    f"PATCH {ROBOT}": Endpoint("administer", "target", asking.robot(json={"role": "writer"})),
-    f"DELETE {ROBOT}": Endpoint("administer", "target", asking.robot()),
-    f"POST {ROBOT}/rotate": Endpoint("administer", "target", asking.robot("/rotate", json={})),
-    f"GET {ROBOT}/trust-rules": Endpoint("pull", "target", asking.robot("/trust-rules")),
-    f"POST {ROBOT}/trust-rules": Endpoint("administer", "target", asking.robot("/trust-rules", json=asking.TRUST)),
-    f"DELETE {ROBOT}/trust-rules/{{number}}": Endpoint("administer", "target", asking.trusted),
+    f"POST {TEAM}/robots": Endpoint("administer", "target", machines.new_robot),
+    f"GET {ROBOT}": Endpoint("pull", "target", machines.robot()),
+    f"PATCH {ROBOT}": Endpoint("administer", "target", machines.robot(json={"role": "writer"})),
+    f"DELETE {ROBOT}": Endpoint("administer", "target", machines.robot()),
+    f"POST {ROBOT}/rotate": Endpoint("administer", "target", machines.robot("/rotate", json={})),
+    f"GET {ROBOT}/trust-rules": Endpoint("pull", "target", machines.robot("/trust-rules")),
+    f"POST {ROBOT}/trust-rules": Endpoint("administer", "target", machines.robot("/trust-rules", json=machines.TRUST)),
+    f"DELETE {ROBOT}/trust-rules/{{number}}": Endpoint("administer", "target", machines.trusted),
     "POST /api/v1/sign-up": Endpoint("everybody", "api", asking.sign_up),
     "GET /api/v1/invitations": Endpoint("administrator", "api", at("/api/v1/invitations")),
     "POST /api/v1/invitations": Endpoint("administrator", "api", at("/api/v1/invitations", json={"note": "x"})),
@@ -176,6 +233,12 @@ ENDPOINTS = {
     f"GET {NAMESPACE}": Endpoint("pull", "target", at("/api/v1/namespaces/{world.team}")),
     f"PATCH {NAMESPACE}": Endpoint("administer", "target", asking.renamed()),
     f"DELETE {NAMESPACE}/old-names/{{old}}": Endpoint("administer", "target", asking.forgotten),
+    "GET /api/v1/settings": Endpoint("auditor", "api", at("/api/v1/settings")),
+    "GET /api/v1/upkeep": Endpoint("auditor", "api", at("/api/v1/upkeep")),
+    "GET /api/v1/events": Endpoint("auditor", "api", at("/api/v1/events")),
+    "GET /api/v1/events/export": Endpoint("auditor", "api", at("/api/v1/events/export?actor=nobody")),
+    f"GET {TEAM}/events": Endpoint("audit", "target", asking.team("/events")),
+    f"GET {TEAM}/events/export": Endpoint("audit", "target", asking.team("/events/export")),
     "GET /api/v1/garbage-collections": Endpoint("administrator", "api", at("/api/v1/garbage-collections")),
     "POST /api/v1/garbage-collections": Endpoint(
         "administrator", "api", at("/api/v1/garbage-collections", json={"dry_run": True})

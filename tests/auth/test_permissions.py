@@ -30,6 +30,7 @@ ADMIN = Identity(2, "admin", "administrator")
 AUDITOR = Identity(3, "eve", "auditor")
 NONE: frozenset[str] = frozenset()
 PULL = frozenset({"pull"})
+SEES = frozenset({"pull", "audit"})
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ PULL = frozenset({"pull"})
     [
         (ANONYMOUS, NONE, NONE, PULL),
         (ANN, NONE, PULL, PULL),
-        (AUDITOR, PULL, PULL, PULL),
+        (AUDITOR, SEES, SEES, SEES),
         (ADMIN, ALL, ALL, ALL),
         (Identity(5, "owner"), ALL, ALL, ALL),
     ],

@@ -31,7 +31,7 @@ IDENTITIES = {
     "administrator": Identity(4, "administrator", "administrator"),
 }
 # What only a person with all their rights may do.
-ACCOUNT = ("user/tokens", "users", "teams", "namespaces", "garbage-collections", "invitations")
+ACCOUNT = ("settings", "upkeep", "user/tokens", "users", "teams", "namespaces", "garbage-collections", "invitations")
 ACCOUNT += ("user/identities", "providers")
 ASKED = {
     name: endpoint

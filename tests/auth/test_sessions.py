@@ -2,15 +2,20 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 
 from auth.passwords import hash_password
-from storage.events import SYSTEM
+from auth.sessions import SEEN_EVERY
+from storage.database import Conflict, now
+from storage.events import SYSTEM, Actor
+from storage.sessions import IDLE, MOST, NewSession, end_session, open_session
 from storage.users import deactivate_user, set_password
 from tests.auth.people import PASSWORD, People
 from tests.hub import HubProcess
+from web.agents import read_agent
 
 
 @pytest.fixture
@@ -159,3 +164,129 @@ def test_sessions_end_with_the_right(browser: httpx.Client, people: People, word
     assert people.rows("SELECT count(*) FROM sessions WHERE user_id = :u", u=people.user(word)) == [(1,)]
     deactivate_user(people.database, SYSTEM, people.user(word))
     assert who(browser) == 401
+
+
+def seen(people: People, word: str, ago: int) -> None:
+    """Has somebody's sessions last used so many milliseconds ago."""
+    people.run("UPDATE sessions SET seen_at = :t WHERE user_id = :u", t=now() - ago, u=people.user(word))
+
+
+def test_a_session_that_is_not_used_ends(browser: httpx.Client, people: People, word: str) -> None:
+    seen(people, word, IDLE - 60_000)
+    assert who(browser) == 200 and who(browser) == 200
+    seen(people, word, IDLE + 1)
+    assert who(browser) == 401
+    assert http_sessions(browser, word) == []
+
+
+def test_use_is_noted_some_times_an_hour(browser: httpx.Client, people: People, word: str) -> None:
+    def noted() -> int:
+        return int(people.rows("SELECT seen_at FROM sessions WHERE user_id = :u", u=people.user(word))[0][0])
+
+    seen(people, word, SEEN_EVERY - 60_000)
+    before = noted()
+    assert who(browser) == 200 and noted() == before  # so that reading pages writes next to nothing
+    seen(people, word, SEEN_EVERY + 1)
+    assert who(browser) == 200 and noted() > before
+
+
+def http_sessions(browser: httpx.Client, word: str) -> list[dict[str, Any]]:
+    """Somebody's sessions, as the API has them for their password."""
+    answer = httpx.get(f"{browser.base_url}/api/v1/user/sessions", auth=(word, PASSWORD), trust_env=False)
+    return list(answer.json()["sessions"])
+
+
+def test_sessions_are_listed_and_ended(browser: httpx.Client, hub: HubProcess, word: str) -> None:
+    agent = "Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0"
+    with httpx.Client(base_url=hub.url, timeout=30, trust_env=False) as other:
+        assert sign_in(other, word, **{"User-Agent": agent}).status_code == 303
+        listed = browser.get("/api/v1/user/sessions").json()["sessions"]
+        mine, theirs = sorted(listed, key=lambda one: not one["current"])
+        assert (mine["current"], theirs["current"]) == (True, False)
+        assert (theirs["browser"], theirs["user_agent"]) == ("Firefox on Linux", agent)
+        assert (mine["address"], mine["browser"]) == ("127.0.0.1", "python-httpx")
+        assert all(one["current"] is False for one in http_sessions(browser, word))
+
+        csrf = {"X-CSRF-Token": csrf_of(browser)}
+        assert browser.delete(f"/api/v1/user/sessions/{theirs['id']}").status_code == 403
+        assert browser.delete(f"/api/v1/user/sessions/{theirs['id']}", headers=csrf).status_code == 204
+        assert browser.delete(f"/api/v1/user/sessions/{theirs['id']}", headers=csrf).status_code == 404
+        assert who(other) == 401 and who(browser) == 200
+        assert sign_in(other, word).status_code == 303
+        assert browser.delete("/api/v1/user/sessions", headers=csrf).json() == {"ended": 1}
+        assert who(other) == 401 and who(browser) == 200
+        assert sign_in(other, word).status_code == 303
+        assert other.delete("/api/v1/user/sessions", auth=(word, PASSWORD)).json() == {"ended": 2}
+        assert who(other) == 401 and who(browser) == 401
+
+
+def test_nobody_ends_another_s_session(browser: httpx.Client, hub: HubProcess, people: People, word: str) -> None:
+    people.user(f"{word}x")
+    (mine,) = http_sessions(browser, word)
+    with httpx.Client(base_url=hub.url, auth=(f"{word}x", PASSWORD), timeout=30, trust_env=False) as other:
+        assert other.delete(f"/api/v1/user/sessions/{mine['id']}").status_code == 404
+        assert other.delete(f"/api/v1/users/{word}/sessions/{mine['id']}").status_code == 404
+        assert other.get(f"/api/v1/users/{word}/sessions").status_code == 404
+    assert who(browser) == 200
+    with httpx.Client(base_url=hub.url, auth=("admin", hub.admin_password), timeout=30, trust_env=False) as admin:
+        assert [one["id"] for one in admin.get(f"/api/v1/users/{word}/sessions").json()["sessions"]] == [mine["id"]]
+        assert admin.delete(f"/api/v1/users/{word}x/sessions/{mine['id']}").status_code == 404
+        for number in ("0", "x", "-1", "9" * 30, "²"):
+            assert admin.delete(f"/api/v1/users/{word}/sessions/{number}").status_code == 404
+        assert admin.delete(f"/api/v1/users/{word}/sessions/{mine['id']}").status_code == 204
+    assert who(browser) == 401
+    sign_in(browser, word)
+    with pytest.raises(Conflict):
+        end_session(people.database, SYSTEM, people.user(f"{word}x"), "x", http_sessions(browser, word)[0]["id"])
+    said = people.rows("SELECT actor_name FROM events WHERE action = 'session.end' AND subject = :w", w=word)
+    assert said == [("admin",)]
+
+
+def test_what_a_browser_calls_itself_is_bounded(browser: httpx.Client, word: str) -> None:
+    long = b"<script>" + b"x" * 5000 + b"\x9b"
+    assert browser.post(
+        "/sign-in", data={"name": word, "password": PASSWORD}, headers={b"User-Agent": long}
+    ).is_redirect
+    (row,) = http_sessions(browser, word)
+    assert row["user_agent"].startswith("<script>xxx") and len(row["user_agent"]) == 200
+    page = browser.get("/account/sessions").text
+    assert "&lt;script&gt;xxx" in page and "<script>xxx" not in page
+
+
+def test_a_user_has_a_hundred_sessions_at_most(browser: httpx.Client, people: People, word: str) -> None:
+    user = people.user(word)
+    for number in range(MOST + 5):
+        open_session(people.database, Actor("user", user, word), user, NewSession(f"{word}{number}", 1_000_000))
+    assert len(http_sessions(browser, word)) == MOST
+    assert who(browser) == 401  # it was the oldest
+
+
+WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
+
+
+@pytest.mark.parametrize(
+    ("agent", "words"),
+    [
+        (f"Mozilla/5.0 (X11; Linux x86_64) {WEBKIT} Chrome/140.0.0.0 Safari/537.36", "Chrome on Linux"),
+        (
+            f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {WEBKIT} Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0",
+            "Edge on Windows",
+        ),
+        (
+            f"Mozilla/5.0 (iPhone; like Mac OS X) {WEBKIT} Version/18.0 Mobile/15E148 Safari/604.1",
+            "Safari on iPhone",
+        ),
+        (
+            f"Mozilla/5.0 (Linux; Android 15) {WEBKIT} Chrome/140.0.0.0 Mobile Safari/537.36",
+            "Chrome on Android",
+        ),
+        (f"Mozilla/5.0 (Macintosh; Intel) {WEBKIT} Version/18.0 Safari/605.1.15", "Safari on a Mac"),
+        ("curl/8.9.1", "curl"),
+        ("some-tool/1 \x01", "some-tool"),
+        ("Mozilla/5.0 (X11; Linux x86_64)", "Some browser on Linux"),
+        ("", "Something unnamed"),
+        ("/", "Something unnamed"),
+    ],
+)
+def test_browsers_are_named_as_people_know_them(agent: str, words: str) -> None:
+    assert read_agent(agent) == words

@@ -168,6 +168,7 @@ def test_a_deleted_team_is_nowhere_and_comes_back(team: Team, client_of: ClientO
         team.said(404, who, "GET", f"/repositories/{name}")
         team.said(404, who, "GET", f"/teams/{team.name}/members")
     assert team.said(200, team.ann, "GET", "/teams")["teams"][0]["deleted_at"]
+    assert team.said(200, team.bob, "GET", "/teams")["teams"] == []  # who cannot restore it is not told
     team.said(404, team.bob, "POST", f"/teams/{team.name}/restore")
     team.said(200, team.ann, "POST", f"/teams/{team.name}/restore")
     assert bob.http.get(f"/v2/{name}/manifests/v1", headers=held).status_code == 200

@@ -14,7 +14,7 @@ from tests.oci import OCI_MANIFEST, Client, digest_of, filter_manifest
 
 ROLES = ("reader", "writer", "maintainer", "owner")
 PERSONS = ("nobody", "stranger", *ROLES, "auditor", "administrator")
-_CSRF = re.compile(r'name="csrf" value="([^"]+)"')
+CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 
 class World:
@@ -135,7 +135,7 @@ class World:
         if person == "nobody":
             return ""
         self._sign_in(self.browser(person), person)
-        found = _CSRF.search(self.browser(person).get("/").text)
+        found = CSRF.search(self.browser(person).get("/").text)
         assert found is not None
         return found[1]
 

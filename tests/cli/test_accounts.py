@@ -10,6 +10,7 @@ import time
 import httpx
 import pytest
 
+from tests.auth.factors import ME, code_of
 from tests.cli.commands import Commands
 from tests.hub import WASMHUB, HubProcess
 from tests.oci import Client
@@ -97,6 +98,24 @@ def test_a_password_is_changed_by_oneself_and_by_an_administrator(admin: Command
 
     assert admin.text("user", "password", "fred", stdin="third-password\n") == "fred has the new password\n"
     fred.text("token", "list", "--user", "fred", stdin="third-password\n")
+
+
+def test_a_second_factor_is_shown_and_taken_away(hub: HubProcess, admin: Commands) -> None:
+    admin.text("user", "create", "rosa", stdin="a-long-password\n")
+    made = Commands(hub.url).json("token", "create", "t", "--user", "rosa", stdin="a-long-password\n")
+    rosa = Commands(hub.url, made["token"])
+    assert rosa.text("user", "second-factor").splitlines()[0].split() == ["second", "factor", "off"]
+    headers = {"Authorization": f"Bearer {rosa.token}"}
+    with httpx.Client(base_url=f"{hub.url}{ME}", headers=headers, trust_env=False) as client:
+        secret = client.post("/totp", json={"proof": "a-long-password"}).json()["secret"]
+        assert client.post("/totp/confirm", json={"code": code_of(secret)}).status_code == 200
+    shown = rosa.text("user", "second-factor")
+    assert shown.split()[:3] == ["second", "factor", "on"] and shown.split()[-1] == "10"
+    refused = Commands(hub.url).refused("token", "list", "--user", "rosa", stdin="a-long-password\n")
+    assert "use a personal token" in refused
+    assert "needs an administrator" in rosa.refused("user", "remove-second-factor", "admin")
+    assert "password alone" in admin.text("user", "remove-second-factor", "rosa")
+    Commands(hub.url).text("token", "list", "--user", "rosa", stdin="a-long-password\n")
 
 
 def test_tokens_are_made_listed_and_ended(hub: HubProcess, admin: Commands) -> None:

@@ -2,8 +2,10 @@
 
 import secrets
 
+import httpx
 import pytest
 
+from tests.auth.factors import ME, code_of
 from tests.cli.commands import Commands
 
 
@@ -53,6 +55,24 @@ def test_a_team_from_its_making_to_its_end(people: tuple[Commands, str, Commands
     ada.text("team", "delete", f"{team}-2")
     assert "there is no team" in ada.refused("team", "members", f"{team}-2")
     assert ada.text("team", "restore", f"{team}-2") == f"{team}-2 is back\n"
+
+
+def test_a_team_asks_for_a_second_factor(people: tuple[Commands, str, Commands, str]) -> None:
+    ada, _, bob, bob_name = people
+    team = f"team-{secrets.token_hex(4)}"
+    ada.text("team", "create", team)
+    assert "of your own first" in ada.refused("team", "require-second-factor", team)
+    assert ada.text("team", "require-second-factor", team, "--off") == f"{team} asks for no second factor\n"
+    headers = {"Authorization": f"Bearer {ada.token}"}
+    with httpx.Client(base_url=f"{ada.url}{ME}", headers=headers, trust_env=False) as client:
+        secret = client.post("/totp", json={"proof": "a-long-password"}).json()["secret"]
+        assert client.post("/totp/confirm", json={"code": code_of(secret)}).status_code == 200
+    said = ada.text("team", "require-second-factor", team)
+    assert said == f"{team} asks its members for a second factor\n"
+    link = ada.text("team", "invite", team, "--role", "writer")
+    assert bob.text("team", "join", stdin=link) == f"you are writer of {team} once you have a second factor\n"
+    assert "asks its members for a second factor" in bob.refused("team", "members", team)
+    assert {one["name"]: one["waits"] for one in ada.json("team", "members", team)}[bob_name]
 
 
 def test_only_a_team_is_renamed_as_one(people: tuple[Commands, str, Commands, str]) -> None:

@@ -14,7 +14,21 @@ import pytest
 from tests.cli.commands import Commands
 from tests.hub import HubProcess
 
-VERBS = ("user", "team", "share", "robot", "trust", "token", "targets", "deploy", "undeploy", "deployments")
+VERBS = (
+    "login",
+    "logout",
+    "whoami",
+    "user",
+    "team",
+    "share",
+    "robot",
+    "trust",
+    "token",
+    "targets",
+    "deploy",
+    "undeploy",
+    "deployments",
+)
 ACTIONS = {
     "user": ("list", "create", "delete", "password"),
     "team": (
@@ -24,12 +38,15 @@ ACTIONS = {
     "share": ("list", "give", "take"),
     "robot": ("list", "create", "rotate", "delete"),
     "trust": ("list", "add", "remove"),
+    "session": ("list", "end"),
     "token": ("list", "create", "delete", "exchange"),
     "targets": ("list", "create", "delete", "bootstrap", "nodes"),
     "targets keys": ("list", "create", "delete"),
     "deployments": ("list", "show", "rollback"),
 }
-LEAVES = [("deploy",), ("undeploy",)] + [(*verb.split(), name) for verb, names in ACTIONS.items() for name in names]
+LEAVES = [("login",), ("logout",), ("whoami",), ("deploy",), ("undeploy",)] + [
+    (*verb.split(), name) for verb, names in ACTIONS.items() for name in names
+]
 NOBODY = Commands()
 
 
@@ -88,10 +105,10 @@ def test_what_is_typed_wrongly_ends_with_2(arguments: tuple[str, ...], words: st
 
 
 ENVIRONMENTS = [
-    ({"WASMHUB_TOKEN": ""}, 2, "WASMHUB_TOKEN is not set; `wasmhub token create NAME --user YOU` makes one"),
+    ({"WASMHUB_TOKEN": ""}, 2, "; `wasmhub login` signs you in, or set WASMHUB_TOKEN"),
     ({"WASMHUB_TOKEN": "two words"}, 2, "WASMHUB_TOKEN holds something other than a token"),
     ({"WASMHUB_TOKEN": "tökén"}, 2, "WASMHUB_TOKEN holds something other than a token"),
-    ({"WASMHUB_TOKEN": "whp_" + "0" * 42}, 1, "`wasmhub token create NAME --user YOU` makes one for WASMHUB_TOKEN"),
+    ({"WASMHUB_TOKEN": "whp_" + "0" * 42}, 1, "does not accept the token: "),
     ({"WASMHUB_URL": "hub.example.com"}, 2, "WASMHUB_URL is 'hub.example.com'; it must be a scheme and a host"),
     ({"WASMHUB_URL": "ftp://hub"}, 2, "it must be a scheme and a host"),
     ({"WASMHUB_URL": "http://hub:port"}, 2, "it must be a scheme and a host"),
@@ -108,7 +125,7 @@ def test_an_environment_that_cannot_be_meant_is_named(
     assert words in Commands(hub.url, "whp_x").refused("targets", "list", code=code, **variables)
 
 
-@pytest.mark.parametrize("verb", ["user", "token", "targets", "deployments"])
+@pytest.mark.parametrize("verb", ["user", "token", "session", "targets", "deployments"])
 def test_a_hub_that_is_not_there_is_said_so(verb: str) -> None:
     with socket.socket() as taken:  # bound, but nobody listens
         taken.bind(("127.0.0.1", 0))

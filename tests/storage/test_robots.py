@@ -27,7 +27,13 @@ from storage.robots import (
 )
 from storage.scopes import read_scopes
 from storage.teams import create_team, delete_team, members, restore_team, set_member
-from storage.tokens import access_tokens, create_refresh_token, find_access_token, find_refresh_token
+from storage.tokens import (
+    access_tokens,
+    create_access_token,
+    create_refresh_token,
+    find_access_token,
+    find_refresh_token,
+)
 from storage.users import create_user, find_user, identity_row, login_row, users
 from tests.storage.replicas import ENGINES, new_place, opened
 
@@ -187,6 +193,18 @@ def test_a_team_that_is_renamed_takes_its_robots_along(database: Database) -> No
     assert robot.login == "zenith+ci"
     assert robot.scopes == read_scopes(["repository:zenith/*:pull"])
     assert robot_of(database, team="acme2").login == "acme2+ci"
+    # Who still writes the old name means today's.
+    nature = Nature("reader", scopes=read_scopes(["repository:acme/a:push", "repository:acme2/*:pull"]))
+    configure_robot(database, SYSTEM, robot.id, nature)
+    assert robot_of(database, team="zenith").scopes == read_scopes(
+        ["repository:zenith/a:push", "repository:acme2/*:pull"]
+    )
+    scopes = read_scopes(["repository:acme/*:pull", "repository:ac*:pull", "target:acme/x:pull"])
+    add = {"name": "old", "hint": "", "secret_sha256": "0" * 64, "expires_at": None}
+    create_access_token(database, SYSTEM, 1, **add, scopes=scopes)
+    with database.read() as session:
+        (token,) = (row for row in access_tokens(session, 1) if row.name == "old")
+    assert token.scopes == read_scopes(["repository:zenith/*:pull", "repository:ac*:pull", "target:acme/x:pull"])
 
 
 def test_a_deleted_robot_is_gone_with_its_tokens(database: Database) -> None:

@@ -1,6 +1,5 @@
 """Settings: what each takes, and that what cannot be taken is named in one sentence."""
 
-from dataclasses import fields
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from storage.blobs.store import Bucket
 from storage.shared import RedisAddress
-from wasmhub.settings import Address, Settings, SettingsError, load_settings
+from wasmhub.settings import Address, Settings, SettingsError, load_settings, settings_fields, shown_settings
 
 
 def test_all_are_optional() -> None:
@@ -180,5 +179,26 @@ def test_a_file_that_cannot_be_read_is_named(path: str) -> None:
 
 def test_the_documentation_names_every_setting() -> None:
     text = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
-    names = [f"WASMHUB_{item.name.upper()}" for item in fields(Settings)]
+    names = [f"WASMHUB_{item.name.upper()}" for item in settings_fields()]
     assert [name for name in names if name not in text] == []
+
+
+def test_settings_are_shown_with_their_source_and_without_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "hub.toml"
+    file.write_text('blob_limit = "2GiB"\nadmin_password = "a-very-secret-one"\n')
+    environment = {
+        "WASMHUB_CONFIG": str(file),
+        "WASMHUB_DATABASE_URL": "postgresql://hub:hidden-word@db.example.com/hub",
+        "WASMHUB_REDIS_URL": "redis://user:hidden-word@redis.example.com",
+        "WASMHUB_SECRET_KEY": "hidden-word-of-many-characters",
+        "WASMHUB_LISTEN": "0.0.0.0:9000",
+    }
+    settings = load_settings(environment)
+    rows = {row["name"]: row for row in shown_settings(settings)}
+    assert rows.keys() == {f"WASMHUB_{item.name.upper()}" for item in settings_fields()}
+    assert (rows["WASMHUB_BLOB_LIMIT"]["value"], rows["WASMHUB_BLOB_LIMIT"]["source"]) == ("2GiB", str(file))
+    assert (rows["WASMHUB_LISTEN"]["value"], rows["WASMHUB_LISTEN"]["source"]) == ("0.0.0.0:9000", "the environment")
+    assert (rows["WASMHUB_GC_GRACE"]["value"], rows["WASMHUB_GC_GRACE"]["source"]) == ("3600", "the default")
+    for name in ("WASMHUB_DATABASE_URL", "WASMHUB_REDIS_URL", "WASMHUB_SECRET_KEY", "WASMHUB_ADMIN_PASSWORD"):
+        assert rows[name]["value"] == "set, not shown"
+    assert "hidden-word" not in repr(settings.given) and "very-secret" not in repr(settings.given)

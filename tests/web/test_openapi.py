@@ -47,6 +47,9 @@ ANSWERS: list[tuple[str, str, str, Any, int]] = [
     ("put", "/api/v1/teams/{team}/members/{user}", "/api/v1/teams/crew/members/ann", {"role": "reader"}, 409),
     ("put", "/api/v1/teams/{team}/members/{user}", "/api/v1/teams/crew/members/admin", {"role": "reader"}, 200),
     ("post", "/api/v1/teams/{team}/invitations", "/api/v1/teams/crew/invitations", {"note": "bob"}, 201),
+    ("get", "/api/v1/teams/{team}/events", "/api/v1/teams/crew/events?limit=3", None, 200),
+    ("get", "/api/v1/teams/{team}/events", "/api/v1/teams/crew/events?since=soon", None, 400),
+    ("get", "/api/v1/events", "/api/v1/events", None, 403),
     ("get", "/api/v1/teams/{team}/invitations", "/api/v1/teams/crew/invitations", None, 200),
     ("get", "/api/v1/namespaces/{namespace}", "/api/v1/namespaces/crew", None, 200),
     ("patch", "/api/v1/namespaces/{namespace}", "/api/v1/namespaces/crew", {"name": "crew-2"}, 200),
@@ -153,6 +156,9 @@ def test_administrators_answers_look_as_described(full: HubProcess) -> None:
             ("post", "/api/v1/garbage-collections", {"dry_run": True}, 202),
             ("post", "/api/v1/garbage-collections", {"dry_run": 1}, 400),
             ("get", "/api/v1/garbage-collections", None, 200),
+            ("get", "/api/v1/settings", None, 200),
+            ("get", "/api/v1/upkeep", None, 200),
+            ("get", "/api/v1/events", None, 200),
         ):
             answer = client.request(method, path, json=body)
             assert answer.status_code == status, answer.text
@@ -178,6 +184,28 @@ def test_answers_to_who_follows_a_link_look_as_described(full: HubProcess) -> No
         path = "/api/v1/users/{name}/password-reset"
         made = check(admin, path.format(name="described-guest"), {}, 201, path)
         check(stranger, "/api/v1/password-reset", {"secret": made["secret"], "password": PASSWORD}, 200)
+
+
+def test_a_program_that_waits_looks_as_described(full: HubProcess) -> None:
+    with httpx.Client(base_url=full.url, auth=ANN, trust_env=False) as client:
+        asked = {"client_id": "described", "scope": "repository:a/*:pull"}
+        code = client.post("/device_authorization", data=asked).json()["user_code"]
+        for act, body, status in (("show", code, 200), ("show", "BCDF", 400), ("show", "BCDFBCDF", 404)):
+            path = f"/api/v1/device-logins/{act}"
+            answer = client.post(path, json={"user_code": body})
+            assert answer.status_code == status, answer.text
+            Draft202012Validator(schema_of("post", path, status)).validate(answer.json())
+
+
+def test_sessions_look_as_described(full: HubProcess) -> None:
+    with httpx.Client(base_url=full.url, trust_env=False) as browser:
+        assert browser.post("/sign-in", data={"name": "ann", "password": PASSWORD}).status_code == 303
+    with httpx.Client(base_url=full.url, auth=ANN, trust_env=False) as client:
+        for path in ("/api/v1/user/sessions", "/api/v1/users/{name}/sessions"):
+            for method in ("get", "delete"):
+                answer = client.request(method, path.format(name="ann"))
+                assert answer.status_code == 200, answer.text
+                Draft202012Validator(schema_of(method, path, 200)).validate(answer.json())
 
 
 def test_providers_look_as_described(full: HubProcess) -> None:

@@ -13,9 +13,18 @@ from tests.web.catalogue import PASSWORD
 
 PEOPLE = {
     "account": "/account",
+    "name": "/account/name",
+    "second-factor": "/account/second-factor",
+    "device": "/device",
+    "sessions": "/account/sessions",
     "teams": "/teams",
     "team": "/teams/gateway",
+    "robots": "/teams/gateway/robots",
+    "robot": "/teams/gateway/robots/ci",
+    "no-robot": "/teams/gateway/robots?after=zzzz",
     "deleted-team": "/teams/old-crew",
+    "upkeep": "/site/upkeep",
+    "settings": "/site/settings",
     "users": "/site/users",
     "user": "/site/users/bea",
     "inactive-user": "/site/users/cal",
@@ -25,7 +34,14 @@ PEOPLE = {
     "provider-off": "/site/providers/old",
     "no-user": "/site/users?q=zzzz",
     "no-team": "/teams?after=zzzz",
+    "audit": "/site/audit",
+    "audit-searched": "/site/audit?action=team.&team=gateway",
+    "no-audit": "/site/audit?actor=zzzz",
+    "bad-audit": "/site/audit?since=soon",
+    "team-audit": "/teams/gateway/audit",
 }
+
+SCOPE = "repository:gateway/*:pull,push"
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +62,11 @@ def peopled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
             admin.delete("/teams/old-crew").raise_for_status()
             for path in ("/invitations", "/teams/gateway/invitations"):
                 admin.post(path, json={"note": "Erin from the night shift"}).raise_for_status()
+            scopes = ["repository:gateway/*:push", "target:edge:deploy"]
+            robot = {"name": "ci", "role": "writer", "description": "Pushes from CI", "scopes": scopes}
+            admin.post("/teams/gateway/robots", json=robot).raise_for_status()
+            rule = {"issuer": "https://issuer.example", "claims": {"sub": "repo:acme/shop:ref:refs/heads/*"}}
+            admin.post("/teams/gateway/robots/ci/trust-rules", json=rule).raise_for_status()
             admin.post("/user/tokens", json={"name": "laptop"}).raise_for_status()
             for name, title in (("keycloak", "the company's Keycloak"), ("old", "An old one")):
                 body = {"name": name, "title": title, "issuer": "http://127.0.0.1:9/realms/acme"}
@@ -97,6 +118,40 @@ def test_pages_of_people(chromium: Browser, tabs: list[Tab], peopled: HubProcess
     assert "/invitations/whi_" in tab.page.locator(".secret code").inner_text()
     tab.check(f"link-{size}-{scheme}")
     tab.fits()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", list(SIZES))
+def test_a_program_is_approved(chromium: Browser, tabs: list[Tab], peopled: HubProcess, size: str, scheme: str) -> None:
+    tab = Tab(chromium, size, scheme, scripts=(size, scheme) != ("phone", "dark"))
+    tabs.append(tab)
+    page, asked = tab.page, {"client_id": "wasmhub", "device_name": "build-host-of-the-night-shift", "scope": SCOPE}
+    begun = httpx.post(f"{peopled.url}/device_authorization", data=asked, trust_env=False).json()
+    page.goto(begun["verification_uri_complete"])  # who is not signed in comes back to it
+    page.fill("#name", "admin")
+    page.fill("#password", peopled.admin_password)
+    page.press("#password", "Enter")
+    assert page.get_by_label("Code").input_value() == begun["user_code"]
+    page.get_by_label("Code").fill("BCDF-GHJK")
+    page.get_by_label("Code").press("Enter")
+    assert "Nothing waits with this code" in page.get_by_role("alert").inner_text()
+    tab.check(f"device-wrong-{size}-{scheme}")
+    tab.fits()
+    page.get_by_label("Code").fill(begun["user_code"].lower())
+    page.get_by_label("Code").press("Enter")
+    assert begun["user_code"] in page.locator(".user-code").inner_text()
+    tab.check(f"device-asked-{size}-{scheme}")
+    tab.fits()
+    page.get_by_label("Only for").fill("nonsense")
+    page.get_by_role("button", name="Approve").click()
+    assert "is no scope" in page.get_by_role("alert").inner_text()
+    assert page.get_by_label("Only for").input_value() == "nonsense"
+    tab.check(f"device-refused-{size}-{scheme}")
+    tab.fits()
+    page.get_by_label("Only for").fill(SCOPE)
+    page.get_by_label("Days").press("Enter")
+    assert page.get_by_role("status").inner_text().startswith("Approved.")
+    tab.check(f"device-approved-{size}-{scheme}")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -17,7 +17,7 @@ from tests.web.people_pages import alert_of, done, forms_of, secret_of, send, si
 from tests.web.test_pages import text_of
 
 ROLES = ("reader", "maintainer", "owner", "stranger", "auditor")
-OWNERS = {"add", "set", "remove", "invite", "rename", "delete", "configure"}
+OWNERS = {"add", "set", "remove", "invite", "rename", "require", "delete", "configure"}
 
 
 class Crew:
@@ -137,7 +137,7 @@ def test_links_into_the_team(crew: Crew) -> None:
 
     for days in ("0", "31", "x", ""):
         page = send(crew.owner, crew.page, "invite", note="Kept", days=days)
-        assert page.status_code == 400 and "expires_in_days" in alert_of(page) and 'value="Kept"' in page.text
+        assert page.status_code == 400 and "'Days' must be a number" in alert_of(page) and 'value="Kept"' in page.text
     done(crew.owner, crew.page, "uninvite", number=row["id"])
     assert "No link is open." in crew.owner.get(crew.page).text
     assert crew.browsers["stranger"].get(link.path).status_code == 404

@@ -67,7 +67,11 @@ def test_the_list_by_the_beginning_of_names_and_in_pages(boss: httpx.Client, emp
     assert f"{word}x" in boss.get(LIST, params={"q": f"{word}x"}).text
     for nothing in ("NOBODY", "é", "\0", "<b>", "~", "_%"):
         page = boss.get(LIST, params={"q": nothing})
-        assert "No name begins so." in page.text and "<b>" not in page.text
+        assert "No user is so." in page.text and "<b>" not in page.text
+    newest = boss.get(LIST, params={"q": word, "sort": "newest"}).text
+    assert f"{word}x" in newest and f"{word}-01" not in newest
+    for wrong in ({"role": "king"}, {"state": "<b>"}, {"sort": "age"}, {"sort": "newest", "after": "x"}):
+        assert boss.get(LIST, params=wrong).status_code == 400
 
 
 def test_making_a_user(boss: httpx.Client, empty: HubProcess) -> None:
@@ -97,7 +101,7 @@ def test_links_to_the_hub(boss: httpx.Client, admin: httpx.Client, empty: HubPro
         done(boss, LIST, "uninvite", number=number)
         assert stranger.get(link.path).status_code == 404 and note not in boss.get(LIST).text
     page = send(boss, LIST, "invite", note="Kept", days="31")
-    assert page.status_code == 400 and "expires_in_days" in alert_of(page) and 'value="Kept"' in page.text
+    assert page.status_code == 400 and "'Days' must be" in alert_of(page) and 'value="Kept"' in page.text
 
 
 def test_a_closed_hub_invites_nobody(tmp_path: Path) -> None:

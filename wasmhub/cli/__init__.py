@@ -8,6 +8,9 @@ from pathlib import Path
 # typed is imported, so that a client command does not wait for the server's libraries.
 VERBS = {
     "serve": "start the hub",
+    "login": "sign in to a hub, with docker, podman, crane, oras and the like",
+    "logout": "sign out of a hub, and end the token",
+    "whoami": "who you are at the hub, and by what",
     "check": "compare what the hub's database says with the bytes that are stored; mend what differs",
     "backup": "write a consistent copy of the hub to a folder while it runs",
     "restore": "bring a backup to the engines that the settings name",
@@ -18,11 +21,13 @@ VERBS = {
     "share": "give people and teams a role on one repository",
     "trust": "whose tokens stand for a robot, so that its machine keeps no secret",
     "token": "list, make and remove personal access tokens",
+    "session": "list and end the browsers in which somebody is signed in",
     "robot": "list, make and remove the robots of a team; rotate their tokens",
     "targets": "list, make and remove targets; write a fleet's bootstrap",
     "deploy": "put a filter to work on a target",
     "undeploy": "take a filter off a target",
     "deployments": "list deployments, see how they do, go back to an earlier revision",
+    "audit": "who did what, when and where from: search it, write it to a file",
     "gc": "remove bytes that nothing refers to any more",
 }
 # These work on the hub's own stores and run where it does; the others talk to it over HTTP.
@@ -64,6 +69,6 @@ def _help() -> str:
     lines = ["usage: wasmhub COMMAND [ARGUMENTS]", "", "commands:"]
     lines += [f"  {verb:<12} {what}" for verb, what in VERBS.items()]
     lines += ["", "wasmhub COMMAND --help tells more. serve, check, backup, restore and migrate run where the"]
-    lines += ["hub runs, with its settings; the others talk to the hub named by"]
-    lines += ["WASMHUB_URL (http://127.0.0.1:8080) with the personal access token in WASMHUB_TOKEN."]
+    lines += ["hub runs, with its settings; the others talk to the hub that `wasmhub login` signed in to, or"]
+    lines += ["to that of WASMHUB_URL (http://127.0.0.1:8080) with the personal access token in WASMHUB_TOKEN."]
     return "\n".join(lines)

@@ -4,27 +4,39 @@ import base64
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 import httpx
 
 from wasmhub.cli.command import CommandFailed, WrongUse
+from wasmhub.cli.sign_ins import current_hub, find_sign_in
 
 USUAL_URL = "http://127.0.0.1:8080"
 SECONDS = 30  # for one answer, all in all
 MOST_BYTES = 32 * 1024 * 1024  # of one answer
 MOST_PAGES = 1000
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+_WAY_IN = "`wasmhub login` signs you in, or set WASMHUB_TOKEN"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_WAY_TO_ONE = "`wasmhub token create NAME --user YOU` makes one for WASMHUB_TOKEN"
-
-
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+CLIENT = "wasmhub"  # what the command calls itself
 NOBODY = ("", "")
 
 
 class Unreachable(CommandFailed):
     """No answer came; asking again later may help."""
+
+
+class Refused(CommandFailed):
+    """The hub said no: with an HTTP status and, at its token service, the word that OAuth has for it."""
+
+    def __init__(self, message: str, status: int, word: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.word = word
 
 
 class Document(dict[str, Any]):
@@ -35,17 +47,20 @@ class Document(dict[str, Any]):
 
 
 class Hub:
-    """The hub named by WASMHUB_URL, asked with the token in WASMHUB_TOKEN, or with a user name and password.
+    """A hub, asked with a token, or with a user name and password; empty ones are for what needs nobody signed in.
 
-    Empty ones are for what needs nobody to be signed in.
+    Unless they are given, the hub is that of WASMHUB_URL, or the one that `wasmhub login` signed in to last, and the
+    token that of WASMHUB_TOKEN, or what `wasmhub login` keeps for this very hub.
     """
 
-    def __init__(self, sign_in: tuple[str, str] | None = None) -> None:
-        self.url = _url()
-        self._by_token = sign_in is None
-        headers = {"Accept": "application/json", "User-Agent": "wasmhub"}
-        if sign_in != NOBODY:
-            headers["Authorization"] = f"Bearer {_token()}" if sign_in is None else _basic(*sign_in)
+    def __init__(self, sign_in: tuple[str, str] | str | None = None, url: str | None = None) -> None:
+        self.url = url or hub_url()
+        self._by_token = sign_in is None or isinstance(sign_in, str)
+        headers = {"Accept": "application/json", "User-Agent": CLIENT}
+        if isinstance(sign_in, tuple):
+            headers |= {"Authorization": _basic(*sign_in)} if sign_in != NOBODY else {}
+        else:
+            headers["Authorization"] = f"Bearer {_token(self.url) if sign_in is None else sign_in}"
         self._http = httpx.Client(
             base_url=self.url,
             headers=headers,
@@ -70,10 +85,36 @@ class Hub:
         """What the token service gives for such a form (RFC 8693). Raises CommandFailed."""
         return self._send("POST", "/token", data={"grant_type": EXCHANGE, **form})
 
+    def lines(self, *path: str, query: dict[str, str] | None = None) -> Iterator[str]:
+        """The lines of a long answer as they come, which may take any time in all. Raises CommandFailed."""
+        where = "/".join(["/api/v1", *map(_part, path)])
+        with self._explaining(), self._http.stream("GET", where, params=query) as answer:
+            if not answer.is_success:
+                self._read(answer, self._body(answer), where)
+            yield from answer.iter_lines()
+
+    def begin_login(self, form: dict[str, str]) -> Any:
+        """The codes by which this program waits for an approval (RFC 8628). Raises CommandFailed."""
+        return self._send("POST", "/device_authorization", data={"client_id": CLIENT, **form})
+
+    def fetch_token(self, device_code: str) -> Any:
+        """The token that was approved. Raises Refused with OAuth's word for why there is none (yet)."""
+        form = {"grant_type": DEVICE_CODE, "client_id": CLIENT, "device_code": device_code}
+        return self._send("POST", "/token", data=form)
+
+    def revoke(self, token: str) -> None:
+        """Ends a token (RFC 7009). Raises CommandFailed."""
+        self._send("POST", "/revoke", data={"token": token})
+
     def _send(self, method: str, where: str, **more: Any) -> Any:
+        with self._explaining(), self._http.stream(method, where, **more) as answer:
+            return self._read(answer, self._body(answer), where)
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Makes what goes wrong on the way a sentence."""
         try:
-            with self._http.stream(method, where, **more) as answer:
-                return self._read(answer, self._body(answer), where)
+            yield
         except httpx.ConnectError as error:
             raise Unreachable(self._unreachable(error)) from None
         except httpx.TimeoutException:
@@ -119,8 +160,9 @@ class Hub:
         if answer.is_success:
             return value
         if answer.status_code == 401 and self._by_token:
-            message = f"the hub at {self.url} does not accept the token: {message}; {_WAY_TO_ONE}"
-        raise CommandFailed(message)
+            message = f"the hub at {self.url} does not accept the token: {message}; {_WAY_IN}"
+        word = value.get("error")
+        raise Refused(message, answer.status_code, word if isinstance(word, str) else "")
 
     def _unreachable(self, error: httpx.ConnectError) -> str:
         if "CERTIFICATE" in str(error):
@@ -133,26 +175,51 @@ def _message(value: dict[str, Any]) -> str:
     return str(value["errors"][0]["message"] if "errors" in value else value["error"]["message"])
 
 
-def _url() -> str:
-    given = os.environ.get("WASMHUB_URL") or USUAL_URL
+def hub_url(given: str | None = None) -> str:
+    """The hub that is meant: given, of WASMHUB_URL, of the last `wasmhub login`, or here. Raises WrongUse."""
+    what = "WASMHUB_URL is"
+    if given is not None:
+        what, given = "the hub is", given if "://" in given else _with_scheme(given)
+    else:
+        given = os.environ.get("WASMHUB_URL") or current_hub() or USUAL_URL
     try:
         parts = urlsplit(given)
         good = parts.scheme in ("http", "https") and parts.hostname and parts.path in ("", "/") and not parts.query
-        good = good and parts.port != 0 and parts.username is None and bool(httpx.URL(given).host)
+        good = good and " " not in given and parts.port != 0 and parts.username is None and bool(httpx.URL(given).host)
     except (ValueError, httpx.InvalidURL):
         good = False
     if not good:
-        raise WrongUse(f"WASMHUB_URL is {given!r}; it must be a scheme and a host, such as https://hub.example.com")
-    return f"{parts.scheme}://{parts.netloc}"
+        raise WrongUse(f"{what} {given!r}; it must be a scheme and a host, such as https://hub.example.com")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
-def _token() -> str:
+def token_in_use(url: str) -> tuple[str, str]:
+    """The token for that hub, empty if there is none, and where it is from. Raises WrongUse."""
     token = os.environ.get("WASMHUB_TOKEN", "").strip()
-    if not token:
-        raise WrongUse(f"WASMHUB_TOKEN is not set; {_WAY_TO_ONE}")
+    if token:
+        return token, "WASMHUB_TOKEN"
+    kept = find_sign_in(url)
+    return (kept.token if kept is not None else ""), "wasmhub login"
+
+
+def check_token(token: str, what: str) -> str:
+    """A token that can be sent. Raises WrongUse for what can be none."""
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise WrongUse(f"WASMHUB_TOKEN holds something other than a token; {_WAY_TO_ONE}")
+        raise WrongUse(f"{what} holds something other than a token; {_WAY_IN}")
     return token
+
+
+def _token(url: str) -> str:
+    token, what = token_in_use(url)
+    if not token:
+        raise WrongUse(f"you are not signed in to {url}; {_WAY_IN}")
+    return check_token(token, what)
+
+
+def _with_scheme(host: str) -> str:
+    """An address without its scheme: https, but on this machine."""
+    name = host.removeprefix("[").partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return f"{'http' if name in LOOPBACK else 'https'}://{host}"
 
 
 def _basic(user: str, password: str) -> str:

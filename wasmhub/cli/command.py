@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 Act = Callable[[argparse.Namespace], int]
 ENVIRONMENT = """environment:
-  WASMHUB_URL    the hub (http://127.0.0.1:8080)
-  WASMHUB_TOKEN  a personal access token; `wasmhub token create NAME --user YOU` makes one"""
+  WASMHUB_URL    the hub (the one that `wasmhub login` signed in to last, else http://127.0.0.1:8080)
+  WASMHUB_TOKEN  a token for it (the one that `wasmhub login` keeps)"""
 
 
 class CommandFailed(Exception):

@@ -20,6 +20,7 @@ DID = {
     "copies": "copies removed from the blob store",
     "orphans": "leftovers found in the blob store",
     "expired": "expired sign-ins forgotten",
+    "events": "rows of the audit log that are older than WASMHUB_AUDIT_DAYS removed",
 }
 
 

@@ -12,7 +12,7 @@ from wasmhub.cli.secret import read_secret
 ROLES = ("reader", "writer", "maintainer", "owner")
 VISIBILITIES = ("private", "internal", "public")
 TEAMS = {"NAME": "name", "YOUR ROLE": "role", "NEW ONES ARE": "default_visibility", "DELETED": "deleted_at"}
-MEMBERS = {"NAME": "name", "ROLE": "role", "ACTIVE": "active", "BY": "provider"}
+MEMBERS = {"NAME": "name", "ROLE": "role", "ACTIVE": "active", "BY": "provider", "WAITS": "waits"}
 LINKS = {"ID": "id", "ROLE": "role", "FOR": "note", "BY": "created_by", "UNTIL": "expires_at"}
 
 
@@ -43,6 +43,12 @@ def _add_team_actions(actions: "argparse._SubParsersAction[argparse.ArgumentPars
     forget = add_action(actions, "forget-name", what, "wasmhub team forget-name gateway edge", forget_name)
     forget.add_argument("team", metavar="TEAM")
     forget.add_argument("name", metavar="OLD-NAME")
+    what = "ask every member of a team for a second factor; who has none holds nothing there until they have one"
+    require = add_action(
+        actions, "require-second-factor", what, "wasmhub team require-second-factor edge", require_second_factor
+    )
+    require.add_argument("team", metavar="TEAM")
+    require.add_argument("--off", action="store_true", help="ask for none any more")
     what = "hide a team and all that it owns; after seven days it is removed"
     _one(actions, "delete", what, "wasmhub team delete edge", delete_team)
     _one(actions, "restore", "give a deleted team back", "wasmhub team restore edge", restore_team)
@@ -105,6 +111,14 @@ def forget_name(options: argparse.Namespace) -> int:
         hub.ask("GET", "teams", options.team)
         hub.ask("DELETE", "namespaces", options.team, "old-names", options.name)
     return show(options, {"forgotten": options.name}, f"{plain(options.name)} answers no more")
+
+
+def require_second_factor(options: argparse.Namespace) -> int:
+    """What is asked of members."""
+    with Hub() as hub:
+        found = hub.ask("PATCH", "teams", options.team, body={"second_factor_required": not options.off})
+    asks = "asks its members for a second factor" if found["second_factor_required"] else "asks for no second factor"
+    return show(options, found, f"{plain(found['name'])} {asks}")
 
 
 def delete_team(options: argparse.Namespace) -> int:
@@ -173,7 +187,9 @@ def join_team(options: argparse.Namespace) -> int:
     with Hub() as hub:
         given = read_secret("invitation").rstrip("/").rpartition("/")[2]
         found = hub.ask("POST", "invitations", "accept", body={"secret": given})
-    return show(options, found, f"you are {found['role']} of {plain(found['name'])}")
+    said = f"you are {found['role'] or found['waits_for']} of {plain(found['name'])}"
+    said += " once you have a second factor" if found["waits_for"] else ""
+    return show(options, found, said)
 
 
 def _one(

@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> int:
     """Runs one action."""
     parser = new_parser(
         "user",
-        "The hub's users. `password` and `profile` are for everybody, all else is for administrators.",
+        "The hub's users. `password`, `profile` and `second-factor` are for everybody, all else is for administrators.",
         "wasmhub user list\nwasmhub user invite --note Bob\nwasmhub user create ada",
     )
     actions = new_actions(parser)
@@ -108,6 +108,24 @@ def reset_password(options: argparse.Namespace) -> int:
     return show(options, made, plain(made["link"]))
 
 
+def remove_second_factor(options: argparse.Namespace) -> int:
+    """A user whom the password alone lets in again."""
+    with Hub() as hub:
+        hub.ask("DELETE", "users", options.name, "second-factor")
+    return show(options, {"removed": options.name}, f"{plain(options.name)} signs in with the password alone again")
+
+
+def show_second_factor(options: argparse.Namespace) -> int:
+    """What one signs in with beside the password."""
+    with Hub() as hub:
+        has = hub.ask("GET", "user", "second-factor")
+    since = None if has["totp"] is None else f"since {has['totp']['created_at']}"
+    left = has["recovery_codes"] if has["enabled"] else None
+    said = {"second factor": "on" if has["enabled"] else "off", "authenticator app": since}
+    said |= {"passkeys": ", ".join(one["name"] for one in has["passkeys"]) or None, "recovery codes left": left}
+    return show(options, has, facts(said))
+
+
 def change_profile(options: argparse.Namespace) -> int:
     """What one says of oneself."""
     given = {"full_name": options.full_name, "email": options.email}
@@ -149,8 +167,22 @@ def _add_passwords(actions: "argparse._SubParsersAction[argparse.ArgumentParser]
         "wasmhub user reset-password ada",
         reset_password,
     )
-    for action in (password, reset):
+    lost = add_action(
+        actions,
+        "remove-second-factor",
+        "let a user who lost it sign in with the password alone again",
+        "wasmhub user remove-second-factor ada",
+        remove_second_factor,
+    )
+    for action in (password, reset, lost):
         action.add_argument("name", metavar="NAME")
+    add_action(
+        actions,
+        "second-factor",
+        "show what you sign in with beside the password; it is set up on the hub's page",
+        "wasmhub user second-factor",
+        show_second_factor,
+    )
 
 
 def _add_ends(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -20,11 +20,15 @@ from storage.invitations import create_password_reset
 from storage.namespaces import NamespaceRow, find_holder
 from storage.users import (
     ROLES,
+    SORTS,
+    STATES,
+    Narrowing,
     UserRow,
     activate_user,
     create_user,
     deactivate_user,
     find_user,
+    place,
     set_password,
     set_role,
     users,
@@ -35,14 +39,14 @@ RESET_LIFE = fields.DAY  # of a link by which somebody sets a new password
 
 
 async def list_users(request: Request) -> Response:
-    """All users by name, a page at a time; for administrators."""
+    """Users, a page at a time, narrowed as the address says; for administrators."""
     await require_administrator(request, _gate(request))
 
     after, limit = fields.page(request)
-    rows = await _gate(request).database.look(_read_users, _gate(request), after, limit)
-    return JSONResponse(
-        {"users": [user_document(row) for row in rows], "next": fields.following([row.name for row in rows], limit)}
-    )
+    narrowing = read_narrowing(request, after)
+    rows = await _gate(request).database.look(_read_users, _gate(request), narrowing, after, limit)
+    following = fields.following([place(row, narrowing.sort) for row in rows], limit)
+    return JSONResponse({"users": [user_document(row) for row in rows], "next": following})
 
 
 async def post_user(request: Request) -> Response:
@@ -111,6 +115,16 @@ ROUTES = [
     Route("/api/v1/users/{name}/password", put_password, methods=["PUT"]),
     Route("/api/v1/users/{name}/password-reset", post_password_reset, methods=["POST"]),
 ]
+
+
+def read_narrowing(request: Request, after: str) -> Narrowing:
+    """Which users the address means, for pages too. Raises ApiError."""
+    beginning = request.query_params.get("q", "").strip()[:64]
+    role, state = fields.asked(request, "role", ROLES), fields.asked(request, "state", STATES)
+    sort = fields.asked(request, "sort", SORTS, "name")
+    if sort == "newest" and after and not (after.isascii() and after.isdigit() and len(after) < 19):
+        raise fields.bad("'after' must be what an answer gave as 'next'")
+    return Narrowing(beginning, role, state, sort)
 
 
 def user_document(row: UserRow) -> dict[str, Any]:
@@ -190,9 +204,9 @@ async def _subject(request: Request, identity: Identity) -> UserRow:
     return await find_subject(_gate(request), identity, request.path_params["name"])
 
 
-def _read_users(gate: Gate, after: str, limit: int) -> list[UserRow]:
+def _read_users(gate: Gate, narrowing: Narrowing, after: str, limit: int) -> list[UserRow]:
     with gate.database.read() as session:
-        return users(session, after=after, limit=limit)
+        return users(session, narrowing, after=after, limit=limit)
 
 
 def _read_user(gate: Gate, name: str) -> UserRow | None:

@@ -123,6 +123,14 @@ def page(request: Request) -> tuple[str, int]:
     return request.query_params.get("after", ""), int(limit[:5])
 
 
+def asked(request: Request, parameter: str, words: tuple[str, ...], default: str = "") -> str:
+    """A parameter of the address that is one of these words, or is left out or empty. Raises ApiError."""
+    value = request.query_params.get(parameter) or default
+    if value and value not in words:
+        raise bad(f"{parameter!r} must be one of {', '.join(words)}")
+    return value
+
+
 def following(keys: list[str], limit: int) -> str | None:
     """What to give as `after` for the next page; None if this one was not full."""
     return keys[-1] if len(keys) == limit else None

@@ -12,6 +12,7 @@ from auth.identity import Identity
 from storage.scopes import write_scopes
 from storage.users import UserRow, find_user, set_profile
 from web.api import fields
+from web.api.accounts import end_user
 from web.means import Means, means_of
 
 
@@ -34,9 +35,20 @@ async def patch_me(request: Request) -> Response:
     return JSONResponse(await means.database.look(_me, means, identity))
 
 
+async def delete_me(request: Request) -> Response:
+    """Removes the caller's account for good; what they own goes to the `heir` of the query, a user or a team."""
+    means = means_of(request)
+    identity = await require_account(request, means.gate)
+    row = await means.database.look(read_me, means, identity)
+
+    await end_user(means.gate, identity, row, request.query_params.get("heir"))
+    return Response(status_code=204)
+
+
 ROUTES = [
     Route("/api/v1/user", get_me, methods=["GET"]),
     Route("/api/v1/user", patch_me, methods=["PATCH"]),
+    Route("/api/v1/user", delete_me, methods=["DELETE"]),
 ]
 
 

@@ -52,12 +52,9 @@ async def post_robot(request: Request) -> Response:
     """Makes a robot. Its token is in this answer and nowhere else; one that trust rules let in may have none."""
     identity, team = await enter_team(request, "administer")
     body = await read_json(request)
-    fields.only(body, "name", "role", "description", "expires_in_days", "scopes", "with_token")
-    name, nature = fields.text(body, "name"), _nature(body, Nature("reader"))
-    token = new_secret(ROBOT) if fields.flag(body, "with_token", True) else None
 
-    made = await anyio.to_thread.run_sync(_create, means_of(request), identity, team, name, nature, token)
-    return JSONResponse(made | {"token": token}, 201)
+    made = await anyio.to_thread.run_sync(make_robot, means_of(request), identity, team, body)
+    return JSONResponse(made, 201)
 
 
 async def get_robot(request: Request) -> Response:
@@ -73,11 +70,9 @@ async def patch_robot(request: Request) -> Response:
     means = means_of(request)
     identity, team = await enter_team(request, "administer")
     body = await read_json(request)
-    fields.only(body, "role", "description", "active", "expires_in_days", "scopes")
     robot = await means.database.look(find_team_robot, means, team, request.path_params["robot"])
-    nature = _nature(body, Nature(robot.role, robot.description, robot.active, robot.expires_at, robot.scopes))
 
-    await anyio.to_thread.run_sync(configure_robot, means.database, identity.actor(), robot.id, nature)
+    await anyio.to_thread.run_sync(change_robot, means, identity, robot, body)
     return JSONResponse(await means.database.look(_show, means, team, robot.name))
 
 
@@ -96,12 +91,11 @@ async def post_rotation(request: Request) -> Response:
     means = means_of(request)
     identity, team = await enter_team(request, "administer")
     body = await read_json(request)
-    fields.only(body, "overlap_hours")
-    overlap = fields.number(body, "overlap_hours", OVERLAP // HOUR, 0, LONGEST_OVERLAP // HOUR) * HOUR
     robot = await means.database.look(find_team_robot, means, team, request.path_params["robot"])
 
-    made, token = await anyio.to_thread.run_sync(_rotate, means, identity, team, robot, overlap)
-    return JSONResponse(made | {"token": token}, 201)
+    token = await anyio.to_thread.run_sync(rotate, means, identity, robot, body)
+    shown = await means.database.look(_show, means, team, robot.name)
+    return JSONResponse(shown | {"token": token}, 201)
 
 
 _ROBOTS = "/api/v1/teams/{team}/robots"
@@ -113,6 +107,40 @@ ROUTES = [
     Route(_ROBOTS + "/{robot}", remove_robot, methods=["DELETE"]),
     Route(_ROBOTS + "/{robot}/rotate", post_rotation, methods=["POST"]),
 ]
+
+
+def make_robot(means: Means, identity: Identity, team: TeamRow, body: dict[str, Any]) -> dict[str, Any]:
+    """Makes the robot that a request describes; with its `token`, unless none is wanted. Raises ApiError, Conflict."""
+    fields.only(body, "name", "role", "description", "expires_in_days", "scopes", "with_token")
+    name, nature = fields.text(body, "name"), _nature(body, Nature("reader"))
+    token = new_secret(ROBOT) if fields.flag(body, "with_token", True) else None
+    create_robot(means.database, identity.actor(), team.id, name, nature, _kept(token) if token else None)
+    return _show(means, team, name) | {"token": token}
+
+
+def change_robot(means: Means, identity: Identity, robot: RobotRow, body: dict[str, Any]) -> None:
+    """Makes a robot what a request says of it, and leaves the rest. Raises ApiError, Conflict."""
+    fields.only(body, "role", "description", "active", "expires_in_days", "scopes")
+    nature = _nature(body, Nature(robot.role, robot.description, robot.active, robot.expires_at, robot.scopes))
+    configure_robot(means.database, identity.actor(), robot.id, nature)
+
+
+def rotate(means: Means, identity: Identity, robot: RobotRow, body: dict[str, Any]) -> str:
+    """Gives a robot a new token and answers it; the others end as a request says. Raises ApiError, Conflict."""
+    fields.only(body, "overlap_hours")
+    overlap = fields.number(body, "overlap_hours", OVERLAP // HOUR, 0, LONGEST_OVERLAP // HOUR) * HOUR
+    token = new_secret(ROBOT)
+    rotate_robot(means.database, identity.actor(), robot.id, _kept(token), overlap=overlap)
+    return token
+
+
+def find_team_robot(means: Means, team: TeamRow, name: str) -> RobotRow:
+    """The robot of that name in the team. Raises ApiError."""
+    with means.database.read() as session:
+        robot = find_robot(session, team.id, team.name, name)
+    if robot is None:
+        raise ApiError(404, "not_found", f"{team.name} has no robot {name[:64]!r}")
+    return robot
 
 
 def _nature(body: dict[str, Any], usual: Nature) -> Nature:
@@ -130,21 +158,6 @@ def _nature(body: dict[str, Any], usual: Nature) -> Nature:
     return replace(nature, expires_at=now() + fields.days(body, "expires_in_days", 0, MOST_DAYS) if ends else None)
 
 
-def _create(
-    means: Means, identity: Identity, team: TeamRow, name: str, nature: Nature, token: str | None
-) -> dict[str, Any]:
-    create_robot(means.database, identity.actor(), team.id, name, nature, _kept(token) if token else None)
-    return _show(means, team, name)
-
-
-def _rotate(
-    means: Means, identity: Identity, team: TeamRow, robot: RobotRow, overlap: int
-) -> tuple[dict[str, Any], str]:
-    token = new_secret(ROBOT)
-    rotate_robot(means.database, identity.actor(), robot.id, _kept(token), overlap=overlap)
-    return _show(means, team, robot.name), token
-
-
 def _kept(token: str) -> NewSecret:
     return NewSecret(hint(token), fingerprint(token))
 
@@ -152,15 +165,6 @@ def _kept(token: str) -> NewSecret:
 def _robots(means: Means, team: TeamRow, after: str, limit: int) -> list[RobotRow]:
     with means.database.read() as session:
         return robots(session, team.id, team.name, after=after, limit=limit)
-
-
-def find_team_robot(means: Means, team: TeamRow, name: str) -> RobotRow:
-    """The robot of that name in the team. Raises ApiError."""
-    with means.database.read() as session:
-        robot = find_robot(session, team.id, team.name, name)
-    if robot is None:
-        raise ApiError(404, "not_found", f"{team.name} has no robot {name[:64]!r}")
-    return robot
 
 
 def _show(means: Means, team: TeamRow, name: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from storage.teams import (
     find_team,
     members,
     remove_member,
+    require_second_factor,
     restore_team,
     set_member,
     teams,
@@ -208,12 +209,22 @@ async def find_team_for(means: Means, identity: Identity, name: str, action: str
 
 
 def find_seen(means: Means, identity: Identity, name: str) -> TeamRow:
-    """The team of that name, deleted or not, if somebody sees it, for other doors too. Raises ApiError."""
+    """The team of that name, if somebody sees it, for other doors too: a deleted one if they may restore it, or see
+    everything. Raises ApiError."""
     with means.database.read() as session:
         team = find_team(session, name, identity.user_id)
-    if team is None or not may(identity, "pull", resource_of_team(team)):
+    if team is not None and may(identity, "pull", resource_of_team(team)):
+        if team.deleted_at is None or identity.viewer().sees_all or team.role == "owner":
+            return team
         raise _absent(name)
-    return team
+    if team is not None and team.waits_for is not None and team.deleted_at is None:
+        raise ApiError(
+            403,
+            "second_factor",
+            f"{team.name} asks its members for a second factor: set one up on the hub's page /account/second-factor,"
+            f" and you are its {team.waits_for}",
+        )
+    raise _absent(name)
 
 
 def resource_of_team(team: TeamRow) -> Resource:
@@ -254,8 +265,16 @@ def make_team(means: Means, identity: Identity, body: dict[str, Any]) -> TeamRow
 
 
 def change_team(means: Means, identity: Identity, team: TeamRow, body: dict[str, Any]) -> None:
-    """Changes what a team says of itself, for other doors too. Raises ApiError."""
-    fields.only(body, "description", "default_visibility")
+    """Changes what a team says of itself, and whether it asks for a second factor, for other doors too.
+
+    The latter is for owners. Raises ApiError.
+    """
+    fields.only(body, "description", "default_visibility", "second_factor_required")
+    required = fields.flag(body, "second_factor_required", team.second_factor_required)
+    if required != team.second_factor_required:
+        if not may(identity, "administer", resource_of_team(team)):
+            raise _forbidden("say what is asked of the members of", team)
+        require_second_factor(means.database, identity.actor(), team.id, required)
     configure_team(
         means.database,
         identity.actor(),
@@ -319,7 +338,11 @@ def _accept(means: Means, identity: Identity, secret: str) -> TeamRow:
     if found is None or found.team is None:
         raise absent_invitation()
     accept_invitation(means.database, identity.actor(), identity.user_id, fingerprint(secret))
-    return find_seen(means, identity, found.team)
+    with means.database.read() as session:
+        team = find_team(session, found.team, identity.user_id)
+    if team is None:
+        raise absent_invitation()
+    return team
 
 
 def _team(row: TeamRow) -> dict[str, Any]:
@@ -327,7 +350,9 @@ def _team(row: TeamRow) -> dict[str, Any]:
         "name": row.name,
         "description": row.description,
         "default_visibility": row.default_visibility,
+        "second_factor_required": row.second_factor_required,
         "role": row.role,
+        "waits_for": row.waits_for,
         "created_at": fields.moment(row.created_at),
         "deleted_at": fields.moment(row.deleted_at),
     }
@@ -335,4 +360,4 @@ def _team(row: TeamRow) -> dict[str, Any]:
 
 def _member(row: MemberRow) -> dict[str, Any]:
     said = {"name": row.name, "full_name": row.full_name, "role": row.role, "active": row.active}
-    return said | {"provider": row.provider}
+    return said | {"provider": row.provider, "waits": row.waits}

@@ -13,12 +13,11 @@ from auth.identity import Identity
 from auth.secrets import PERSONAL, fingerprint, hint, new_secret
 from storage.database import now
 from storage.scopes import Scopes, write_scopes
-from storage.tokens import AccessTokenRow, access_tokens, create_access_token, delete_access_token
+from storage.tokens import ACCESS_TOKENS, AccessTokenRow, access_tokens, create_access_token, delete_access_token
 from web.api import fields
 from web.means import means_of
 
 DAYS, MOST_DAYS = 365, 3650  # that a token is good, unless said otherwise, and at most
-MOST = 100  # of one user
 
 
 async def list_tokens(request: Request) -> Response:
@@ -96,8 +95,8 @@ def _create(
     gate: Gate, identity: Identity, name: str, secret: str, expires_at: int | None, scopes: Scopes | None
 ) -> AccessTokenRow:
     assert identity.user_id is not None
-    if len(_read(gate, identity)) >= MOST:
-        raise ApiError(409, "conflict", f"you have {MOST} tokens; delete one first")
+    if len(_read(gate, identity)) >= ACCESS_TOKENS:
+        raise ApiError(409, "conflict", f"you have {ACCESS_TOKENS} tokens; delete one first")
     token_id = create_access_token(
         gate.database,
         identity.actor(),

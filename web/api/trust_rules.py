@@ -8,7 +8,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from auth.door import ApiError, read_json
+from auth.identity import Identity
+from auth.outgoing import OutgoingRefused, check_url
 from auth.trust import problem_of
+from storage.robots import RobotRow
 from storage.trust import Trust, TrustRuleRow, add_trust_rule, remove_trust_rule, trust_rules
 from web.api import fields
 from web.api.robots import find_team_robot
@@ -34,11 +37,9 @@ async def post_trust_rule(request: Request) -> Response:
     means = means_of(request)
     identity, team = await enter_team(request, "administer")
     body = await read_json(request)
-    fields.only(body, "issuer", "audience", "claims", "minutes")
     robot = await means.database.look(find_team_robot, means, team, request.path_params["robot"])
-    trust = _trust(body)
 
-    rule_id = await anyio.to_thread.run_sync(add_trust_rule, means.database, identity.actor(), robot.id, trust)
+    rule_id = await anyio.to_thread.run_sync(make_rule, means, identity, robot, body)
     rows = await means.database.look(_read, means, robot.id)
     made = next((row for row in rows if row.id == rule_id), None)
     if made is None:
@@ -65,11 +66,23 @@ ROUTES = [
 ]
 
 
+def make_rule(means: Means, identity: Identity, robot: RobotRow, body: dict[str, Any]) -> int:
+    """Makes the rule that a request describes and answers its number. Raises ApiError, Conflict."""
+    fields.only(body, "issuer", "audience", "claims", "minutes")
+    return add_trust_rule(means.database, identity.actor(), robot.id, _trust(body))
+
+
 def _trust(body: dict[str, Any]) -> Trust:
     """The rule that a request asks for. Raises ApiError."""
     issuer = fields.text(body, "issuer")
     if not issuer.startswith(("https://", "http://")):
         raise fields.bad("'issuer' must be the URL that stands in the tokens as `iss`, such as https://issuer.example")
+    if "?" in issuer or "#" in issuer:
+        raise fields.bad("'issuer' has no ? and no #: the hub looks below it for the issuer's keys")
+    try:
+        check_url(issuer)
+    except OutgoingRefused as error:
+        raise fields.bad(f"'issuer': {error}") from None
     problem = problem_of(body.get("claims"))
     if problem is not None:
         raise fields.bad(problem)

@@ -1,0 +1,64 @@
+"""The pages and the API of the hub itself: its settings, what it stands on, what it stores, and its jobs."""
+
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.hub import HubProcess
+from tests.web.catalogue import PASSWORD
+from tests.web.people_pages import done, forms_of, send, signed_in
+from tests.web.test_pages import text_of
+
+
+@pytest.fixture
+def keeper(empty: HubProcess) -> Iterator[httpx.Client]:
+    """The administrator's browser."""
+    with signed_in(empty, "admin", empty.admin_password) as browser:
+        yield browser
+
+
+def test_who_sees_the_pages_of_the_hub(empty: HubProcess, admin: httpx.Client, keeper: httpx.Client) -> None:
+    for name, role in (("watcher", "auditor"), ("nobody-much", "user")):
+        made = {"name": name, "password": PASSWORD, "role": role}
+        assert admin.post("/users", json=made).status_code == 201
+    for path in ("/site/settings", "/site/upkeep"):
+        with signed_in(empty, "watcher") as browser:
+            assert forms_of(browser.get(path)) == set()
+        with signed_in(empty, "nobody-much") as browser:
+            assert browser.get(path).status_code == 404
+        assert keeper.get(path).status_code == 200
+    with signed_in(empty, "watcher") as browser:
+        assert send(browser, "/site/upkeep", "collect").status_code == 403
+
+
+def test_settings_say_where_they_were_set(empty: HubProcess, admin: httpx.Client, keeper: httpx.Client) -> None:
+    rows = {row["name"]: row for row in admin.get("/settings").json()["settings"]}
+    assert rows["WASMHUB_DATA"] == rows["WASMHUB_DATA"] | {"value": str(empty.data), "source": "the environment"}
+    text = text_of(keeper.get("/site/settings"))
+    assert f"{empty.data} from the environment" in text and "3600 default" in text
+
+
+def test_a_garbage_collection_is_asked_for_and_seen(admin: httpx.Client, keeper: httpx.Client) -> None:
+    assert forms_of(keeper.get("/site/upkeep")) == {"collect"}
+    assert done(keeper, "/site/upkeep", "collect", dry_run="yes") == "/site/upkeep?done=collect#runs"
+    deadline = time.monotonic() + 20
+    while "finished dry run" not in (text := text_of(keeper.get("/site/upkeep?done=collect"))):
+        assert time.monotonic() < deadline, text
+        time.sleep(0.2)
+    assert "asked for by admin" in text and "Asked for. It begins" in text
+    assert admin.get("/garbage-collections").json()["garbage_collections"][0]["dry_run"] is True
+
+
+def test_what_is_stored_is_counted(full: HubProcess, admin: httpx.Client, keeper: httpx.Client) -> None:
+    with httpx.Client(auth=("admin", full.admin_password), trust_env=False) as asking:
+        found = asking.get(f"{full.url}/api/v1/upkeep").json()
+        listed = asking.get(f"{full.url}/api/v1/repositories", params={"limit": 100}).json()["repositories"]
+    assert found["parts"] == {"database": "ok", "blobs": "ok"}
+    assert found["stored"]["repositories"] == len(listed) > 0
+    assert found["stored"]["size"] > found["stored"]["blobs"] > 0
+    assert found["stored"]["waiting"] == found["stored"]["damaged"] == 0
+    nothing = admin.get("/upkeep").json()["stored"]
+    assert nothing["blobs"] == 0 and nothing["oldest_check"] is None
+    assert "database ok blobs ok" in text_of(keeper.get("/site/upkeep"))
