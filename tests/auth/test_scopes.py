@@ -32,6 +32,7 @@ IDENTITIES = {
 }
 # What only a person with all their rights may do.
 ACCOUNT = ("settings", "upkeep", "user/tokens", "users", "teams", "namespaces", "garbage-collections", "invitations")
+ACCOUNT += ("user/identities", "providers")
 ASKED = {
     name: endpoint
     for name, endpoint in ENDPOINTS.items()

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from tests.hub import WASMHUB, HubProcess
 from tests.oci import Client
 
@@ -39,10 +41,13 @@ class Stock:
             answer = client.ask("GET", f"/v2/{name}/blobs/{digest}")
             assert (answer.status_code, answer.content) == (200, content), (name, digest)
         client.close()
+        with _administrator(hub) as administrator:
+            found = administrator.get("/providers/main").raise_for_status().json()
+        assert found["has_secret"] is True and [one["group"] for one in found["groups"]] == ["ops"]
 
 
 def stock(hub: HubProcess) -> Stock:
-    """Small blobs and one of 20 MiB, one of them in several repositories, tags, a person and an empty blob."""
+    """Small blobs and one of 20 MiB, one of them in several repositories, tags, an empty blob, and a provider."""
     client = Client(hub.url, "admin", hub.admin_password)
     made = Stock()
     for name in COPIES:
@@ -51,7 +56,16 @@ def stock(hub: HubProcess) -> Stock:
     made.push(client, HOLDER, "large", os.urandom(20 * 2**20))
     made.push(client, HOLDER, "empty", b"")
     client.close()
+    with _administrator(hub) as administrator:
+        known = {"name": "main", "issuer": "https://login.example.com", "client_id": "hub", "client_secret": "a secret"}
+        administrator.post("/providers", json=known).raise_for_status()
+        administrator.post("/providers/main/groups", json={"group": "ops", "role": "auditor"}).raise_for_status()
     return made
+
+
+def _administrator(hub: HubProcess) -> httpx.Client:
+    auth = ("admin", hub.admin_password)
+    return httpx.Client(base_url=f"{hub.url}/api/v1", auth=auth, timeout=30, trust_env=False)
 
 
 def run(
