@@ -31,8 +31,8 @@ IDENTITIES = {
     "administrator": Identity(4, "administrator", "administrator"),
 }
 # What only a person with all their rights may do.
-ACCOUNT = ("settings", "upkeep", "user/tokens", "users", "teams", "namespaces", "garbage-collections", "invitations")
-ACCOUNT += ("user/identities", "providers")
+ACCOUNT = ("settings", "upkeep", "user/tokens", "user/identities", "users", "teams", "namespaces", "providers")
+ACCOUNT += ("garbage-collections", "invitations")
 ASKED = {
     name: endpoint
     for name, endpoint in ENDPOINTS.items()

@@ -325,10 +325,10 @@ def test_a_silent_provider_holds_up_nobody_and_says_so_within_seconds(hub: HubPr
             await scene.sign_in()
             person = await scene.client(auth=("admin", hub.admin_password))
             assert (await person.get("/api/v1/user")).status_code == 200
-            assert time.monotonic() - quick < 4
+            assert time.monotonic() - quick < 8
             for answer in await asyncio.gather(*waiting):
                 await silent.refused(answer, "did not answer within 10 s")
-            assert time.monotonic() - began < 14
+            assert time.monotonic() - began < 25  # one after another they would wait for 30
 
     play(hub, scenario)
 
