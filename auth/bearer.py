@@ -13,6 +13,7 @@ from joserfc.jwk import ECKey
 from sqlalchemy.orm import Session as OrmSession
 
 from auth.identity import ANONYMOUS, Identity, identity_of
+from auth.secret_rotation import keep_sealed
 from auth.secrets import SecretKey
 from storage.database import Database, now
 from storage.events import SYSTEM
@@ -150,14 +151,18 @@ class BearerTokens:
 
     def _rotate(self, keys: _Keys) -> _Keys:
         key = ECKey.generate_key("P-256", auto_kid=True)
-        rotate_signing_key(
-            self._database,
-            SYSTEM,
-            kid=str(key.kid),
-            public_jwk=key.as_dict(private=False),
-            sealed_private=self._secret_key.seal(key.as_pem(private=True)),
-            replaces=keys.current.kid if keys.current else None,
-        )
+
+        def keep(sealed: bytes) -> None:
+            rotate_signing_key(
+                self._database,
+                SYSTEM,
+                kid=str(key.kid),
+                public_jwk=key.as_dict(private=False),
+                sealed_private=sealed,
+                replaces=keys.current.kid if keys.current else None,
+            )
+
+        keep_sealed(self._secret_key, key.as_pem(private=True), keep)
         forget_retired_keys(self._database, grace=GRACE)
         return self._load()
 

@@ -14,6 +14,7 @@ from auth.challenge import Origin
 from auth.gate import Gate, SignInRefused
 from auth.identity import Identity
 from auth.passkeys import SECOND, BadPasskey, credential_of, party_of, read_signature, sign_in_options
+from auth.secret_rotation import keep_sealed
 from auth.secrets import PENDING, fingerprint, is_secret, new_secret
 from auth.sessions import cookie_name, cookie_of, is_same_site, open_for
 from auth.totp import matching_step, new_recovery_codes, new_totp_secret, read_recovery_code, read_totp_code
@@ -143,9 +144,12 @@ async def prove(gate: Gate, identity: Identity, proof: str) -> None:
 async def begin_app(gate: Gate, identity: Identity) -> bytes:
     """The secret of a new authenticator app, which counts once `confirm_app` had its first code. Raises Conflict."""
     assert identity.user_id is not None
-    secret = new_totp_secret()
-    sealed = gate.secret_key.seal(secret)
-    await anyio.to_thread.run_sync(begin_totp, gate.database, identity.actor(), identity.user_id, sealed)
+    user_id, secret = identity.user_id, new_totp_secret()
+
+    def keep(sealed: bytes) -> None:
+        begin_totp(gate.database, identity.actor(), user_id, sealed)
+
+    await anyio.to_thread.run_sync(keep_sealed, gate.secret_key, secret, keep)
     return secret
 
 

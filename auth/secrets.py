@@ -25,16 +25,23 @@ DEVICE = "whd"  # with which a program fetches the token that somebody approved
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BODY, _CHECK = 36, 6
 _SECRET = re.compile(rf"(wh[pbrsinfd])_([0-9A-Za-z]{{{_BODY}}})([0-9A-Za-z]{{{_CHECK}}})")
-_VERSION = b"\x01"
+_FIRST = b"\x01"  # the head of what was sealed before keys could follow one another
+_VERSION = b"\x02"  # the head goes on with the first bytes of the key's check; storage.sealing compares them
+_NAME = 4
 _NONCE = 12
 
 
 class SecretKey:
-    """The key from the settings or the data folder. Everything secret at rest hangs on it."""
+    """The key from the settings or the data folder. Everything secret at rest hangs on it.
 
-    def __init__(self, text: str) -> None:
+    While one key follows another, two are known: what the `old` one or the `coming` one sealed is opened too.
+    """
+
+    def __init__(self, text: str, old: "SecretKey | None" = None, coming: "SecretKey | None" = None) -> None:
         self._root = hashlib.sha256(text.encode()).digest()
         self._cipher = AESGCM(self.derive("seal"))
+        self.old = old
+        self.coming = coming
 
     def derive(self, purpose: str) -> bytes:
         """A key of 32 bytes for one purpose; those of other purposes do not follow from it."""
@@ -45,27 +52,43 @@ class SecretKey:
         """Tells this key from others, and nothing else."""
         return self.derive("check").hex()
 
+    @property
+    def known(self) -> "tuple[SecretKey, ...]":
+        """This key, and those that count beside it for now."""
+        return (self, *(key for key in (self.old, self.coming) if key is not None))
+
     def seal(self, data: bytes) -> bytes:
-        """The data, encrypted and authenticated (AES-256-GCM, a fresh nonce)."""
-        nonce = os.urandom(_NONCE)
-        return _VERSION + nonce + self._cipher.encrypt(nonce, data, _VERSION)
+        """The data, encrypted and authenticated (AES-256-GCM, a fresh nonce), with the first bytes of `check`."""
+        head, nonce = self._head(), os.urandom(_NONCE)
+        return head + nonce + self._cipher.encrypt(nonce, data, head)
 
     def unseal(self, sealed: bytes) -> bytes:
         """What was sealed. Raises ValueError if it was changed or sealed with another key."""
-        version, nonce, data = sealed[:1], sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :]
-        try:
-            return self._cipher.decrypt(nonce, data, version)
-        except (InvalidTag, ValueError):
-            raise ValueError("sealed with another secret key, or damaged") from None
+        for key in self.known:
+            with suppress(InvalidTag, ValueError):
+                return key._open(sealed)
+        raise ValueError("sealed with another secret key, or damaged")
+
+    def _open(self, sealed: bytes) -> bytes:
+        head = _FIRST if sealed[:1] == _FIRST else self._head()
+        nonce, data = sealed[len(head) : len(head) + _NONCE], sealed[len(head) + _NONCE :]
+        if not sealed.startswith(head):
+            raise ValueError("another key's")
+        return self._cipher.decrypt(nonce, data, head)
+
+    def _head(self) -> bytes:
+        return _VERSION + bytes.fromhex(self.check)[:_NAME]
 
 
-def load_secret_key(text: str | None, folder: Path) -> SecretKey:
+def load_secret_key(text: str | None, folder: Path, *, old: str | None = None, coming: str | None = None) -> SecretKey:
     """The secret key of the settings, else that of the file `secret.key` in the data folder, made if it is not there.
 
+    `old` and `coming` are those of the settings that it follows, or that is to follow it.
     Raises StorageError with a sentence that names the file if it holds no key or cannot be read or made.
     """
+    others = [SecretKey(one) if one else None for one in (old, coming)]
     if text:
-        return SecretKey(text)
+        return SecretKey(text, *others)
     path = folder / "secret.key"
     try:
         if not path.exists():
@@ -75,7 +98,7 @@ def load_secret_key(text: str | None, folder: Path) -> SecretKey:
         raise StorageError(f"the secret key {path} cannot be read or made: {error.strerror}") from None
     if len(kept) < 32:
         raise StorageError(f"{path} holds no secret key; put the right file back, or remove it to have a new one made")
-    return SecretKey(kept)
+    return SecretKey(kept, *others)
 
 
 def new_secret(prefix: str) -> str:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from auth.challenge import Origin
 from auth.gate import Gate, SecondFactorNeeded, SignInRefused
 from auth.identity import Identity, identity_of
-from auth.secrets import SESSION, fingerprint, is_secret, new_secret
+from auth.secrets import SESSION, SecretKey, fingerprint, is_secret, new_secret
 from storage.database import StorageError, now
 from storage.sessions import NewSession, close_session, find_session, open_session, touch_session
 from storage.users import identity_row
@@ -94,12 +94,15 @@ async def sign_out(request: Request, gate: Gate) -> str:
 
 def csrf_token(gate: Gate, secret: str) -> str:
     """The token that forms of a session carry. It follows from the session's secret and does not tell it."""
-    return hmac.digest(gate.secret_key.derive("csrf"), secret.encode(), "sha256").hex()
+    return _token(gate.secret_key, secret)
 
 
 def check_csrf(request: Request, gate: Gate, signed_in: SignedIn, token: str) -> bool:
     """Whether a request that changes something comes from a page of ours: by the token in its form or header."""
-    return is_same_site(request, gate) and hmac.compare_digest(signed_in.csrf.encode(), token.encode(errors="replace"))
+    given, secret = token.encode(errors="replace"), _secret(request, gate.origins.of(request.scope)) or ""
+    # A form may come from a replica that has the secret key before this one or after it.
+    good = [signed_in.csrf, *(_token(key, secret) for key in gate.secret_key.known[1:])]
+    return is_same_site(request, gate) and any(hmac.compare_digest(one.encode(), given) for one in good)
 
 
 def is_same_site(request: Request, gate: Gate) -> bool:
@@ -109,6 +112,10 @@ def is_same_site(request: Request, gate: Gate) -> bool:
     sent = request.headers.get("origin")
     # Compared as text: taking an address apart may fail, and an origin is no more than a scheme and a host.
     return sent is None or sent.partition("://")[2].lower() == gate.origins.of(request.scope).host.lower()
+
+
+def _token(key: SecretKey, secret: str) -> str:
+    return hmac.digest(key.derive("csrf"), secret.encode(), "sha256").hex()
 
 
 def cookie_of(origin: Origin, name: str, value: str, seconds: int) -> str:

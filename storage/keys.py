@@ -10,6 +10,7 @@ from sqlmodel import col, select
 from storage.database import Database, now
 from storage.events import Actor, record
 from storage.people_tables import SigningKey
+from storage.sealing import refuse_old_seal
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,11 @@ def rotate_signing_key(
 ) -> None:
     """Makes a key the one that signs and retires the others.
 
-    Does nothing if `replaces` is not the key that signs now: another process has rotated in the meantime.
+    Does nothing if `replaces` is not the key that signs now: another process has rotated in the meantime. Raises
+    OldSeal.
     """
     with database.write() as session:
+        refuse_old_seal(session, sealed_private)
         current = session.execute(select(SigningKey.kid).where(col(SigningKey.retired_at).is_(None))).scalars().all()
         if set(current) != ({replaces} if replaces else set()):
             return

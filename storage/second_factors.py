@@ -13,6 +13,7 @@ from storage.factor_tables import Passkey, PendingSignIn, RecoveryCode, Totp
 from storage.memberships import admit_user, hold_user_back, sole_able_owner_of
 from storage.passkeys import MOST, Answered, NewPasskey, PasskeyRow, Signed, passkeys, spend, use
 from storage.people_tables import User
+from storage.sealing import refuse_old_seal
 from storage.users import find_row
 
 BEGUN_FOR = 15 * 60_000  # milliseconds in which the first code of a new authenticator app must come
@@ -94,9 +95,10 @@ def find_totp(session: OrmSession, user_id: int) -> TotpRow | None:
 def begin_totp(database: Database, actor: Actor, user_id: int, sealed_secret: bytes) -> None:
     """Keeps the secret of a new authenticator app, which counts once its first code was shown.
 
-    Raises Conflict if there is one that counts.
+    Raises Conflict if there is one that counts, and OldSeal.
     """
     with database.write() as session:
+        refuse_old_seal(session, sealed_secret)
         _, name = find_row(session, user_id)
         row = session.get(Totp, user_id)
         if row is not None and row.confirmed_at is not None:

@@ -16,6 +16,7 @@ from auth.foreign_tokens import ForeignTokens
 from auth.gate import Gate
 from auth.issuers import Issuers
 from auth.outgoing import AT_ONCE, Outgoing
+from auth.secret_rotation import claim_database
 from auth.secrets import load_secret_key
 from auth.sign_on import SignOn
 from auth.token_door import PATHS as TOKEN_PATHS
@@ -33,7 +34,6 @@ from storage.blobs.opening import open_blobs
 from storage.checking import Second
 from storage.clock import Periods
 from storage.database import Database
-from storage.hubs import identify_hub
 from storage.shared import Shared
 from wasmhub.counts import Counts
 from wasmhub.health import HEALTH_PATHS, HealthDoor
@@ -52,8 +52,10 @@ class Hub:
         self.database = Database(settings.database, settings.database_connections)
         self.database.migrate()
         self.blobs = open_blobs(settings.blob_place)
-        secret_key = load_secret_key(settings.secret_key, settings.data)
-        self.blobs.claim(identify_hub(self.database, secret_key.check))
+        secret_key = load_secret_key(
+            settings.secret_key, settings.data, old=settings.old_secret_key, coming=settings.next_secret_key
+        )
+        self.blobs.claim(claim_database(self.database, secret_key))
         self.first_password = ensure_administrator(self.database, settings.admin_password)
         tokens = BearerTokens(self.database, secret_key)
         origins = Origins(settings.public_url, settings.trusted_proxies)

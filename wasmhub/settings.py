@@ -170,6 +170,8 @@ class Settings:
     redis_url: RedisAddress | None = _setting(read_redis_url, None, "counters and wake-ups that replicas share")
     public_url: str | None = _setting(_public_url, None, "how clients reach the hub; else each request's Host")
     secret_key: str | None = _setting(_secret, None, "seals what must be secret at rest; else made at first start")
+    old_secret_key: str | None = _setting(_secret, None, "the one before: what it sealed is sealed anew at the start")
+    next_secret_key: str | None = _setting(_secret, None, "the one to come, which other replicas may have already")
     tls_cert: Path | None = _setting(_path, None, "the certificate chain, PEM; with tls_key the hub speaks HTTPS")
     tls_key: Path | None = _setting(_path, None, "the certificate's private key, PEM")
     trusted_proxies: tuple[Network, ...] = _setting(_networks, (), "whose X-Forwarded-* headers are believed")

@@ -52,7 +52,7 @@ def test_sealing() -> None:
     assert SecretKey("one key of the settings").unseal(sealed) == b"word"
     with pytest.raises(ValueError, match="another secret key"):
         SecretKey("another key").unseal(sealed)
-    for damaged in (b"", sealed[:-1], sealed[:5], sealed[:-1] + bytes([sealed[-1] ^ 1]), b"\x02" + sealed[1:]):
+    for damaged in (b"", sealed[:-1], sealed[:5], sealed[:-1] + bytes([sealed[-1] ^ 1]), b"\x03" + sealed[1:]):
         with pytest.raises(ValueError, match="another secret key"):
             key.unseal(damaged)
     assert key.derive("csrf") != key.derive("seal")

@@ -45,14 +45,15 @@ def opened(settings: Settings) -> Iterator[Place]:
 def check_secret(source: Place, settings: Settings, kept: Path) -> None:
     """Raises CommandFailed where a hub with those settings would not be let into what is copied.
 
-    Its secret key is that of the settings, or the one in the file `kept`, which goes with the copy.
+    Its secret key is that of the settings, or the one in the file `kept`, which goes with the copy. The one before it
+    is good too: then the hub seals everything anew at its start.
     """
     if settings.secret_key is None and not kept.is_file():
         raise CommandFailed(
             f"the hub's secret key is not in {kept}: set WASMHUB_SECRET_KEY to the one that it was started with"
         )
-    key = load_secret_key(settings.secret_key, kept.parent)
-    identify_hub(source.database, key.check)
+    key = load_secret_key(settings.secret_key, kept.parent, old=settings.old_secret_key)
+    identify_hub(source.database, key.check, other_check=key.old.check if key.old is not None else None)
 
 
 @contextmanager
