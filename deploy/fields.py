@@ -15,7 +15,8 @@ def only(fields: Mapping[str, Any], *known: str) -> None:
     """Refuses fields that nobody reads, so that a misspelt one is not silently ignored."""
     for name in fields:
         if name not in known:
-            raise bad(f"there is no field {name[:100]!r} here; the fields are {', '.join(known)}")
+            there = f"the fields are {', '.join(known)}" if known else "there are none"
+            raise bad(f"there is no field {name[:100]!r} here; {there}")
 
 
 def text_field(fields: Mapping[str, Any], name: str, default: str | None = None, *, longest: int = 256) -> str:

@@ -120,6 +120,7 @@ async def post_key(request: Request) -> Response:
     """
     means, identity = means_of(request), await require(request, means_of(request).gate)
     target = await run_sync(_find, means, identity, "configure", request.path_params["target"])
+    only(await read_json(request))
 
     key, row = await run_sync(_create_key, means, identity, target)
 

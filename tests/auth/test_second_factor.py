@@ -58,7 +58,7 @@ def test_signing_in_takes_both(mine: httpx.Client, browser: httpx.Client, people
     secret, _ = enrol(mine, people, word)
     first = sign_in(browser, word)
     assert (first.status_code, first.headers["location"]) == (303, f"{STEP}?next=/")
-    form = r"wasmhub-step=whf_\w{42}; Path=/; Max-Age=300; HttpOnly; SameSite=Lax"
+    form = r"wasmhub-step=whc_\w{42}; Path=/; Max-Age=300; HttpOnly; SameSite=Lax"
     assert re.fullmatch(form, first.headers["set-cookie"])
     assert who(browser) == 401 and browser.get("/account").headers["location"] == "/sign-in?next=/account"
     kept = browser.cookies["wasmhub-step"]
@@ -238,7 +238,7 @@ def test_what_ends_the_wait(mine: httpx.Client, browser: httpx.Client, people: P
     for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}):
         assert show(browser, codes[0], **headers).status_code == 401
     browser.cookies.clear()
-    for planted in ("x", new_secret(PENDING), "whf_" + "A" * 42):
+    for planted in ("x", new_secret(PENDING), "whc_" + "A" * 42):
         browser.cookies.set("wasmhub-step", planted)
         assert show(browser, codes[0]).headers["location"].startswith("/sign-in?next=")
     assert mine.get(ME).json()["recovery_codes"] == 10

@@ -134,6 +134,7 @@ def user_document(row: UserRow) -> dict[str, Any]:
 
 async def make_user(gate: Gate, identity: Identity, body: dict[str, Any]) -> tuple[UserRow, str | None]:
     """A new user, and the password that was made up for want of one, for other doors too. Raises ApiError."""
+    fields.only(body, "name", "role", "password")
     name, role = fields.text(body, "name"), fields.choice(body, "role", ROLES, "user")
     chosen = fields.password(body) if "password" in body else None
     password = chosen or secrets.token_urlsafe(15)
@@ -164,6 +165,7 @@ async def end_user(gate: Gate, identity: Identity, row: UserRow, heir: str | Non
 
 async def change_password(gate: Gate, identity: Identity, row: UserRow, body: dict[str, Any]) -> None:
     """Sets a user's `password`, one's own with the `current` one, for other doors too. Raises ApiError."""
+    fields.only(body, "current", "password")
     password = fields.password(body)
     if not identity.administrator or row.id == identity.user_id:
         try:

@@ -41,6 +41,7 @@ async def post_namespace(request: Request) -> Response:
     """Makes a namespace that belongs to a user (`owner`) or to administrators alone; for administrators."""
     identity = await require_administrator(request, means_of(request).gate)
     body = await read_json(request)
+    fields.only(body, "name", "owner")
     name, owner = fields.text(body, "name"), fields.text(body, "owner") if "owner" in body else None
 
     row = await anyio.to_thread.run_sync(_create, means_of(request), identity.actor(), name, owner)

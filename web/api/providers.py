@@ -98,6 +98,7 @@ async def post_check(request: Request) -> Response:
     """Asks a provider now, and says what it answered."""
     means = means_of(request)
     await require_administrator(request, means.gate)
+    fields.only(await read_json(request))
     row, _ = await find(means, request.path_params["provider"])
 
     return JSONResponse(await check_provider(means, row))

@@ -91,6 +91,7 @@ async def post_restore(request: Request) -> Response:
     """Gives a deleted team back."""
     means = means_of(request)
     identity, team = await enter_team(request, "administer", deleted=True)
+    fields.only(await read_json(request))
 
     await anyio.to_thread.run_sync(restore_team, means.database, identity.actor(), team.id)
     return JSONResponse(_team(await means.database.look(find_seen, means, identity, team.name)))
@@ -114,6 +115,7 @@ async def put_member(request: Request) -> Response:
     means = means_of(request)
     identity, team = await enter_team(request, "administer")
     body = await read_json(request)
+    fields.only(body, "role")
     user = await means.database.look(find_person, means, request.path_params["user"])
     role = fields.choice(body, "role", ROLES)
 
@@ -164,6 +166,7 @@ async def post_acceptance(request: Request) -> Response:
     means = means_of(request)
     identity = await require_account(request, means.gate)
     body = await read_json(request)
+    fields.only(body, "secret")
     secret = fields.text(body, "secret")
 
     team = await anyio.to_thread.run_sync(_accept, means, identity, secret)
