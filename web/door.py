@@ -7,6 +7,7 @@ from auth.door import HANDLERS as API_HANDLERS
 from auth.gate import Gate
 from storage.blobs.store import BlobStore
 from storage.database import Database
+from storage.usage import Meter
 from web.api.documents import load_openapi
 from web.api.modules import Unpacking
 from web.assets import load_assets
@@ -23,9 +24,11 @@ FOR_PROGRAMS = ("/api/", "/modules/", "/.well-known/")
 class WebDoor:
     """The ASGI application for everything that people and their programs see, beside the registry."""
 
-    def __init__(self, database: Database, blobs: BlobStore, gate: Gate, teams_by_all: bool, sign_up: str) -> None:
+    def __init__(
+        self, database: Database, blobs: BlobStore, gate: Gate, teams_by_all: bool, sign_up: str, meter: Meter
+    ) -> None:
         assets = load_assets()
-        means = Means(database, blobs, gate, create_environment(assets), teams_by_all, sign_up)
+        means = Means(database, blobs, gate, create_environment(assets), teams_by_all, sign_up, meter)
         pages = Starlette(routes=PAGE_ROUTES, exception_handlers=PAGE_HANDLERS)
         api = Starlette(routes=API, exception_handlers=API_HANDLERS)
         # A redirect would take the address from the request; a path with a slash too many is simply not there.

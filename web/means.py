@@ -8,6 +8,7 @@ from starlette.requests import Request
 from auth.gate import Gate
 from storage.blobs.store import BlobStore
 from storage.database import Database
+from storage.usage import UNLIMITED, Meter
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Means:
     templates: Environment
     teams_by_all: bool = True  # whether everybody may make teams, not administrators alone
     sign_up: str = "invitation"  # who may make their own account: open (everybody) | invitation | closed (nobody)
+    meter: Meter = UNLIMITED  # what namespaces may hold
 
 
 def means_of(request: Request) -> Means:

@@ -2,7 +2,7 @@
 
 from starlette.routing import BaseRoute, Route
 
-from web import account, audit, sharing, team, user, users
+from web import account, audit, sharing, team, usage, user, users
 from web import teams as team_list
 from web.api import (
     accounts,
@@ -21,6 +21,7 @@ from web.api import (
     tokens,
     trust_rules,
 )
+from web.api import usage as usage_api
 from web.assets import get_asset
 from web.catalog import show_catalog
 from web.entering import (
@@ -56,6 +57,10 @@ PAGES: list[BaseRoute] = [
     Route("/teams/{team}", team.show_team, methods=["GET"]),
     Route("/teams/{team}", team.post_team, methods=["POST"]),
     Route("/teams/{team}/audit", audit.show_team_audit, methods=["GET"]),
+    Route("/teams/{team}/usage", usage.show_team_usage, methods=["GET"]),
+    Route("/account/usage", usage.show_account_usage, methods=["GET"]),
+    Route("/site/usage", usage.show_site_usage, methods=["GET"]),
+    Route("/site/usage", usage.post_site_usage, methods=["POST"]),
     Route("/site/audit", audit.show_site_audit, methods=["GET"]),
     Route("/site/users", users.show_users, methods=["GET"]),
     Route("/site/users", users.post_users, methods=["POST"]),
@@ -69,6 +74,7 @@ FORMS = {
     "/account": account.ACTS,
     "/teams": team_list.ACTS,
     "/teams/{team}": team.ACTS,
+    "/site/usage": usage.ACTS,
     "/site/users": users.ACTS,
     "/site/users/{name}": user.ACTS,
 }
@@ -83,6 +89,7 @@ API: list[BaseRoute] = [
     *teams.ROUTES,
     *robots.ROUTES,
     *trust_rules.ROUTES,
+    *usage_api.ROUTES,
     *events.ROUTES,
     *garbage.ROUTES,
     *modules.ROUTES,

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.hub import HubProcess
+from tests.oci import Client
 from tests.web.browsing import SIZES, Tab
 from tests.web.catalogue import PASSWORD
 
@@ -25,6 +26,11 @@ PEOPLE = {
     "no-audit": "/site/audit?actor=zzzz",
     "bad-audit": "/site/audit?since=soon",
     "team-audit": "/teams/gateway/audit",
+    "team-usage": "/teams/gateway/usage",
+    "own-usage": "/account/usage",
+    "usage": "/site/usage",
+    "one-usage": "/site/usage?q=gateway",
+    "no-usage": "/site/usage?q=zzzz",
 }
 
 
@@ -47,6 +53,10 @@ def peopled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
             for path in ("/invitations", "/teams/gateway/invitations"):
                 admin.post(path, json={"note": "Erin from the night shift"}).raise_for_status()
             admin.post("/user/tokens", json={"name": "laptop"}).raise_for_status()
+            admin.put("/namespaces/gateway/quota", json={"bytes": 10**6}).raise_for_status()
+        pusher = Client(hub.url, *auth)
+        pusher.push_blob("gateway/limits", bytes(850_000))
+        pusher.close()
         yield hub
 
 
