@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from storage.database import Conflict, StorageError
+from storage.errors import OverQuota
 
 log = logging.getLogger("wasmhub.registry")
 
@@ -72,6 +73,8 @@ def from_storage(error: StorageError) -> OCIError:
     """What the store could not do, in this dialect."""
     if isinstance(error, Conflict):
         return OCIError("BLOB_UPLOAD_INVALID", str(error), status=409)
+    if isinstance(error, OverQuota):
+        return OCIError("DENIED", str(error))
     log.warning("a request failed: %s", error)
     status = 507 if "full" in str(error) else 503
     return OCIError("UNAVAILABLE", str(error), status=status, headers={"Retry-After": "5"})

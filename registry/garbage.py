@@ -32,6 +32,7 @@ from storage.garbage_runs import Run, begin_run, end_run, find_open, is_due, sav
 from storage.housekeeping import forget_expired
 from storage.leases import give_back_lease, take_lease
 from storage.removals import remove_teams
+from storage.usage_upkeep import recount
 
 log = logging.getLogger("wasmhub.garbage")
 LEASE = "garbage-collection"
@@ -40,7 +41,7 @@ LOOK = 1.0  # seconds between two looks at the clock and at what was asked for
 PACE = 3  # times as long as a step took, nothing is done
 LONGEST_PAUSE = 2.0  # seconds
 SAVED = 5.0  # seconds after which a run writes down how far it is
-PHASES = ("teams", "uploads", "links", "blobs", "copies", "orphans", "expired", "events")
+PHASES = ("teams", "uploads", "links", "blobs", "copies", "orphans", "expired", "events", "usage")
 DRY_PHASES = PHASES[:4]  # the others finish what a run before has begun
 
 STEPS = {
@@ -49,6 +50,7 @@ STEPS = {
     "links": unlink_unused,
     "blobs": delete_blobs,
     "expired": forget_expired,
+    "usage": recount,
 }
 
 

@@ -33,10 +33,12 @@ async def put_manifest(request: Request) -> Response:
 
     digest = reference if is_digest(reference) else None
     media_type = request.headers.get("content-type", "")
-    new = await anyio.to_thread.run_sync(_save, means, caller, name, (content, media_type, digest), tags)
+    new, warning = await anyio.to_thread.run_sync(_save, means, caller, name, (content, media_type, digest), tags)
     means.pushed()
 
     headers = {"Location": f"/v2/{name}/manifests/{new.digest}", "Docker-Content-Digest": new.digest}
+    if warning is not None:
+        headers["Warning"] = f'299 - "{warning}"'  # distribution-spec, "Warnings"
     if new.subject is not None:
         headers["OCI-Subject"] = new.subject
     if request.query_params.getlist("tag"):
@@ -113,7 +115,10 @@ async def _read(request: Request) -> bytes:
     return b"".join(chunks)
 
 
-def _save(means: Means, caller: Caller, name: str, sent: tuple[bytes, str, str | None], tags: list[str]) -> NewManifest:
+def _save(
+    means: Means, caller: Caller, name: str, sent: tuple[bytes, str, str | None], tags: list[str]
+) -> tuple[NewManifest, str | None]:
+    """Stores a manifest; what it is, and what the pusher should be warned of."""
     content, media_type, digest = sent
     new = read_manifest(content, media_type, digest)
     entry = enter_for_push(means, caller, name)
@@ -122,4 +127,4 @@ def _save(means: Means, caller: Caller, name: str, sent: tuple[bytes, str, str |
         save_manifest(means.database, repository_id, new, tags, actor=entry.identity.actor(), name=name)
     except MissingBlobs as error:
         raise OCIError("MANIFEST_BLOB_UNKNOWN", detail=[{"digest": one} for one in error.digests[:100]]) from None
-    return new
+    return new, means.meter.warning(entry.namespace_id) if entry.namespace_id is not None else None

@@ -9,6 +9,7 @@ from registry.calls import Calls
 from registry.hashing import Hashes
 from storage.blobs.store import BlobStore
 from storage.database import Database
+from storage.usage import Meter
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Means:
     namespace_rule: str  # who may make a namespace by pushing: admins, everyone, nobody
     pushed: Callable[[], None]  # told after each manifest that was pushed
     whole_limit: float  # seconds that a push in one request may take: its bytes are named by no row meanwhile
+    meter: Meter = field(default_factory=Meter)  # what namespaces may hold
     hashes: Hashes = field(default_factory=Hashes)
     busy: set[str] = field(default_factory=set)  # ids of uploads that a request is writing to
 

@@ -26,4 +26,4 @@ def repository_for_push(means: Means, entry: Entry, name: str) -> int:
             namespace_id = create_namespace(means.database, actor, first, user_id=entry.identity.user_id, exist_ok=True)
         except InvalidName as error:
             raise OCIError("NAME_INVALID", str(error)) from None
-    return make_repository(means.database, name, namespace_id, actor)
+    return make_repository(means.database, name, namespace_id, actor, means.meter)

@@ -21,9 +21,11 @@ from registry.ranges import parse_content_range
 from registry.repositories import enter_for_push, repository_for_push
 from storage.blobs.store import Missing, Writer
 from storage.database import Conflict, StorageError
+from storage.errors import OverQuota
 from storage.repositories import can_read_blob
 from storage.uploads import (
     UploadRow,
+    abandon_upload,
     advance_upload,
     begin_upload,
     cancel_upload,
@@ -39,7 +41,7 @@ async def post_upload(request: Request) -> Response:
     """Begins an upload, takes a whole blob in one request (`?digest=`), or mounts one (`?mount=`)."""
     means, name, query = means_of(request), request.path_params["name"], request.query_params
     caller = await means.calls.caller(request.scope)
-    entry = await anyio.to_thread.run_sync(_enter, means, caller, name, query)
+    entry = await anyio.to_thread.run_sync(_enter_with, means, caller, name, query, _length(request))
     algorithm = query.get("digest-algorithm", "sha256")
     if algorithm not in ALGORITHMS:
         raise OCIError("DIGEST_INVALID", f"{algorithm[:100]} is no algorithm of this registry: use sha256 or sha512")
@@ -58,7 +60,7 @@ async def patch_upload(request: Request) -> Response:
     means, name, upload_id = means_of(request), request.path_params["name"], request.path_params["upload"]
     caller = await means.calls.caller(request.scope)
     with _alone(means, upload_id):
-        _, upload = await anyio.to_thread.run_sync(_find, means, caller, name, upload_id)
+        _, upload = await anyio.to_thread.run_sync(_find, means, caller, name, upload_id, _length(request))
         _check_range(request, name, upload)
         running = means.hashes.take(upload.id, upload.offset, upload.algorithm)
         with means.blobs.resume(upload.key, upload.offset, upload.state) as writer:
@@ -76,7 +78,7 @@ async def put_upload(request: Request) -> Response:
     means, name, upload_id = means_of(request), request.path_params["name"], request.path_params["upload"]
     caller = await means.calls.caller(request.scope)
     with _alone(means, upload_id):
-        _, upload = await anyio.to_thread.run_sync(_find, means, caller, name, upload_id)
+        _, upload = await anyio.to_thread.run_sync(_find, means, caller, name, upload_id, _length(request))
         digest = _digest(request.query_params)
         _check_range(request, name, upload)
         running = means.hashes.take(upload.id, upload.offset, digest.partition(":")[0])
@@ -161,6 +163,19 @@ def _enter(means: Means, caller: Caller, name: str, query: QueryParams) -> Entry
         return entry
 
 
+def _enter_with(means: Means, caller: Caller, name: str, query: QueryParams, more: int) -> Entry:
+    """Lets a push in that has room for so many bytes; what a mount needs, the mount finds out."""
+    entry = _enter(means, caller, name, query)
+    if "mount" not in query:
+        _refuse_full(means, entry, more)
+    return entry
+
+
+def _refuse_full(means: Means, entry: Entry, more: int) -> None:
+    if entry.namespace_id is not None:
+        means.meter.refuse_full(means.database, entry.namespace_id, more)
+
+
 def _mount(means: Means, entry: Entry, name: str, query: QueryParams) -> bool:
     """Links a blob that the caller can read elsewhere. False: it is not to be had, and an upload begins instead."""
     digest, source = query["mount"], query.get("from")
@@ -174,8 +189,9 @@ def _mount(means: Means, entry: Entry, name: str, query: QueryParams) -> bool:
         if not can_read_blob(session, entry.viewer(), digest, None if source is None else (source,)):
             return False
     repository_id = repository_for_push(means, entry, name)
+    actor = entry.identity.actor()
     return link_stored_blob(
-        means.database, repository_id, digest, upload_id=None, actor=entry.identity.actor(), action="blob.mount"
+        means.database, repository_id, digest, upload_id=None, actor=actor, action="blob.mount", meter=means.meter
     )
 
 
@@ -186,12 +202,19 @@ def _begin(means: Means, entry: Entry, name: str, algorithm: str) -> UploadRow:
     return upload
 
 
-def _find(means: Means, caller: Caller, name: str, upload_id: str) -> tuple[Entry, UploadRow]:
+def _find(means: Means, caller: Caller, name: str, upload_id: str, more: int | None = None) -> tuple[Entry, UploadRow]:
+    """Lets a push in, and its upload. With `more`, so many bytes come: without room for them it is given up."""
     with means.database.read() as session:
         entry = allow(session, caller, "push", name, rule=means.namespace_rule)
         upload = find_upload(session, entry.repository_id, upload_id) if entry.repository_id else None
     if upload is None:
         raise OCIError("BLOB_UPLOAD_UNKNOWN", detail={"upload": upload_id[:200]})
+    if more is not None:
+        try:
+            _refuse_full(means, entry, upload.offset + more)
+        except OverQuota:
+            _give_up(means, upload)
+            raise
     return entry, upload
 
 
@@ -205,17 +228,23 @@ def _finish(
         if not upload.id:
             upload = replace(upload, repository_id=repository_for_push(means, entry, name))
         key = _verified_copy(means, entry, upload, intake, digest, stored)
-    except BaseException:
+    except BaseException as error:
         intake.writer.undo()
+        if isinstance(error, OverQuota):
+            _give_up(means, upload)
         raise
     if key is None:
         return
 
-    copy, actor = (key, intake.offset), entry.identity.actor()
+    copy, actor, ended = (key, intake.offset), entry.identity.actor(), upload.id or None
     try:
-        ours = save_blob(means.database, upload.repository_id, digest, copy, upload_id=upload.id or None, actor=actor)
-    except StorageError:
+        ours = save_blob(
+            means.database, upload.repository_id, digest, copy, upload_id=ended, actor=actor, meter=means.meter
+        )
+    except StorageError as error:
         _take_back(means, intake, key)
+        if isinstance(error, OverQuota):
+            _give_up(means, upload)
         raise
     if ours:
         intake.writer.done()
@@ -274,6 +303,7 @@ def _link_stored(means: Means, entry: Entry, upload: UploadRow, intake: Intake, 
         upload_id=upload.id or None,
         actor=entry.identity.actor(),
         action="blob.push",
+        meter=means.meter,
     )
     if linked:
         _drop(means, upload, intake)
@@ -293,6 +323,13 @@ def _drop(means: Means, upload: UploadRow, intake: Intake) -> None:
     if upload.offset:
         with suppress(StorageError):
             means.blobs.discard(upload.key, upload.state)
+
+
+def _give_up(means: Means, upload: UploadRow) -> None:
+    """Has an upload end soon for which there is no room; not at once, since some clients ask again before they tell."""
+    with suppress(StorageError):
+        if upload.id:
+            abandon_upload(means.database, upload)
 
 
 def _cancel(means: Means, upload: UploadRow) -> None:
@@ -326,6 +363,12 @@ def _check_range(request: Request, name: str, upload: UploadRow) -> None:
     length = request.headers.get("content-length")
     if length is not None and length.isdigit() and int(length) != parsed[1]:
         raise OCIError("SIZE_INVALID", f"Content-Range tells {parsed[1]} bytes, Content-Length {length}")
+
+
+def _length(request: Request) -> int:
+    """How many bytes come, as far as the request says; 0 where it does not."""
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdigit() and len(length) < 19 else 0
 
 
 def _digest(query: QueryParams) -> str:

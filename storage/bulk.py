@@ -95,10 +95,11 @@ class _Filling:
         self._linked: set[tuple[int, int]] = set()
         self._teams = _teams(session, {part.namespace_id for part in parts})
         self._team: int | None = None  # whose part is being added
+        self._namespace = 0  # and where
 
     def add(self, part: Part) -> None:
         """The rows of one part."""
-        self._team = self._teams.get(part.namespace_id)
+        self._team, self._namespace = self._teams.get(part.namespace_id), part.namespace_id
         repository = self._repositories.get(part.repository)
         if repository is None:
             repository = self._add_repository(part)
@@ -153,6 +154,7 @@ class _Filling:
         if (repository, blob) not in self._linked:
             self._linked.add((repository, blob))
             self._rows.add("repository_blobs", repository, blob, self._at)
+            self._rows.add("usage_changes", self._namespace, size)
         self._record("blob.push", digest, repository, detail)
 
     def _add_manifest(self, repository: int, name: str, one: Pushed) -> None:

@@ -20,6 +20,7 @@ COLUMNS = {
     "modules": "sha256, size, reader_version, facts, read_at",
     "inspections": "manifest_id, state, reader_version, format, module_sha256, blob_digest, wrapping, reason",
     "search_words": "word, repository_id",
+    "usage_changes": "namespace_id, bytes",
     "events": "at, actor_kind, actor_id, actor_name, address, action, subject, repository_id, detail, team_id",
 }
 ASKED_AT_ONCE = 500

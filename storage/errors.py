@@ -9,6 +9,10 @@ class Conflict(StorageError):
     """The command contradicts what is stored; the text names the thing."""
 
 
+class OverQuota(StorageError):
+    """A namespace may not hold as much; the text says how much it holds, may, and what to do."""
+
+
 class Gone(StorageError):
     """What a command rests on was removed in the same moment, such as its user after the look at their rights."""
 

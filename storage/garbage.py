@@ -17,6 +17,7 @@ from storage.clock import READING
 from storage.database import Database
 from storage.statements import Statement
 from storage.tables import Blob, DoomedCopy, Upload
+from storage.usage import give_back
 
 LOOKED_AT = 500  # rows that one step looks at
 AT_ONCE = 100  # rows that one transaction removes, while which no push commits
@@ -124,7 +125,7 @@ def unlink_unused(database: Database, cursor: Cursor, dry_run: bool) -> Step:
         count = 0
         for some in _portions(unused):
             with database.write() as session:
-                count += sum(_UNLINK.run(session, one) for one in some)
+                count += sum(_unlink(session, one) for one in some)
     return Step(_next(found, LOOKED_AT, 2), {"looked_at": len(found), "links": count})
 
 
@@ -192,6 +193,14 @@ def doom_unnamed(database: Database, found: Sequence[tuple[str, Any]], later: in
             _DOOM.run(session, {"key": key, "state": None if state is None else json.dumps(state), "later": later})
             for key, state in unnamed
         )
+
+
+def _unlink(session: Session, one: dict[str, int]) -> int:
+    """Takes a blob out of a repository that still does not use it; how many that were."""
+    gone = _UNLINK.run(session, one)
+    if gone:
+        give_back(session, one["repo"], one["blob"])
+    return gone
 
 
 def _delete(database: Database, ids: Sequence[int]) -> list[int]:

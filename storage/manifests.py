@@ -13,6 +13,7 @@ from storage.deployments import deployments_using
 from storage.events import Actor, record
 from storage.search import index_words, take_turn
 from storage.statements import Statement
+from storage.usage import give_back
 from storage.versions import rank
 
 
@@ -199,7 +200,8 @@ def unlink_blob(database: Database, repository_id: int, digest: str, *, actor: A
         found = _LINKED.value(session, {"repo": repository_id, "digest": digest})
         if found is None:
             return False
-        _UNLINK.run(session, {"repo": repository_id, "blob": found})
+        if _UNLINK.run(session, {"repo": repository_id, "blob": found}):
+            give_back(session, repository_id, found)
         record(session, actor, "blob.delete", f"{name}@{digest}", repository_id=repository_id)
         return True
 

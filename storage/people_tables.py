@@ -93,7 +93,7 @@ class Namespace(SQLModel, table=True):
     """The one table of names: of users, of teams, and of namespaces that a user or a team owns beside its own."""
 
     __tablename__ = "namespaces"
-    __table_args__ = NEVER_REUSED
+    __table_args__ = (Index("ix_namespaces_kind", "kind", "name"), NEVER_REUSED)  # lists of teams among many users
     id: int = row_id()
     name: str = Field(unique=True, sa_type=BYTEWISE)
     kind: str  # user | team | plain | robot (the login name of one; nothing can lie in it)

@@ -11,6 +11,7 @@ from storage.garbage import AT_ONCE, Cursor, Step
 from storage.people_tables import Namespace, Robot, Team, User
 from storage.statements import Statement
 from storage.tables import Repository
+from storage.usage import give_back
 
 _DUE = Statement(f"SELECT id FROM teams WHERE id > :team AND remove_at <= {READING} ORDER BY id LIMIT 1")
 _STILL_DUE = Statement(f"SELECT 1 FROM teams WHERE id = :team AND remove_at <= {READING}")
@@ -31,7 +32,7 @@ _SOME = "(SELECT {key} FROM {table} WHERE repository_id = :repo ORDER BY {key} L
 _MANIFESTS = Statement(f"DELETE FROM manifests WHERE id IN {_SOME.format(key='id', table='manifests')}")
 _BLOBS = Statement(
     "DELETE FROM repository_blobs WHERE repository_id = :repo"
-    f" AND blob_id IN {_SOME.format(key='blob_id', table='repository_blobs')}"
+    f" AND blob_id IN {_SOME.format(key='blob_id', table='repository_blobs')} RETURNING blob_id"
 )
 _NAME = Statement("SELECT name FROM namespaces WHERE team_id = :team AND kind = 'team'")
 
@@ -64,9 +65,13 @@ def _remove_some(session: Session, repository_id: int) -> bool:
     asked = {"repo": repository_id}
     if _IS_UNUSED.first(session, asked) is None:
         return True
-    for portion in (_MANIFESTS, _BLOBS):
-        if portion.run(session, {**asked, "limit": AT_ONCE}) == AT_ONCE:
-            return False
+    if _MANIFESTS.run(session, {**asked, "limit": AT_ONCE}) == AT_ONCE:
+        return False
+    blobs = _BLOBS.all(session, {**asked, "limit": AT_ONCE})
+    for row in blobs:
+        give_back(session, repository_id, row[0])
+    if len(blobs) == AT_ONCE:
+        return False
     _DOOM_UPLOADS.run(session, asked)
     row = session.get_one(Repository, repository_id)
     session.execute(delete(Repository).where(col(Repository.id) == repository_id))

@@ -14,6 +14,7 @@ from storage.scopes import Scopes, spans
 from storage.search import index_words
 from storage.statements import Statement
 from storage.tables import Repository
+from storage.usage import UNLIMITED, Meter
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,10 @@ def within_scopes(viewer: Viewer, kind: str, table: str) -> str:
     return f"({' OR '.join(each) or 'FALSE'})"
 
 
-def make_repository(database: Database, name: str, namespace_id: int, actor: Actor) -> int:
+def make_repository(database: Database, name: str, namespace_id: int, actor: Actor, meter: Meter = UNLIMITED) -> int:
     """The id of the repository of that name, made now if it is not there, as visible as its team's usually are.
 
-    Raises Conflict if its namespace is gone.
+    Raises Conflict if its namespace is gone, and OverQuota if that may have no further one.
     """
     with database.write() as session:
         existing = session.execute(text("SELECT id FROM repositories WHERE name = :name"), {"name": name}).scalar()
@@ -90,6 +91,7 @@ def make_repository(database: Database, name: str, namespace_id: int, actor: Act
         if namespace is None:
             raise Conflict(f"the namespace of {name} was removed meanwhile")
         refuse_deleted(session, namespace.team_id)
+        meter.refuse_another(session, namespace_id)
         team = session.get(Team, namespace.team_id) if namespace.team_id is not None else None
         visibility = team.default_visibility if team is not None else "private"
         repository = Repository(namespace_id=namespace_id, name=name, visibility=visibility, created_at=now())

@@ -9,7 +9,11 @@ from sqlalchemy.orm import Session
 from storage.clock import LEASED_UNTIL, READING
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
+from storage.garbage import UPLOAD_LIFE
 from storage.statements import Statement
+from storage.usage import UNLIMITED, Meter
+
+REFUSED_LIFE = 600_000  # milliseconds that an upload is kept which was refused: clients ask again before they tell
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ _BEGIN = Statement(
 _ADVANCE = Statement(
     f'UPDATE uploads SET "offset" = :new, state = :state, touched_at = {READING} WHERE id = :id AND "offset" = :old'
 )
+_AGE = Statement(f"UPDATE uploads SET touched_at = {READING} - :by WHERE id = :id")
 _DELETE = Statement("DELETE FROM uploads WHERE id = :id")
 _LEASE = Statement(f"UPDATE blobs SET leased_until = {LEASED_UNTIL} WHERE id = :id AND leased_until < {LEASED_UNTIL}")
 _NAMES = Statement("SELECT 1 FROM blobs WHERE key = :key")
@@ -85,6 +90,12 @@ def advance_upload(database: Database, upload: UploadRow, offset: int, state: di
             raise Conflict(f"upload {upload.id} was changed by another request")
 
 
+def abandon_upload(database: Database, upload: UploadRow) -> None:
+    """Has garbage collection end an upload soon, which answers until then. Bookkeeping: no event."""
+    with database.write(beside=True) as session:
+        _AGE.run(session, {"id": upload.id, "by": UPLOAD_LIFE - REFUSED_LIFE})
+
+
 def cancel_upload(database: Database, upload: UploadRow) -> None:
     """Removes the upload's row; its bytes are the caller's to discard. Raises Conflict if it has become a blob."""
     with database.write(beside=True) as session:
@@ -98,29 +109,43 @@ def holds_blob(session: Session, digest: str) -> bool:
 
 
 def save_blob(
-    database: Database, repository_id: int, digest: str, copy: tuple[str, int], *, upload_id: str | None, actor: Actor
+    database: Database,
+    repository_id: int,
+    digest: str,
+    copy: tuple[str, int],
+    *,
+    upload_id: str | None,
+    actor: Actor,
+    meter: Meter = UNLIMITED,
 ) -> bool:
     """Links verified bytes into a repository and ends their upload. `copy` is the key and size of a finished copy.
 
     Returns whether that copy is now the digest's; if another one was stored before, that one is linked instead and the
-    caller discards its own.
+    caller discards its own. Raises OverQuota if the namespace may not hold as much.
     """
     with database.write(beside=True) as session:
         if upload_id is not None and _DELETE.run(session, {"id": upload_id}) != 1:
             raise Conflict(f"upload {upload_id} was ended by another request")
         blob_id, ours = _keep(session, digest, copy)
-        _link(session, repository_id, blob_id)
+        _link(session, repository_id, blob_id, meter)
         record(session, actor, "blob.push", digest, repository_id=repository_id, detail={"size": copy[1]})
     return ours
 
 
 def link_stored_blob(
-    database: Database, repository_id: int, digest: str, *, upload_id: str | None, actor: Actor, action: str
+    database: Database,
+    repository_id: int,
+    digest: str,
+    *,
+    upload_id: str | None,
+    actor: Actor,
+    action: str,
+    meter: Meter = UNLIMITED,
 ) -> bool:
     """Links bytes that are stored already into a repository, ending the upload if there is one.
 
     The caller has checked that the pusher has these bytes or may read them. Returns False, with nothing changed, if
-    the digest is not stored any more.
+    the digest is not stored any more. Raises OverQuota if the namespace may not hold as much.
     """
     with database.write(beside=True) as session:
         blob_id = _FIND_BLOB.value(session, {"digest": digest})
@@ -128,7 +153,7 @@ def link_stored_blob(
             return False
         if upload_id is not None and _DELETE.run(session, {"id": upload_id}) != 1:
             raise Conflict(f"upload {upload_id} was ended by another request")
-        _link(session, repository_id, blob_id)
+        _link(session, repository_id, blob_id, meter)
         record(session, actor, action, digest, repository_id=repository_id)
     return True
 
@@ -161,7 +186,8 @@ def _heal(session: Session, digest: str, copy: tuple[str, int]) -> int | None:
     return blob_id
 
 
-def _link(session: Session, repository_id: int, blob_id: int) -> None:
-    """Links a blob and gives it a whole lease."""
+def _link(session: Session, repository_id: int, blob_id: int, meter: Meter) -> None:
+    """Links a blob, gives it a whole lease, and counts it where the repository did not hold it."""
     _LEASE.run(session, {"id": blob_id})
-    _LINK.run(session, {"repo": repository_id, "id": blob_id, "now": now()})
+    if _LINK.run(session, {"repo": repository_id, "id": blob_id, "now": now()}):
+        meter.take(session, repository_id, blob_id)

@@ -26,6 +26,7 @@ from deploy.routes import is_deploy_path
 from proxywasm.inspector import Inspector
 from registry.calls import Calls
 from registry.door import RegistryDoor
+from registry.folding import Folding
 from registry.garbage import Collector
 from registry.means import Means
 from registry.reader import Reader
@@ -35,6 +36,7 @@ from storage.checking import Second
 from storage.clock import Periods
 from storage.database import Database
 from storage.shared import Shared
+from storage.usage import Limits, Meter
 from wasmhub.counts import Counts
 from wasmhub.health import HEALTH_PATHS, HealthDoor
 from wasmhub.readiness import Part, Readiness, blocking
@@ -70,6 +72,8 @@ class Hub:
         second = Second(settings.second_copy) if settings.second_copy else None
         self._scrub = Scrub(self.database, self.blobs, second, settings.scrub_days, counts.note)
         self._counts = counts
+        meter = Meter(Limits(settings.quota_bytes, settings.quota_repositories))
+        self._folding = Folding(self.database, meter)
         self._health = HealthDoor(Readiness(self._parts()), counts)
         self._registry = RegistryDoor(
             Means(
@@ -80,6 +84,7 @@ class Hub:
                 settings.create_namespace_on_push,
                 self._pushed,
                 settings.gc_orphans / 2,
+                meter,
             )
         )
         exchange = Exchange(self.database, ForeignTokens(Issuers(_outgoing(settings))))
@@ -92,6 +97,7 @@ class Hub:
             self.blobs,
             gate,
             sign_on,
+            meter,
             parts=self._health.readiness.parts,
             settings=shown_settings(settings),
             teams_by_all=settings.create_teams == "everyone",
@@ -162,7 +168,7 @@ class Hub:
 
     @contextlib.asynccontextmanager
     async def _background(self) -> AsyncIterator[None]:
-        background = (self._reader, self._collector, self._scrub, self._sign_ins)
+        background = (self._reader, self._collector, self._scrub, self._sign_ins, self._folding)
         tasks = [asyncio.create_task(one.run()) for one in background]
         if self._shared is not None:
             tasks.append(asyncio.create_task(self._shared.run(self._reader.wake)))

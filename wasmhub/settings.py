@@ -112,6 +112,16 @@ def _size(value: str) -> int:
     return int(match[1]) * {None: 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[match[2]]
 
 
+def _quota(value: str) -> int:
+    return 0 if value == "0" else _size(value)
+
+
+def _count(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", value):
+        raise ValueError("must be a whole number, or 0 for no limit")
+    return int(value)
+
+
 def _seconds(value: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", value):
         raise ValueError("must be a whole number of seconds")
@@ -182,6 +192,8 @@ class Settings:
     outgoing_networks: tuple[Network, ...] = _setting(_networks, (), "not public ones that the hub may call too")
     outgoing_ca_bundle: Path | None = _setting(_path, None, "certificates that are trusted there besides the system's")
     blob_limit: int = _setting(_size, 2**30, "the largest blob that is taken, such as 1GiB")
+    quota_bytes: int = _setting(_quota, 0, "that each namespace may hold, such as 10GiB; 0: no limit")
+    quota_repositories: int = _setting(_count, 0, "that each namespace may have; 0: no limit")
     gc_interval: int = _setting(_seconds, 3600, "seconds between two garbage collections; 0: only when asked for")
     gc_lease: int = _setting(_some_seconds, 86_400, "seconds that a pushed blob waits for its manifest")
     gc_grace: int = _setting(_seconds, 3600, "seconds that bytes which nothing names any more are still kept")

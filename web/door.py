@@ -10,6 +10,7 @@ from auth.gate import Gate
 from auth.sign_on import SignOn
 from storage.blobs.store import BlobStore
 from storage.database import Database
+from storage.usage import Meter
 from web.api.documents import load_openapi
 from web.api.modules import Unpacking
 from web.assets import load_assets
@@ -33,6 +34,7 @@ class WebDoor:
         blobs: BlobStore,
         gate: Gate,
         sign_on: SignOn,
+        meter: Meter,
         *,
         parts: Callable[[], Awaitable[Mapping[str, str]]],
         settings: Sequence[Mapping[str, str]],
@@ -41,7 +43,7 @@ class WebDoor:
     ) -> None:
         assets = load_assets()
         templates, figures = create_environment(assets), FiguresAtHand(database)
-        means = Means(database, blobs, gate, sign_on, templates, figures, parts, settings, teams_by_all, sign_up)
+        means = Means(database, blobs, gate, sign_on, templates, figures, parts, settings, teams_by_all, sign_up, meter)
         pages = Starlette(routes=PAGE_ROUTES, exception_handlers=PAGE_HANDLERS)
         api = Starlette(routes=API, exception_handlers=API_HANDLERS)
         # A redirect would take the address from the request; a path with a slash too many is simply not there.

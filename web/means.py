@@ -10,6 +10,7 @@ from auth.gate import Gate
 from auth.sign_on import SignOn
 from storage.blobs.store import BlobStore
 from storage.database import Database
+from storage.usage import UNLIMITED, Meter
 from web.figures import FiguresAtHand
 
 
@@ -27,6 +28,7 @@ class Means:
     settings: Sequence[Mapping[str, str]]  # each with its `name`, `value`, `source` and what it is `about`
     teams_by_all: bool = True  # whether everybody may make teams, not administrators alone
     sign_up: str = "invitation"  # who may make their own account: open (everybody) | invitation | closed (nobody)
+    meter: Meter = UNLIMITED  # what namespaces may hold
 
 
 def means_of(request: Request) -> Means:

@@ -48,7 +48,8 @@ def _show(request: Request, visitor: Visitor, sent: Sent, team: TeamRow, robot: 
     values: dict[str, Any] = {"team": team, "robot": robot, "tokens": tokens, "rules": rules, "now": now()}
     values |= {"here": _here(team, robot), "done_now": request.query_params.get("done"), "roles": ROLES}
     values["scope_lines"] = "\n".join(scope.text() for scope in robot.scopes or ())
-    values["owns"] = "administer" in allowed(visitor.identity, resource_of_team(team))
+    actions = allowed(visitor.identity, resource_of_team(team))
+    values |= {"owns": "administer" in actions, "audits": "audit" in actions}
     origin = means_of(request).gate.origins.of(request.scope)
     return render(request, visitor, "robot.html", sent=sent, audience=AUDIENCE, hub=origin.url, **LIMITS, **values)
 

@@ -43,8 +43,9 @@ def _show(request: Request, visitor: Visitor, sent: Sent, team: TeamRow) -> Resp
         rows = robots(session, team.id, team.name, after=after, limit=PAGE + 1)
     values: dict[str, Any] = {"team": team, "here": f"/teams/{team.name}/robots", "done_now": None, "now": now()}
     values |= {"rows": rows[:PAGE], "more": rows[PAGE - 1].name if len(rows) > PAGE else None, "after": after}
-    owns = "administer" in allowed(visitor.identity, resource_of_team(team))
-    return render(request, visitor, "robots.html", sent=sent, owns=owns, roles=ROLES, **values)
+    actions = allowed(visitor.identity, resource_of_team(team))
+    values |= {"owns": "administer" in actions, "audits": "audit" in actions}
+    return render(request, visitor, "robots.html", sent=sent, roles=ROLES, **values)
 
 
 async def _make(request: Request, identity: Identity, form: dict[str, str]) -> str | Sent:

@@ -15,6 +15,7 @@ from web import (
     sharing,
     single_sign_on,
     team,
+    usage,
     user,
     users,
 )
@@ -46,6 +47,7 @@ from web.api import (
 )
 from web.api import second_factor as second_factor_api
 from web.api import sessions as session_api
+from web.api import usage as usage_api
 from web.assets import get_asset
 from web.catalog import show_catalog
 from web.entering import (
@@ -102,6 +104,10 @@ PAGES: list[BaseRoute] = [
     Route("/teams/{team}/robots/{robot}", robot.show_robot, methods=["GET"]),
     Route("/teams/{team}/robots/{robot}", robot.post_robot, methods=["POST"]),
     Route("/teams/{team}/audit", audit.show_team_audit, methods=["GET"]),
+    Route("/teams/{team}/usage", usage.show_team_usage, methods=["GET"]),
+    Route("/account/usage", usage.show_account_usage, methods=["GET"]),
+    Route("/site/usage", usage.show_site_usage, methods=["GET"]),
+    Route("/site/usage", usage.post_site_usage, methods=["POST"]),
     Route("/site/audit", audit.show_site_audit, methods=["GET"]),
     Route("/site/users", users.show_users, methods=["GET"]),
     Route("/site/users", users.post_users, methods=["POST"]),
@@ -130,6 +136,7 @@ FORMS = {
     "/teams/{team}/robots": robot_list.ACTS,
     "/teams/{team}/robots/{robot}": robot.ACTS,
     "/site/upkeep": upkeep_page.ACTS,
+    "/site/usage": usage.ACTS,
     "/site/users": users.ACTS,
     "/site/users/{name}": user.ACTS,
     "/site/providers": provider_list.ACTS,
@@ -151,6 +158,7 @@ API: list[BaseRoute] = [
     *trust_rules.ROUTES,
     *providers.ROUTES,
     *identities.ROUTES,
+    *usage_api.ROUTES,
     *events.ROUTES,
     *garbage.ROUTES,
     *upkeep.ROUTES,

@@ -1,4 +1,4 @@
-"""The page of storage and jobs: what the hub stands on, what it stores, and how its garbage collections went."""
+"""The page of health and jobs: what the hub stands on, what it stores, and how its garbage collections went."""
 
 import asyncio
 from typing import Any

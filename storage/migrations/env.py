@@ -8,7 +8,8 @@ import storage.factor_tables
 import storage.people_tables
 import storage.sign_on_tables
 import storage.tables
-import storage.upkeep_tables  # noqa: F401  (they fill the metadata)
+import storage.upkeep_tables
+import storage.usage_tables  # noqa: F401
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=SQLModel.metadata)
 with context.begin_transaction():

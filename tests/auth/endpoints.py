@@ -131,6 +131,12 @@ ENDPOINTS = {
     f"POST {ROBOT_PAGE} remove-rule": Endpoint("administer", "target", machines.trusted_form, browser=True),
     f"POST {ROBOT_PAGE} delete": Endpoint("administer", "target", machines.robot_form("delete"), browser=True),
     f"GET {TEAM_PAGE}/audit": Endpoint("audit", "target", at("/teams/{world.team}/audit"), browser=True),
+    f"GET {TEAM_PAGE}/usage": Endpoint("pull", "target", at("/teams/{world.team}/usage"), browser=True),
+    "GET /account/usage": Endpoint("signed in", "api", at("/account/usage"), browser=True),
+    "GET /site/usage": Endpoint("auditor", "site", at("/site/usage"), browser=True),
+    "POST /site/usage quota": Endpoint(
+        "administrator", "site", asking.sending("/site/usage", "quota", namespace="admin", bytes="1 TB"), browser=True
+    ),
     "GET /site/audit": Endpoint("auditor", "site", at("/site/audit"), browser=True),
     "GET /site/users": Endpoint("auditor", "site", at("/site/users"), browser=True),
     "POST /site/users make": Endpoint("administrator", "site", asking.new_user_form, browser=True),
@@ -239,6 +245,11 @@ ENDPOINTS = {
     "GET /api/v1/events/export": Endpoint("auditor", "api", at("/api/v1/events/export?actor=nobody")),
     f"GET {TEAM}/events": Endpoint("audit", "target", asking.team("/events")),
     f"GET {TEAM}/events/export": Endpoint("audit", "target", asking.team("/events/export")),
+    "GET /api/v1/usage": Endpoint("auditor", "api", at("/api/v1/usage")),
+    f"GET {NAMESPACE}/usage": Endpoint("pull", "target", at("/api/v1/namespaces/{world.team}/usage")),
+    f"PUT {NAMESPACE}/quota": Endpoint(
+        "administrator", "api", at("/api/v1/namespaces/{world.team}/quota", json={"bytes": 10**12})
+    ),
     "GET /api/v1/garbage-collections": Endpoint("administrator", "api", at("/api/v1/garbage-collections")),
     "POST /api/v1/garbage-collections": Endpoint(
         "administrator", "api", at("/api/v1/garbage-collections", json={"dry_run": True})

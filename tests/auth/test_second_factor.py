@@ -172,7 +172,7 @@ def test_a_secret_is_sealed_and_shown_once(
     made = mine.post(f"{ME}/totp", json=PROOF).json()
     assert made["uri"].startswith("otpauth://totp/") and made["secret"] in made["uri"]
     sealed = people.rows("SELECT sealed_secret FROM totps WHERE user_id = :u", u=people.user(word))[0][0]
-    assert len(sealed) == 1 + 12 + 20 + 16
+    assert len(sealed) == 1 + 4 + 12 + 20 + 16
     assert made["secret"] not in mine.get(ME).text + hub.log()
 
 

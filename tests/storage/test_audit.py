@@ -40,6 +40,8 @@ BOOKKEEPING = {
     "begin_upload",
     "advance_upload",
     "cancel_upload",
+    "abandon_upload",
+    "recount",
     "names_copy",
     "renew_lease",
     "touch_access_token",

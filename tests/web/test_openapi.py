@@ -50,6 +50,9 @@ ANSWERS: list[tuple[str, str, str, Any, int]] = [
     ("get", "/api/v1/teams/{team}/events", "/api/v1/teams/crew/events?limit=3", None, 200),
     ("get", "/api/v1/teams/{team}/events", "/api/v1/teams/crew/events?since=soon", None, 400),
     ("get", "/api/v1/events", "/api/v1/events", None, 403),
+    ("get", "/api/v1/namespaces/{namespace}/usage", "/api/v1/namespaces/crew/usage", None, 200),
+    ("put", "/api/v1/namespaces/{namespace}/quota", "/api/v1/namespaces/crew/quota", {"bytes": 1}, 403),
+    ("get", "/api/v1/usage", "/api/v1/usage", None, 403),
     ("get", "/api/v1/teams/{team}/invitations", "/api/v1/teams/crew/invitations", None, 200),
     ("get", "/api/v1/namespaces/{namespace}", "/api/v1/namespaces/crew", None, 200),
     ("patch", "/api/v1/namespaces/{namespace}", "/api/v1/namespaces/crew", {"name": "crew-2"}, 200),
@@ -159,6 +162,7 @@ def test_administrators_answers_look_as_described(full: HubProcess) -> None:
             ("get", "/api/v1/settings", None, 200),
             ("get", "/api/v1/upkeep", None, 200),
             ("get", "/api/v1/events", None, 200),
+            ("get", "/api/v1/usage", None, 200),
         ):
             answer = client.request(method, path, json=body)
             assert answer.status_code == status, answer.text

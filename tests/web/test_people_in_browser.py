@@ -8,6 +8,7 @@ from playwright.sync_api import Browser
 
 from tests.auth.people import People
 from tests.hub import HubProcess
+from tests.oci import Client
 from tests.web.browsing import SIZES, Tab
 from tests.web.catalogue import PASSWORD
 
@@ -39,6 +40,11 @@ PEOPLE = {
     "no-audit": "/site/audit?actor=zzzz",
     "bad-audit": "/site/audit?since=soon",
     "team-audit": "/teams/gateway/audit",
+    "team-usage": "/teams/gateway/usage",
+    "own-usage": "/account/usage",
+    "usage": "/site/usage",
+    "one-usage": "/site/usage?q=gateway",
+    "no-usage": "/site/usage?q=zzzz",
 }
 
 SCOPE = "repository:gateway/*:pull,push"
@@ -76,10 +82,14 @@ def peopled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
             for role in ({"role": "writer", "team": "gateway"}, {"role": "administrator"}):
                 given = {"group": f"/company/platform/{role['role']}s", **role}
                 admin.post("/providers/keycloak/groups", json=given).raise_for_status()
+            admin.put("/namespaces/gateway/quota", json={"bytes": 10**6}).raise_for_status()
         database = hub.open_database()
         identity = "(provider_id, subject, user_id, label, created_at) VALUES (2, 's', 1, 'admin@example.com', 1)"
         People(database).run(f"INSERT INTO identities {identity}")
         database.close()
+        pusher = Client(hub.url, *auth)
+        pusher.push_blob("gateway/limits", bytes(850_000))
+        pusher.close()
         yield hub
 
 

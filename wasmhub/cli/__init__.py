@@ -28,6 +28,7 @@ VERBS = {
     "undeploy": "take a filter off a target",
     "deployments": "list deployments, see how they do, go back to an earlier revision",
     "audit": "who did what, when and where from: search it, write it to a file",
+    "quota": "what namespaces hold and may hold; set limits",
     "gc": "remove bytes that nothing refers to any more",
 }
 # These work on the hub's own stores and run where it does; the others talk to it over HTTP.
