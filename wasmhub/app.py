@@ -75,18 +75,7 @@ class Hub:
         meter = Meter(Limits(settings.quota_bytes, settings.quota_repositories))
         self._folding = Folding(self.database, meter)
         self._health = HealthDoor(Readiness(self._parts()), counts)
-        self._registry = RegistryDoor(
-            Means(
-                self.database,
-                self.blobs,
-                Calls(tokens, origins),
-                settings.blob_limit,
-                settings.create_namespace_on_push,
-                self._pushed,
-                settings.gc_orphans / 2,
-                meter,
-            )
-        )
+        self._registry = self._registry_door(settings, Calls(tokens, origins), meter)
         exchange = Exchange(self.database, ForeignTokens(Issuers(_outgoing(settings))))
         self._token = create_token_door(gate, tokens, exchange, settings.create_namespace_on_push)
         self._deploy = create_deploy_door(self.database, self.blobs, gate)
@@ -126,6 +115,20 @@ class Hub:
         # A client that goes away in the middle of its request is no fault of the hub's.
         with contextlib.suppress(ClientDisconnect):
             await door(scope, receive, counted)
+
+    def _registry_door(self, settings: Settings, calls: Calls, meter: Meter) -> RegistryDoor:
+        return RegistryDoor(
+            Means(
+                self.database,
+                self.blobs,
+                calls,
+                settings.blob_limit,
+                settings.create_namespace_on_push,
+                self._pushed,
+                settings.gc_orphans / 2,
+                meter,
+            )
+        )
 
     def _parts(self) -> list[Part]:
         """What the hub stands on, for /readyz."""

@@ -266,7 +266,8 @@ def test_every_command_records_an_event() -> None:
             if not isinstance(node, ast.FunctionDef):
                 continue
             called = {one.func for one in ast.walk(node) if isinstance(one, ast.Call)}
-            calls[node.name] = {one.id for one in called if isinstance(one, ast.Name)}
+            names = {one.id for one in called if isinstance(one, ast.Name)}
+            calls[node.name] = calls.get(node.name, set()) | names
             if any(isinstance(one, ast.Attribute) and one.attr == "write" for one in called):
                 writers.add((path.stem, node.name))
 

@@ -129,11 +129,10 @@ def test_garbage_collection_and_the_end_of_a_team_lower_it(pair: Pair) -> None:
         assert session.execute(text("SELECT SUM(bytes) FROM usage")).scalar() in (0, None)
 
 
+@pytest.mark.parametrize("pair", ["postgresql"], indirect=True)  # a file has one writer at a time
 def test_pushes_to_one_namespace_do_not_wait_for_one_another(pair: Pair) -> None:
     one, two = pair
     repositories = [make_repository(one, f"edge/{name}", space(one), ANN) for name in ("first", "second")]
-    if "sqlite" in type(one.__dict__["_kind"]).__module__:
-        pytest.skip("a file has one writer at a time")
     counted_in, go_on = threading.Event(), threading.Event()
 
     class Slow(Meter):
