@@ -116,8 +116,11 @@ def test_groups_give_the_role_in_the_hub_and_only_that_is_taken_away(hub: HubPro
         await give(scene, "audit", "auditor")
         browser = await scene.sign_in(groups=["audit", "ops"])
         assert await site_role(scene, browser) == "administrator"
+        headers = {"X-CSRF-Token": await scene.csrf(browser)}
+        kept = await browser.post("/api/v1/users/admin/password-reset", headers=headers)
         await scene.sign_in(groups=["audit"])
         assert await site_role(scene, browser) == "auditor"
+        await scene.said(404, "POST", "/password-reset", {"secret": kept.json()["secret"], "password": "x" * 20})
         await scene.sign_in(groups=[])
         assert await site_role(scene, browser) == "user"
         await scene.said(200, "PATCH", f"/users/{scene.person}", {"role": "auditor"})
