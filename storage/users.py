@@ -257,6 +257,16 @@ def find_row(session: OrmSession, user_id: int) -> tuple[User, str]:
     return user, name
 
 
+def refuse_changed(session: OrmSession, user_id: int, generation: int) -> None:
+    """Raises Conflict if the user is gone or inactive, or changed since they had that generation.
+
+    For what is opened for who showed who they are: a new password in between must not leave it open.
+    """
+    user = session.get(User, user_id)
+    if user is None or not user.active or user.generation != generation:
+        raise Conflict("something about this account changed while you signed in; sign in again")
+
+
 def end_links_of_administrator(session: OrmSession, user_id: int) -> None:
     """Ends the links by which somebody who stops being an administrator could come in again, as part of a command.
 
