@@ -98,7 +98,7 @@ async def sign_in_with(request: Request, gate: Gate, waiting: PendingRow, code: 
             return None
         with gate.database.read() as session:
             row = identity_row(session, waiting.user_id)
-        return None if row is None else Identity(row.user_id, row.name, row.role, row.generation, origin.address)
+        return None if row is None else Identity(row.user_id, row.name, row.role, waiting.generation, origin.address)
 
     wrong = WRONG_PASSKEY if brought else WRONG
     try:

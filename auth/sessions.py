@@ -11,7 +11,7 @@ from auth.challenge import Origin
 from auth.gate import Gate, SecondFactorNeeded, SignInRefused
 from auth.identity import Identity, identity_of
 from auth.secrets import SESSION, SecretKey, fingerprint, is_secret, new_secret
-from storage.database import StorageError, now
+from storage.database import Conflict, StorageError, now
 from storage.sessions import NewSession, close_session, find_session, open_session, touch_session
 from storage.users import identity_row
 
@@ -65,11 +65,14 @@ async def open_for(
 ) -> str:
     """Opens a session for somebody who has shown all that they have to; answers the `Set-Cookie` header's value.
 
-    Who came by a provider did so by one of its sessions.
+    Who came by a provider did so by one of its sessions. Raises SignInRefused if something about them changed since.
     """
     new, cookie = begin_session(request, gate)
-    new = replace(new, provider_id=provider_id, provider_sid=provider_sid)
-    await anyio.to_thread.run_sync(_open, gate, identity, new)
+    new = replace(new, provider_id=provider_id, provider_sid=provider_sid, generation=identity.generation)
+    try:
+        await anyio.to_thread.run_sync(_open, gate, identity, new)
+    except Conflict as changed:
+        raise SignInRefused(str(changed)) from None
     return cookie
 
 

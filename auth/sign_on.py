@@ -13,12 +13,15 @@ from typing import Any
 
 import anyio.to_thread
 
+from auth.addresses import network_of
 from auth.claims import read_person
 from auth.foreign_tokens import LEEWAY
 from auth.identity import Identity
 from auth.outgoing import Outgoing, quoted
 from auth.relying import PATIENCE, Client, Proofs, ProviderRefused, RelyingParty
 from auth.secrets import SecretKey, fingerprint
+from auth.throttle import Throttle
+from storage.attempts import Pace
 from storage.database import Conflict, Database
 from storage.providers import ProviderRow, find_provider, providers
 from storage.second_factors import NewPending
@@ -27,6 +30,7 @@ from storage.sign_on import Once, Spent, arrive, end_sessions, is_spent, link
 
 log = logging.getLogger("wasmhub.sign_on")
 LIFETIME = 600  # seconds that somebody may take at the provider
+RETURNS = Pace(120, 1.0)  # with codes that a provider does not take, from one address: each one is a call to it
 COOKIE = "wasmhub-sign-on"
 OTHER_NAME = "/account/identities?done=named"  # where somebody is told that their name was taken
 _PURPOSE = "sign-on"
@@ -82,6 +86,7 @@ class SignOn:
         self._secret_key = secret_key
         self._relying = RelyingParty(outgoing, patience)
         self._clock = clock
+        self._returns = Throttle(RETURNS)
 
     async def buttons(self) -> list[tuple[str, str]]:
         """Name and title of each provider that people can sign in with."""
@@ -135,7 +140,7 @@ class SignOn:
         once = Once(fingerprint(f"sign-on {attempt.proofs.state}"), int((attempt.begun_at + LIFETIME) * 1000))
         if await self.database.look(self._is_spent, once.mark):
             raise SignOnRefused("this sign-in was used already; begin again")
-        claims = await self._ask(provider, attempt, answer)
+        claims = await self._ask(provider, attempt, answer, network_of(identity.address))
         person = read_person(claims, provider.name_claim, provider.groups_claim)
         try:
             if attempt.user_id is not None:
@@ -190,17 +195,22 @@ class SignOn:
         """A client's secret as it is kept."""
         return self._secret_key.seal(secret.encode())
 
-    async def _ask(self, provider: ProviderRow, attempt: Attempt, answer: Answer) -> Mapping[str, Any]:
-        """What the provider says of who came back."""
+    async def _ask(self, provider: ProviderRow, attempt: Attempt, answer: Answer, network: str) -> Mapping[str, Any]:
+        """What the provider says of who came back; a stranger's made-up codes keep others from it only so far."""
         if answer.error is not None:
             raise SignOnRefused(f"{provider.title} did not sign you in: {quoted(answer.error)}", 403)
         if not answer.code or len(answer.code) > _LONGEST_CODE:
             raise SignOnRefused(f"{provider.title} sent you back without a code; begin again")
+        if seconds := self._returns.wait(network):
+            raise SignOnRefused(f"too many sign-ins from this address failed; try again in {seconds} s", 429)
+        self._returns.take(network)
         try:
-            return await self._relying.redeem(self.client(provider), attempt.proofs, answer.code, answer.issuer)
+            claims = await self._relying.redeem(self.client(provider), attempt.proofs, answer.code, answer.issuer)
         except ProviderRefused as error:
             log.warning("a sign-in with %s was refused: %s", provider.name, error)
             raise SignOnRefused(str(error), 403) from None
+        self._returns.give_back(network)
+        return claims
 
     async def _provider(self, name: str) -> ProviderRow:
         provider = await self.database.look(self._find, name)

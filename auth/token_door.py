@@ -18,11 +18,11 @@ from auth.device_door import ROUTES as DEVICE_ROUTES
 from auth.device_door import give_token
 from auth.devices import DeviceLogins
 from auth.exchange import Exchange, ExchangeRefused
-from auth.gate import Gate, Proof
+from auth.gate import Gate, Proof, SignInRefused
 from auth.oauth import DEVICE_CODE, EXCHANGE, HANDLERS, Form, TokenRefused, address_of, answer, one, read_form
 from auth.scopes import Scopes, grant, read_scopes
 from auth.secrets import REFRESH, fingerprint, new_secret
-from storage.database import now
+from storage.database import Conflict, now
 from storage.tokens import FoundToken, create_refresh_token
 
 SUBJECTS = ("urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token")
@@ -141,14 +141,18 @@ def _new_refresh_token(gate: Gate, proof: Proof, wish: Wish) -> str:
     until = now() + REFRESH_LIFE
     if proof.token is not None and proof.token.expires_at is not None:
         until = min(until, proof.token.expires_at)
-    create_refresh_token(
-        gate.database,
-        proof.identity.actor(),
-        proof.token or FoundToken(proof.identity.user_id, None, None),
-        client=wish.client,
-        secret_sha256=fingerprint(secret),
-        expires_at=until,
-    )
+    try:
+        create_refresh_token(
+            gate.database,
+            proof.identity.actor(),
+            proof.token or FoundToken(proof.identity.user_id, None, None),
+            generation=proof.identity.generation,
+            client=wish.client,
+            secret_sha256=fingerprint(secret),
+            expires_at=until,
+        )
+    except Conflict as changed:
+        raise SignInRefused(str(changed)) from None
     return secret
 
 

@@ -10,7 +10,7 @@ from storage.namespaces import NamespaceRow
 from storage.people_tables import Namespace, User
 from storage.statements import Statement
 from storage.teams import sole_owner_of
-from storage.users import find_row, refuse_last_administrator
+from storage.users import end_links_of_administrator, find_row, refuse_last_administrator
 
 # Of the user's namespaces one that holds a repository or a target.
 _OWNS = Statement(
@@ -38,6 +38,7 @@ def delete_user(database: Database, actor: Actor, user_id: int, heir: NamespaceR
         user, name = find_row(session, user_id)
         if user.role == "administrator":
             refuse_last_administrator(session, user, name)
+            end_links_of_administrator(session, user_id)
         alone = sole_owner_of(session, user_id)
         if alone:
             raise Conflict(f"{name} is the only owner of {', '.join(alone)}; make somebody else owner first")

@@ -6,17 +6,16 @@ it as it is. Nothing here leaves a team without an owner or the hub without an a
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import delete
 from sqlalchemy.orm import Session as OrmSession
 from sqlmodel import col, select
 
 from storage.database import Conflict
 from storage.events import Actor, record
 from storage.memberships import Place, find_place, new_place, places_by_provider
-from storage.people_tables import Invitation, Namespace, Team, User
+from storage.people_tables import Namespace, Team, User
 from storage.sign_on_tables import GroupRole, Provider
 from storage.teams import ROLES, end_invitations, refuse_last_owner
-from storage.users import find_row, refuse_last_administrator
+from storage.users import end_links_of_administrator, find_row, refuse_last_administrator
 
 
 def give(session: OrmSession, actor: Actor, provider: Provider, user_id: int, groups: Collection[str]) -> None:
@@ -110,7 +109,7 @@ def _set_site_role(session: OrmSession, actor: Actor, provider: Provider, user_i
             refuse_last_administrator(session, user, name)
         except Conflict:
             return
-        session.execute(delete(Invitation).where(col(Invitation.creator_id) == user_id))
+        end_links_of_administrator(session, user_id)
     before, user.role = user.role, wanted or "user"
     user.role_provider_id = provider.id if wanted else None
     user.generation += 1

@@ -10,6 +10,7 @@ from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
+from storage.factor_tables import PendingSignIn
 from storage.group_roles import take_all_away
 from storage.people_tables import Namespace, Session, Team
 from storage.sign_on_tables import GroupRole, LinkedIdentity, Provider
@@ -201,7 +202,9 @@ def _of(provider_id: int) -> Any:
 
 
 def _end_sessions(session: OrmSession, provider_id: int) -> None:
+    """Ends them, and the wait of who came by the provider and has yet to show the second factor."""
     session.execute(delete(Session).where(col(Session.provider_id) == provider_id))
+    session.execute(delete(PendingSignIn).where(col(PendingSignIn.provider_id) == provider_id))
 
 
 def _row(row: Provider) -> ProviderRow:

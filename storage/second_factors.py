@@ -64,6 +64,7 @@ class PendingRow:
     name: str
     provider_id: int | None
     provider_sid: str | None
+    generation: int  # of the user, then and now
 
 
 def has_second_factor(session: OrmSession, user_id: int) -> bool:
@@ -287,7 +288,8 @@ def find_pending(session: OrmSession, secret_sha256: str) -> PendingRow | None:
         return None
     if row.expires_at <= now() or not user.active or user.generation != row.generation:
         return None
-    return PendingRow(row.user_id, find_row(session, row.user_id)[1], row.provider_id, row.provider_sid)
+    name = find_row(session, row.user_id)[1]
+    return PendingRow(row.user_id, name, row.provider_id, row.provider_sid, row.generation)
 
 
 def finish_sign_in(database: Database, secret_sha256: str, shown: Shown, address: str) -> bool:

@@ -10,6 +10,7 @@ from sqlmodel import col, select
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
 from storage.people_tables import Session
+from storage.users import refuse_changed
 
 IDLE = 4 * 86_400_000  # milliseconds without a request, after which a session has ended: more than a weekend
 MOST = 100  # of one user
@@ -46,6 +47,7 @@ class NewSession:
     provider_id: int | None = None  # that the person came by
     provider_sid: str | None = None  # what it calls its own session
     agent: str = ""  # what the browser calls itself
+    generation: int | None = None  # of the user when they showed who they are; None: that is this very command
 
 
 def find_session(session: OrmSession, secret_sha256: str) -> FoundSession | None:
@@ -66,7 +68,10 @@ def sessions(session: OrmSession, user_id: int) -> list[SessionRow]:
 
 
 def open_session(database: Database, actor: Actor, user_id: int, new: NewSession) -> None:
-    """Opens a session; all that have ended go, and the user's oldest beyond MOST."""
+    """Opens a session; all that have ended go, and the user's oldest beyond MOST.
+
+    Raises Conflict if something about the user changed since they showed who they are.
+    """
     with database.write() as session:
         add_session(session, actor, user_id, new)
 
@@ -75,6 +80,8 @@ def add_session(
     session: OrmSession, actor: Actor, user_id: int, new: NewSession, detail: dict[str, Any] | None = None
 ) -> None:
     """The same as part of a larger command; `detail` is what its event says more."""
+    if new.generation is not None:
+        refuse_changed(session, user_id, new.generation)
     opened = now()
     ended = (col(Session.expires_at) <= opened) | (col(Session.secret_sha256) == new.replaces)
     session.execute(delete(Session).where(ended))

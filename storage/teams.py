@@ -195,14 +195,15 @@ def join(
     """Gives a user a role in a team as part of a larger command, with its event. Raises Conflict as `set_member`.
 
     With `raises_only` somebody who has that role or a higher one keeps it. What a provider's group gave is by hand
-    once somebody has set it.
+    once somebody else has set it.
     """
     user = _USER_NAME.value(session, {"user": user_id})
     if user is None:
         raise Conflict("the user was removed meanwhile")
     row = find_place(session, team_id, user_id)
     before = row.role if row is not None else None
-    if row is not None and not raises_only:
+    by_hand = raises_only or actor.id != user_id  # nobody makes their own what a group gave them
+    if row is not None and by_hand and not raises_only:
         row.provider_id = None  # from now on people look after it, and no group takes it away
     if before == role or (raises_only and before is not None and ROLES.index(before) > ROLES.index(role)):
         return
@@ -212,7 +213,7 @@ def join(
         refuse_last_owner(session, team_id, team, row)
         if row.role == "owner":
             end_invitations(session, user_id, team_id)
-        row.role, row.provider_id = role, None
+        row.role, row.provider_id = role, None if by_hand else row.provider_id
     record(session, actor, "member.set", team, team_id=team_id, detail={"user": user, "role": role, "before": before})
 
 

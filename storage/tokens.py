@@ -11,6 +11,7 @@ from storage.events import Actor, record
 from storage.namespaces import present_scopes
 from storage.people_tables import AccessToken, Namespace, RefreshToken, Robot, User
 from storage.scopes import Scopes, stored_scopes, write_scopes
+from storage.users import refuse_changed
 
 ACCESS_TOKENS = 100  # of a person
 REFRESH_TOKENS = 100  # of a user, and of each access token
@@ -203,12 +204,17 @@ def create_refresh_token(
     actor: Actor,
     found: FoundToken,
     *,
+    generation: int,
     client: str,
     secret_sha256: str,
     expires_at: int,
 ) -> None:
-    """Keeps a new refresh token for the user (and personal token) of `found`; the oldest beyond a hundred go."""
+    """Keeps a new refresh token for the user (and personal token) of `found`; the oldest beyond a hundred go.
+
+    Raises Conflict if something about the user changed since they showed who they are, at that generation.
+    """
     with database.write() as session:
+        refuse_changed(session, found.user_id, generation)
         session.add(
             RefreshToken(
                 user_id=found.user_id,

@@ -214,7 +214,7 @@ def set_role(database: Database, actor: Actor, user_id: int, role: str) -> None:
         user, name = find_row(session, user_id)
         if user.role == "administrator" and role != "administrator":
             refuse_last_administrator(session, user, name)
-            session.execute(delete(Invitation).where(col(Invitation.creator_id) == user_id))
+            end_links_of_administrator(session, user_id)
         before, user.role = user.role, role
         user.role_provider_id = None  # given by hand, whatever a provider's groups say
         user.generation += 1
@@ -230,6 +230,7 @@ def deactivate_user(database: Database, actor: Actor, user_id: int) -> None:
         user, name = find_row(session, user_id)
         if user.role == "administrator":
             refuse_last_administrator(session, user, name)
+            end_links_of_administrator(session, user_id)
         user.active = False
         user.generation += 1
         session.execute(delete(Invitation).where(col(Invitation.creator_id) == user_id))
@@ -254,6 +255,25 @@ def find_row(session: OrmSession, user_id: int) -> tuple[User, str]:
     if user is None or name is None:
         raise Conflict(f"there is no user with the number {user_id}")
     return user, name
+
+
+def refuse_changed(session: OrmSession, user_id: int, generation: int) -> None:
+    """Raises Conflict if the user is gone or inactive, or changed since they had that generation.
+
+    For what is opened for who showed who they are: a new password in between must not leave it open.
+    """
+    user = session.get(User, user_id)
+    if user is None or not user.active or user.generation != generation:
+        raise Conflict("something about this account changed while you signed in; sign in again")
+
+
+def end_links_of_administrator(session: OrmSession, user_id: int) -> None:
+    """Ends the links by which somebody who stops being an administrator could come in again, as part of a command.
+
+    Nothing says who made a link for a new password, and they may keep one of anybody's: so all of those end.
+    """
+    session.execute(delete(Invitation).where(col(Invitation.creator_id) == user_id))
+    session.execute(delete(PasswordReset))
 
 
 def refuse_last_administrator(session: OrmSession, user: User, name: str) -> None:

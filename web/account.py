@@ -78,9 +78,10 @@ async def _change_password(request: Request, identity: Identity, form: dict[str,
     body = {name: form.get(name, "") for name in ("current", "password")}
     await change_password(means.gate, identity, me, body)
     try:
-        cookie = await sign_in(request, means.gate, me.name, body["password"])
-    except SecondFactorNeeded as needed:  # shown when the session was opened that this one takes the place of
-        cookie = await open_for(request, means.gate, needed.identity)
+        try:
+            cookie = await sign_in(request, means.gate, me.name, body["password"])
+        except SecondFactorNeeded as needed:  # shown when the session was opened that this one takes the place of
+            cookie = await open_for(request, means.gate, needed.identity)
     except SignInRefused:
         return to_sign_in(request)
     return RedirectResponse("/account?done=password", 303, headers={"Set-Cookie": cookie})

@@ -10,9 +10,11 @@ from auth.door import ApiError
 from auth.identity import Identity
 from auth.sessions import cookie_of
 from auth.sign_on import COOKIE, LIFETIME, SignOnRefused
-from storage.sign_on import has_password, identities
+from storage.second_factors import factors
+from storage.sign_on import identities
 from web.api.fields import bad
 from web.api.identities import end_identity
+from web.api.second_factor import require_proof
 from web.forms import SECRET, Act, Sent, carry_out, confirmed, to_sign_in
 from web.means import means_of
 from web.rendering import render
@@ -41,15 +43,24 @@ def _show(request: Request, visitor: Visitor, sent: Sent, offered: list[tuple[st
     user_id = visitor.identity.user_id
     assert user_id is not None
     with means_of(request).database.read() as session:
-        rows, password = identities(session, user_id), has_password(session, user_id)
+        rows, has = identities(session, user_id), factors(session, user_id)
     linked = {row.provider for row in rows}
-    values: dict[str, Any] = {"rows": rows, "password": password, "done_now": request.query_params.get("done")}
+    values: dict[str, Any] = {
+        "rows": rows,
+        "password": has.has_password,
+        "has": has,
+        "done_now": request.query_params.get("done"),
+    }
     values |= {"offered": [one for one in offered if one[0] not in linked], "any": bool(offered)}
     return render(request, visitor, "identities.html", here=HERE, sent=sent, **values)
 
 
 async def _link(request: Request, identity: Identity, form: dict[str, str]) -> Response:
-    """On to the provider by a page of its own: a form of a page leads to no other host, and no browser follows it."""
+    """On to the provider by a page of its own: a form of a page leads to no other host, and no browser follows it.
+
+    A link is a way in that a new password does not end: so a browser left open is not enough for it.
+    """
+    await require_proof(means_of(request).gate, identity, {"proof": form.get("proof", "").strip()})
     visitor = await find_visitor(request)
     name = form.get("provider", "")
     try:

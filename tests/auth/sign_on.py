@@ -98,7 +98,8 @@ def linked(world: World, person: str) -> Ask:
 
 def link_form(world: World, person: str) -> Ask:
     """On to a provider, to be linked."""
-    return filled(world, person, "/account/identities", "link", provider=made(world))
+    proof = "" if person == "nobody" else world.password(person)
+    return filled(world, person, "/account/identities", "link", provider=made(world), proof=proof)
 
 
 def unlink_form(world: World, person: str) -> Ask:

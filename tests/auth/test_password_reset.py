@@ -92,3 +92,23 @@ def test_bad_resets(api: httpx.Client, http: httpx.Client, people: People, word:
     refused = api.post("/users/admin/password-reset")
     assert error_of(refused) == (403, "forbidden") and "current one" in refused.text
     assert http.post(RESET, json={"secret": secret, "password": NEW}).status_code == 200
+
+
+@pytest.mark.parametrize("how", ["demoted", "deactivated", "deleted"])
+def test_who_runs_the_hub_no_more_has_no_way_into_others_accounts(
+    api: httpx.Client, http: httpx.Client, people: People, word: str, how: str
+) -> None:
+    """Nobody knows who kept which link, so that all of them end."""
+    people.user(word)
+    former = f"{word}-admin"
+    people.user(former, role="administrator")
+    kept = http.post(f"/api/v1/users/{word}/password-reset", auth=(former, PASSWORD))
+    assert kept.status_code == 201, kept.text
+    if how == "deleted":
+        done = api.delete(f"/users/{former}")
+    else:
+        done = api.patch(f"/users/{former}", json={"role": "user"} if how == "demoted" else {"active": False})
+    assert done.status_code < 300, done.text
+    body = {"secret": kept.json()["secret"], "password": NEW}
+    assert error_of(http.post(RESET, json=body)) == (404, "not_found")
+    assert http.get("/token", auth=(word, PASSWORD)).status_code == 200

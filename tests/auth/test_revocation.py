@@ -1,6 +1,8 @@
 """Rights that are taken away hold at once, on tokens and answers that are warm in the server's memory."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -10,7 +12,7 @@ from storage.departures import delete_user
 from storage.events import SYSTEM
 from storage.namespaces import find_namespace
 from storage.tokens import delete_access_token
-from storage.users import activate_user, deactivate_user, set_password, set_role
+from storage.users import activate_user, change_password, deactivate_user, set_password, set_role
 from tests.auth.people import PASSWORD, ClientOf, People
 
 
@@ -70,6 +72,25 @@ def test_new_password(warm: Callable[[], httpx.Response], http: httpx.Client, pe
     expected = {PASSWORD: 401, old: 401, "another-long-password": 200, personal: 200, of_personal: 200}
     for secret, status in expected.items():
         assert http.get("/token", auth=(word, secret)).status_code == status
+
+
+def test_what_is_opened_with_a_password_that_changes_meanwhile(http: httpx.Client, people: People, word: str) -> None:
+    user = people.user(word)
+    offline = {"params": {"offline_token": "true"}, "auth": (word, PASSWORD)}
+    typed = {"data": {"name": word, "password": PASSWORD}}
+    assert http.post("/sign-in", **typed).status_code == 303  # type: ignore[arg-type]
+    assert http.get("/token", **offline).status_code == 200  # type: ignore[arg-type]
+    http.cookies.clear()
+    with ThreadPoolExecutor(2) as pool:
+        with people.database.write() as session:  # both were let in, and wait for their turn to write
+            page, token = pool.submit(http.post, "/sign-in", **typed), pool.submit(http.get, "/token", **offline)
+            time.sleep(1)
+            assert not page.done() and not token.done()
+            change_password(session, SYSTEM, user, hash_password("another-long-password"))
+        assert (page.result().status_code, token.result().status_code) == (401, 401)
+    assert "sign in again" in page.result().text and "set-cookie" not in page.result().headers
+    for table in ("sessions", "refresh_tokens"):
+        assert people.rows(f"SELECT 1 FROM {table} WHERE user_id = :u", u=user) == []
 
 
 def test_deleted_personal_token(

@@ -10,7 +10,9 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -274,3 +276,47 @@ def test_a_file_of_ours_that_is_broken(terminal: Terminal, content: str) -> None
 def test_what_is_no_hub(terminal: Terminal, url: str) -> None:
     done = terminal.run("login", url)
     assert done.returncode == 2 and "must be a scheme and a host" in done.stderr
+
+
+def told(answers: dict[str, tuple[int, Any]]) -> ThreadingHTTPServer:
+    """What claims to be a hub, and answers a path with that status and document."""
+
+    class Told(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status, value = answers[self.path]
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(value).encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Told)
+    Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+BEGUN = {"device_code": "d", "user_code": "BCDF-GHJK", "expires_in": 600, "interval": 1}
+MADE = {"access_token": "t", "username": "u", "token_id": 1, "token_name": "n", "scope": ""}
+
+
+@pytest.mark.parametrize("life", ["soon", 10**400, -1, True])
+def test_a_hub_commands_neither_the_terminal_nor_the_browser(terminal: Terminal, life: Any) -> None:
+    browser = terminal.folder / "browser"
+    browser.write_text(f"#!/bin/sh\necho $1 >> {terminal.folder}/opened\n")
+    browser.chmod(0o700)
+    pages = {"verification_uri": "http://x/\x1b[2J", "verification_uri_complete": "file:///etc/passwd"}
+    answers: dict[str, tuple[int, Any]] = {
+        "/device_authorization": (200, BEGUN | pages),
+        "/token": (200, MADE | {"expires_in": life}),
+    }
+    with told(answers) as server:
+        where = f"http://127.0.0.1:{server.server_port}"
+        done = terminal.run("login", where, "--web", BROWSER=f"{browser} %s")
+        assert done.returncode == 1 and "which is no number of seconds" in done.stderr, done.stderr
+        assert "\x1b" not in done.stderr and not (terminal.folder / "opened").exists()
+        answers["/device_authorization"] = (429, {"errors": [{"message": "\x1b]0;x\x07too many"}]})
+        done = terminal.run("login", where)
+        assert (done.returncode, done.stderr) == (1, "wasmhub: ?]0;x?too many\n")
+        server.shutdown()

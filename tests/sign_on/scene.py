@@ -12,6 +12,7 @@ import httpx
 from joserfc.jwk import ECKey
 
 from tests.auth.issuer import Issuer, document, public
+from tests.auth.people import PASSWORD
 from tests.hub import HubProcess
 
 KEY = ECKey.generate_key("P-256", {"kid": "ec"})
@@ -102,7 +103,7 @@ class Scene:
 
     async def ask_for_link(self, browser: httpx.AsyncClient) -> dict[str, str]:
         """What somebody who is signed in is sent to the provider with, to be linked."""
-        form = {"form": "link", "provider": self.name, "csrf": await self.csrf(browser)}
+        form = {"form": "link", "provider": self.name, "csrf": await self.csrf(browser), "proof": PASSWORD}
         answer = await browser.post("/account/identities", data=form)
         assert answer.status_code == 200 and self.issuer.url in answer.text, answer.text
         return self.asked(answer.headers["refresh"].removeprefix("0; url="))

@@ -91,6 +91,24 @@ def test_what_people_gave_is_not_touched(hub: HubProcess) -> None:
     play(hub, scenario)
 
 
+def test_nobody_makes_their_own_what_a_group_gave_them(hub: HubProcess) -> None:
+    async def scenario(scene: Scene) -> None:
+        mine = await team(scene)
+        await give(scene, "leads", "owner", mine)
+        browser = await scene.sign_in(groups=["leads"])
+        headers, path = {"X-CSRF-Token": await scene.csrf(browser)}, f"/api/v1/teams/{mine}/members/{scene.person}"
+        for role in ("owner", "maintainer"):
+            answer = await browser.put(path, json={"role": role}, headers=headers)
+            assert answer.status_code == 200, answer.text
+            assert await role_in(scene, mine, scene.person) == role
+        await scene.sign_in(groups=["leads"])
+        assert await role_in(scene, mine, scene.person) == "owner"
+        await scene.sign_in(groups=[])
+        assert await role_in(scene, mine, scene.person) is None
+
+    play(hub, scenario)
+
+
 def test_the_last_owner_stays_one(hub: HubProcess) -> None:
     async def scenario(scene: Scene) -> None:
         mine = await team(scene)
@@ -116,8 +134,11 @@ def test_groups_give_the_role_in_the_hub_and_only_that_is_taken_away(hub: HubPro
         await give(scene, "audit", "auditor")
         browser = await scene.sign_in(groups=["audit", "ops"])
         assert await site_role(scene, browser) == "administrator"
+        headers = {"X-CSRF-Token": await scene.csrf(browser)}
+        kept = await browser.post("/api/v1/users/admin/password-reset", headers=headers)
         await scene.sign_in(groups=["audit"])
         assert await site_role(scene, browser) == "auditor"
+        await scene.said(404, "POST", "/password-reset", {"secret": kept.json()["secret"], "password": "x" * 20})
         await scene.sign_in(groups=[])
         assert await site_role(scene, browser) == "user"
         await scene.said(200, "PATCH", f"/users/{scene.person}", {"role": "auditor"})
@@ -234,6 +255,10 @@ def test_a_link_is_made_only_for_who_asked_for_it(hub: HubProcess) -> None:
         for name in (one, two):
             await scene.said(201, "POST", "/users", {"name": name, "password": PASSWORD})
         await browser.post("/sign-in", data={"name": one, "password": PASSWORD})
+        for proof, words in (("", "show who you are"), ("wrong", "the password is wrong")):
+            form = {"form": "link", "provider": scene.name, "csrf": await scene.csrf(browser), "proof": proof}
+            refused = await browser.post("/account/identities", data=form)
+            assert refused.status_code == 400 and words in refused.text.lower() and "refresh" not in refused.headers
         asked = await scene.ask_for_link(browser)
         await browser.post("/sign-in", data={"name": two, "password": PASSWORD})
         scene.tell(asked)

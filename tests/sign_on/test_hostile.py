@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from auth.outgoing import Outgoing
 from auth.secrets import SecretKey
-from auth.sign_on import LIFETIME, SignOn
+from auth.sign_on import LIFETIME, RETURNS, SignOn
 from storage.database import Database
 from tests.auth.issuer import CONFIGURATION, Issuer, document, public, whole
 from tests.auth.people import People
@@ -377,3 +378,21 @@ def test_no_forged_logout_token_ends_a_session(hub: HubProcess) -> None:
         assert await scene.who(browser) == scene.person
 
     play(hub, scenario)
+
+
+def test_made_up_codes_are_not_passed_on_for_ever(tmp_path: Path) -> None:
+    """Each is a call to the provider, which has eight turns for everybody. A hub of its own: the address is ours."""
+
+    async def scenario(scene: Scene) -> None:
+        browser = await scene.client()
+        asked = await scene.begin(browser)
+        kept = dict(browser.cookies)
+        scene.issuer.answers["/token"] = whole(b'{"error": "invalid_grant"}', status="400 Bad Request")
+        statuses = []
+        while 429 not in statuses and len(statuses) < 2 * RETURNS.burst:
+            browser.cookies.update(kept)
+            statuses.append((await scene.come_back(browser, asked, code=f"c{len(statuses)}")).status_code)
+        assert statuses[-1] == 429 and scene.issuer.asked["/token"] == len(statuses) - 1 >= RETURNS.burst
+
+    with HubProcess(tmp_path / "data", WASMHUB_OUTGOING_NETWORKS="127.0.0.1/32") as alone:
+        play(alone, scenario)

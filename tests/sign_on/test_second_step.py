@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.auth.factors import code_of
 from tests.hub import HubProcess
@@ -57,6 +58,21 @@ def test_who_was_logged_out_meanwhile_gets_no_further(hub: HubProcess) -> None:
         secret = await set_up(scene, await scene.sign_in())
         browser, _ = await come(scene, sid="s2")
         assert (await scene.log_out(scene.logout_token(sid="s2"))).status_code == 200
+        late = await browser.post(STEP, data={"code": code_of(secret)})
+        assert late.headers["location"].startswith("/sign-in?") and await scene.who(browser) is None
+
+    play(hub, scenario)
+
+
+@pytest.mark.parametrize("how", ["switched off", "deleted"])
+def test_who_came_by_a_provider_that_ended_meanwhile_gets_no_further(hub: HubProcess, how: str) -> None:
+    async def scenario(scene: Scene) -> None:
+        secret = await set_up(scene, await scene.sign_in())
+        browser, _ = await come(scene)
+        if how == "deleted":
+            await scene.said(204, "DELETE", f"/providers/{scene.name}")
+        else:
+            await scene.said(200, "PATCH", f"/providers/{scene.name}", {"active": False})
         late = await browser.post(STEP, data={"code": code_of(secret)})
         assert late.headers["location"].startswith("/sign-in?") and await scene.who(browser) is None
 

@@ -149,7 +149,9 @@ def test_who_has_expired_or_was_ended_signs_in_no_more(database: Database) -> No
     with database.read() as session:
         found = find_access_token(session, "one")
     assert found is not None
-    create_refresh_token(database, SYSTEM, found, client="c", secret_sha256="refresh", expires_at=now() + 10**9)
+    create_refresh_token(
+        database, SYSTEM, found, generation=0, client="c", secret_sha256="refresh", expires_at=now() + 10**9
+    )
     soon = now() + 3_600_000
 
     def signs_in() -> list[bool]:

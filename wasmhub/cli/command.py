@@ -5,6 +5,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from wasmhub.cli.printing import plain
+
 Act = Callable[[argparse.Namespace], int]
 ENVIRONMENT = """environment:
   WASMHUB_URL    the hub (the one that `wasmhub login` signed in to last, else http://127.0.0.1:8080)
@@ -66,7 +68,7 @@ def run(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
         code: int = options.act(options)
         sys.stdout.flush()
     except CommandFailed as failure:
-        print(f"wasmhub: {failure}", file=sys.stderr)
+        print(f"wasmhub: {plain(failure)}", file=sys.stderr)  # hubs choose words too
         return failure.code
     except BrokenPipeError:
         # Who read the output has gone; Python must not try to write the rest when it ends.

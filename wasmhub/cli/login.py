@@ -22,6 +22,7 @@ from wasmhub.cli.token import add_scopes
 LONGEST_NAME = 60  # of the machine, as the hub takes it
 SLOWER = 5  # seconds between two questions more, when the hub says so (RFC 8628, section 3.5)
 LEAST, MOST = 1, 60  # seconds between two questions, whatever the hub says
+LONGEST_LIFE = 10**10  # seconds that a token may be good
 USUAL_PORTS = {"http": 80, "https": 443}
 
 
@@ -92,12 +93,14 @@ def _by_device(hub: Hub, options: argparse.Namespace) -> Got:
         f"It is good for {max(1, seconds // 60)} minutes. Approve it only if it asks from this machine; waiting ..."
     ]
     print("\n".join(lines), file=sys.stderr, flush=True)
-    if options.web and urlsplit(page).scheme in ("http", "https"):
-        webbrowser.open(plain(begun.get("verification_uri_complete", page)))
+    there = plain(begun.get("verification_uri_complete", page))
+    if options.web and there.startswith(("http://", "https://")):  # others are no pages, but programs of this machine
+        webbrowser.open(there)
     made = _wait(hub, begun, seconds)
     token = check_token(str(made["access_token"]), "the hub's answer")
     said = {"token_id": made["token_id"], "token_name": made["token_name"]}
-    said |= {"expires_in": made.get("expires_in"), "scopes": str(made["scope"]).split() or None}
+    life = _number(made, "expires_in", LONGEST_LIFE) if made.get("expires_in") is not None else None
+    said |= {"expires_in": life, "scopes": str(made["scope"]).split() or None}
     return Got(SignIn(str(made["username"]), token, made=True), said)
 
 
@@ -148,15 +151,15 @@ def _keep_all(files: list[Path], host: str, sign_in: SignIn) -> list[Path]:
     return kept
 
 
-def _number(begun: dict[str, Any], name: str) -> int:
+def _number(begun: dict[str, Any], name: str, most: int = 86_400) -> int:
     value = begun[name]
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 86_400:
-        raise CommandFailed(f"the hub's answer has {name} {value!r}, which is no number of seconds")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        raise CommandFailed(f"the hub's answer has {name} {str(value)[:50]!r}, which is no number of seconds")
     return value
 
 
 def _life(said: dict[str, Any]) -> str:
     if said["expires_in"] is None:
         return "with a token without end"
-    days = max(1, round(int(said["expires_in"]) / 86_400))
+    days = max(1, round(said["expires_in"] / 86_400))
     return f"with a token for {days} day{'' if days == 1 else 's'}"
