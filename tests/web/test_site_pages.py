@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from tests.hub import HubProcess
 from tests.web.catalogue import PASSWORD
-from tests.web.people_pages import done, forms_of, send, signed_in
+from tests.web.people_pages import alert_of, done, forms_of, send, signed_in
 from tests.web.test_pages import text_of
 from web.routes import PAGES
 
@@ -56,6 +56,13 @@ def test_settings_say_where_they_were_set(empty: HubProcess, admin: httpx.Client
     assert rows["WASMHUB_DATA"] == rows["WASMHUB_DATA"] | {"value": str(empty.data), "source": "the environment"}
     text = text_of(keeper.get("/site/settings"))
     assert f"{empty.data} from the environment" in text and "3600 default" in text
+    assert "365 default" in text and ".0 default" not in text
+
+
+def test_the_audit_log_names_a_wrong_field_as_the_page_does(keeper: httpx.Client) -> None:
+    for name, label in (("since", "From day"), ("until", "To day")):
+        page = keeper.get("/site/audit", params={name: "soon"})
+        assert page.status_code == 400 and f"'{label}' must be a time" in alert_of(page)
 
 
 def test_a_garbage_collection_is_asked_for_and_seen(admin: httpx.Client, keeper: httpx.Client) -> None:
