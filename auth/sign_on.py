@@ -26,7 +26,7 @@ from storage.database import Conflict, Database
 from storage.providers import ProviderRow, find_provider, providers
 from storage.second_factors import NewPending
 from storage.sessions import NewSession
-from storage.sign_on import Once, Spent, arrive, end_sessions, is_spent, link
+from storage.sign_on import NotLinked, Once, Spent, arrive, end_sessions, is_spent, link
 
 log = logging.getLogger("wasmhub.sign_on")
 LIFETIME = 600  # seconds that somebody may take at the provider
@@ -39,11 +39,15 @@ _CALLBACK = "/sign-in/with/{}/callback"
 
 
 class SignOnRefused(Exception):
-    """A sign-in with a provider that did not come about; the text says why in a sentence, for people."""
+    """A sign-in with a provider that did not come about; the text says why in a sentence, for people.
 
-    def __init__(self, message: str, status: int = 400) -> None:
+    `reason` is what the audit log says instead where the sentence names somebody, maybe by an e-mail address.
+    """
+
+    def __init__(self, message: str, status: int = 400, *, reason: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.reason = reason or message
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,8 @@ class SignOn:
             return there, found.waits
         except Spent:
             raise SignOnRefused("this sign-in was used already; begin again") from None
+        except NotLinked as error:
+            raise SignOnRefused(str(error), 403, reason=error.reason) from None
         except Conflict as error:
             raise SignOnRefused(str(error), 403) from None
 

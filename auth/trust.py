@@ -26,6 +26,8 @@ def problem_of(wanted: Any) -> str | None:
     for name, pattern in wanted.items():
         if not isinstance(pattern, str) or not all(0 < len(one) <= LONGEST for one in (name, pattern)):
             return f"the claim {name[:50]!r} must have a text of 1 to {LONGEST} characters as its pattern"
+        if not (name.isprintable() and pattern.isprintable()):  # else a rule could look like another one
+            return f"the claim {name[:50]!r} and its pattern must be of printable characters"
     if all(not pattern.strip("*") for pattern in wanted.values()):
         return "a rule must want something in particular of one claim at least; patterns of * alone fit everybody"
     return None

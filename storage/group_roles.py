@@ -124,4 +124,5 @@ def _record(
     names = select(Namespace.name).where(col(Namespace.kind).in_(("team", "user")))
     team = session.execute(names.where(col(Namespace.team_id) == team_id, col(Namespace.kind) == "team")).scalar()
     user = session.execute(names.where(col(Namespace.user_id) == user_id, col(Namespace.kind) == "user")).scalar()
-    record(session, actor, action, str(team), detail={"user": user, "provider": provider.name, **said})
+    detail = {"user": user, "provider": provider.name, **said}
+    record(session, actor, action, str(team), team_id=team_id, detail=detail)

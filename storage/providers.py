@@ -155,7 +155,8 @@ def set_group_role(
             session.add(row)
         row.role = role
         session.flush()
-        record(session, actor, "provider.map", provider.name, detail={"group": group, "team": team, "role": role})
+        said = {"group": group, "team": team, "role": role}
+        record(session, actor, "provider.map", provider.name, team_id=team_id, detail=said)
         return row.id
 
 
@@ -171,7 +172,7 @@ def remove_group_role(database: Database, actor: Actor, provider_id: int, number
             raise Conflict(f"nothing with the number {number} is given by groups of {provider.name}")
         said = {"group": row.group_name, "team": _name_of(session, row.team_id), "role": row.role}
         session.delete(row)
-        record(session, actor, "provider.unmap", provider.name, detail=said)
+        record(session, actor, "provider.unmap", provider.name, team_id=row.team_id, detail=said)
 
 
 def _provider(session: OrmSession, provider_id: int) -> Provider:

@@ -22,6 +22,14 @@ TIDIED = 100  # marks that are no longer needed and go when a new one comes
 _TRIED = 1000  # numbers behind a name that is taken
 
 
+class NotLinked(Conflict):
+    """An identity that is nobody's or somebody else's; the text names it as the provider does, `reason` does not."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class Person:
     """What a provider says of somebody. Nothing but the subject tells who they are here."""
@@ -116,7 +124,8 @@ def link(database: Database, actor: Actor, provider_id: int, person: Person, onc
         assert actor.id is not None
         if identity is not None and identity.user_id != actor.id:
             _, other = find_row(session, identity.user_id)
-            raise Conflict(f"{person.label} of {provider.title} is linked to another account of this hub, {other}")
+            message = f"{person.label} of {provider.title} is linked to another account of this hub, {other}"
+            raise NotLinked(message, "linked to another account")
         if identity is None:
             mine = col(LinkedIdentity.provider_id) == provider_id, col(LinkedIdentity.user_id) == actor.id
             if session.execute(select(LinkedIdentity.id).where(*mine)).first() is not None:
@@ -223,9 +232,10 @@ def _identity(session: OrmSession, provider_id: int, subject: str) -> LinkedIden
 def _welcome(session: OrmSession, by: Actor, provider: Provider, person: Person) -> LinkedIdentity:
     """A new user for somebody who comes for the first time."""
     if not provider.makes_users:
-        raise Conflict(
+        raise NotLinked(
             f"no account of this hub is linked to {person.label} of {provider.title}; sign in with your password and"
-            " link it on the page of your account, or ask an administrator of the hub for an account"
+            " link it on the page of your account, or ask an administrator of the hub for an account",
+            "no account is linked",
         )
     name = next((one for one in _names(person.name) if _free(session, one)), None)
     if name is None:
@@ -240,7 +250,7 @@ def _add(session: OrmSession, actor: Actor, provider: Provider, person: Person, 
     )
     session.add(row)
     session.flush()
-    said = {"provider": provider.name, "subject": person.subject, "label": person.label}
+    said = {"provider": provider.name, "subject": person.subject}  # the label may be an e-mail address
     record(session, actor, "identity.link", find_row(session, user_id)[1], detail=said)
     return row
 

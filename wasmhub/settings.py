@@ -289,6 +289,8 @@ def _written(value: Any) -> str:
     """A default as somebody would write it."""
     if isinstance(value, Address):
         return f"{value.host}:{value.port}"
+    if isinstance(value, float):
+        return f"{value:g}"
     return ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
 
 

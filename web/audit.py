@@ -13,7 +13,7 @@ from auth.identity import Identity
 from storage.audit import EXAMINED, RESULTS, EventPage, EventRow, Wanted, actions, find_events
 from web.api.events import FIELDS, following, place_of, wanted_by
 from web.api.teams import find_seen, find_team_for
-from web.forms import to_sign_in
+from web.forms import in_words_of_pages, to_sign_in
 from web.means import Means, means_of
 from web.rendering import as_sentence, render, show_moment
 from web.visitor import Visitor, find_visitor
@@ -57,7 +57,7 @@ async def _page(request: Request, visitor: Visitor, here: str, api: str, team: t
         )
         page, known = found
     except ApiError as error:
-        problem = as_sentence(error.message)
+        problem = as_sentence(in_words_of_pages(error.message))
     asked = {name: value for name, value in query.items() if value}
     more = following(page)
     values: dict[str, Any] = {"rows": [(row, told(row)) for row in page.rows], "asked": query, "filtered": bool(asked)}

@@ -28,6 +28,8 @@ LABELS = {
     "full_name": "Full name",
     "overlap_hours": "Hours",
     "scopes": "Only for",
+    "since": "From day",
+    "until": "To day",
     "user_code": "Code",
 }
 SECRET = {"Cache-Control": "no-store"}  # of a page that shows a secret, which no browser is to keep
@@ -77,7 +79,7 @@ async def carry_out(request: Request, acts: Mapping[str, Act], show: Show) -> Re
         refusal = as_api(error)
         if refusal.status == 403:
             raise refusal from None
-        page = await show(request, await find_visitor(request), Sent(name, form, _in_words_of_pages(refusal.message)))
+        page = await show(request, await find_visitor(request), Sent(name, form, in_words_of_pages(refusal.message)))
         return failed(refusal, page)
     if isinstance(done, str):
         return RedirectResponse(done, 303)
@@ -163,7 +165,7 @@ def as_api(error: ApiError | InvalidName | Conflict) -> ApiError:
     return from_storage(error) if isinstance(error, Conflict) else ApiError(400, "invalid_name", str(error))
 
 
-def _in_words_of_pages(message: str) -> str:
+def in_words_of_pages(message: str) -> str:
     """The API's sentence with the field's label for its name."""
     for field_name, label in LABELS.items():
         message = message.replace(f"'{field_name}'", f"'{label}'")

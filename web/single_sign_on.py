@@ -48,7 +48,7 @@ async def show_callback(request: Request) -> Response:
         answered = _answer(request)
         there, waits = await means.sign_on.finish(name, attempt, answered, new, pending, visitor.identity)
     except SignOnRefused as refusal:
-        means.gate.sign_ins.refuse("sign-in.provider", str(refusal)[:200], visitor.origin.address)
+        means.gate.sign_ins.refuse("sign-in.provider", refusal.reason[:200], visitor.origin.address)
         answer = await _refused(request, refusal, there)
     else:
         answer = RedirectResponse(second_step(there) if waits else there, 303, headers=SECRET)

@@ -75,6 +75,8 @@ def test_no_pattern_takes_long() -> None:
         {"sub": "**", "x": "*"},
         {"sub": "x" * 1025},
         {f"c{number}": "x" for number in range(21)},
+        {"sub": "repo:acme/*\u202egniht"},  # which turns the direction of reading
+        {"sub\x07": "repo:acme/*"},
     ],
 )
 def test_rules_that_mean_nothing_are_refused(wanted: Any) -> None:

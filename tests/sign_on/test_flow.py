@@ -1,5 +1,6 @@
 """Signing in with a provider: who comes back is who went, and gets the account that is theirs and no other."""
 
+import asyncio
 import base64
 import hashlib
 from urllib.parse import parse_qs, quote_plus
@@ -68,6 +69,23 @@ def test_what_happened_is_told_by_events_and_no_secret_is(hub: HubProcess) -> No
         assert SECRET not in hub.log() and "a-code" not in hub.log() and "opaque" not in hub.log()
 
     play(hub, scenario)
+
+
+def test_no_address_of_mail_is_in_the_audit_log(hub: HubProcess) -> None:
+    async def scenario(scene: Scene) -> None:
+        address = f"{scene.person}@mail.example"
+        asked = await scene.begin(browser := await scene.client())
+        scene.tell(asked, preferred_username=address)
+        await scene.refused(await scene.come_back(browser, asked), address)
+        await scene.said(200, "PATCH", f"/providers/{scene.name}", {"makes_users": True})
+        await scene.sign_in(preferred_username=address)
+        while not (refused := (await scene.said(200, "GET", "/events?action=sign-in.provider"))["events"]):
+            await asyncio.sleep(0.1)
+        assert "no account is linked" in [row["detail"]["reason"] for row in refused]
+        rows = await scene.said(200, "GET", "/events?action=identity.link&limit=5")
+        assert address not in str(refused) + str(rows)
+
+    play(hub, scenario, makes_users=False)
 
 
 def test_a_matching_name_or_address_takes_no_account_over(hub: HubProcess) -> None:

@@ -54,6 +54,20 @@ def test_groups_give_roles_and_take_them_away(hub: HubProcess) -> None:
     play(hub, scenario)
 
 
+def test_what_groups_give_in_a_team_is_in_its_audit_log(hub: HubProcess) -> None:
+    async def scenario(scene: Scene) -> None:
+        mine = await team(scene)
+        number = (await give(scene, "/dev", "writer", mine))["id"]
+        await scene.sign_in(groups=["/dev"])
+        await scene.sign_in()
+        await scene.said(204, "DELETE", f"/providers/{scene.name}/groups/{number}")
+        found = (await scene.said(200, "GET", f"/teams/{mine}/events"))["events"]
+        assert [row["action"] for row in found[:4]] == ["provider.unmap", "member.remove", "member.set", "provider.map"]
+        assert {row["detail"].get("provider", row["subject"]) for row in found[:4]} == {scene.name}
+
+    play(hub, scenario)
+
+
 def test_a_claim_within_claims_is_found_and_a_mapping_can_be_changed(hub: HubProcess) -> None:
     async def scenario(scene: Scene) -> None:
         mine = await team(scene)

@@ -38,6 +38,7 @@ def test_somebody_takes_another_name_and_lets_the_old_one_go(
     with signed_in(empty, ann), signed_in(empty, new):  # either name signs in
         pass
     assert "Type the name" in alert_of(send(browser, HERE, "forget", old=ann, confirm="x"))
+    assert "Type the name" in alert_of(send(browser, HERE, "forget", confirm="x"))  # without the field of which one
     done(browser, HERE, "forget", old=ann, confirm=ann)
     assert admin.get(f"/users/{new}").status_code == 200 and admin.get(f"/users/{ann}").status_code == 404
 

@@ -1,15 +1,18 @@
 """The pages and the API of the hub itself: its settings, what it stands on, what it stores, and its jobs."""
 
+import re
 import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
+from starlette.routing import Route
 
 from tests.hub import HubProcess
 from tests.web.catalogue import PASSWORD
-from tests.web.people_pages import done, forms_of, send, signed_in
+from tests.web.people_pages import alert_of, done, forms_of, send, signed_in
 from tests.web.test_pages import text_of
+from web.routes import PAGES
 
 
 @pytest.fixture
@@ -33,11 +36,33 @@ def test_who_sees_the_pages_of_the_hub(empty: HubProcess, admin: httpx.Client, k
         assert send(browser, "/site/upkeep", "collect").status_code == 403
 
 
+def test_each_page_of_people_is_a_link_away(empty: HubProcess, admin: httpx.Client, keeper: httpx.Client) -> None:
+    assert admin.post("/teams", json={"name": "signposts"}).status_code == 201
+    pages = {route.path.replace("{team}", "signposts") for route in PAGES if isinstance(route, Route)}
+    for start in ("/account", "/site/users", "/teams/signposts", "/teams/signposts/robots"):
+        room = "/teams/signposts" if start.startswith("/teams/") else f"/{start.split('/')[1]}"
+        there = {path for path in pages if path.startswith(room) and "{" not in path}
+        assert there <= set(re.findall(r'href="([^"?#]+)"', keeper.get(start).text)), start
+    for name, role in (("reads-it", "reader"), ("owns-it", "owner")):
+        assert admin.post("/users", json={"name": name, "password": PASSWORD}).status_code == 201
+        assert admin.put(f"/teams/signposts/members/{name}", json={"role": role}).status_code == 200
+        with signed_in(empty, name) as browser:
+            for page in ("/teams/signposts", "/teams/signposts/robots"):
+                assert ("/teams/signposts/audit" in browser.get(page).text) == (role == "owner")
+
+
 def test_settings_say_where_they_were_set(empty: HubProcess, admin: httpx.Client, keeper: httpx.Client) -> None:
     rows = {row["name"]: row for row in admin.get("/settings").json()["settings"]}
     assert rows["WASMHUB_DATA"] == rows["WASMHUB_DATA"] | {"value": str(empty.data), "source": "the environment"}
     text = text_of(keeper.get("/site/settings"))
     assert f"{empty.data} from the environment" in text and "3600 default" in text
+    assert "365 default" in text and ".0 default" not in text
+
+
+def test_the_audit_log_names_a_wrong_field_as_the_page_does(keeper: httpx.Client) -> None:
+    for name, label in (("since", "From day"), ("until", "To day")):
+        page = keeper.get("/site/audit", params={name: "soon"})
+        assert page.status_code == 400 and f"'{label}' must be a time" in alert_of(page)
 
 
 def test_a_garbage_collection_is_asked_for_and_seen(admin: httpx.Client, keeper: httpx.Client) -> None:
