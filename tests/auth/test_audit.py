@@ -48,6 +48,7 @@ WITHOUT = {
     "POST /v3/discovery:extension_configs": "a proxy's question; what it refuses has a row",
     "POST /api/v1/teams/{team}/restore": "the team was not deleted",
     "POST /teams/{team} restore": "the team was not deleted",
+    "POST /teams/{team} require": "it asked for none already",
     "POST /teams/{team} remove": "who is to go was not in it",
     "DELETE /api/v1/teams/{team}/members/{user}": "who is to go was not in it",
     "POST /r/{name:path} unshare": "it was not shared with them",
