@@ -19,6 +19,12 @@ _OWNS = Statement(
     " OR EXISTS (SELECT 1 FROM targets t WHERE t.namespace_id = n.id)) LIMIT 1"
 )
 
+_TEAMS = Statement(
+    "SELECT m.team_id, n.name, m.role FROM (SELECT team_id, role FROM memberships WHERE user_id = :user"
+    " UNION ALL SELECT team_id, role FROM waiting_memberships WHERE user_id = :user) m"
+    " JOIN namespaces n ON n.team_id = m.team_id AND n.kind = 'team' ORDER BY n.name"
+)
+
 # The heir is somebody who can look after it: not a plain namespace, and there still.
 _CAN_INHERIT = Statement(
     "SELECT 1 FROM namespaces n LEFT JOIN users u ON u.id = n.user_id LEFT JOIN teams w ON w.id = n.team_id"
@@ -43,6 +49,8 @@ def delete_user(database: Database, actor: Actor, user_id: int, heir: NamespaceR
         if alone:
             raise Conflict(f"{name} is the only owner of {', '.join(alone)}; make somebody else owner first")
         _hand_over(session, user_id, name, heir)
+        for team_id, team, role in _TEAMS.all(session, {"user": user_id}):  # else their logs would not tell of it
+            record(session, actor, "member.remove", team, team_id=team_id, detail={"user": name, "role": role})
         session.execute(delete(User).where(col(User.id) == user_id))
         detail = {"heir": heir.name if heir is not None else None}
         record(session, actor, "user.delete", name, team_id=heir.team_id if heir is not None else None, detail=detail)

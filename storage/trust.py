@@ -83,11 +83,14 @@ def candidates(session: OrmSession, robot: str, issuer: str, audiences: Sequence
 def add_trust_rule(database: Database, actor: Actor, robot_id: int, trust: Trust) -> int:
     """Lets tokens of an issuer stand for a robot; answers the rule's id. Raises Conflict if the robot is gone.
 
-    Raises Conflict too if it has MOST of them.
+    Raises Conflict too if it has MOST of them, or this one.
     """
     with database.write() as session:
         login, team_id = _login(session, robot_id)
-        if len(trust_rules(session, robot_id)) >= MOST:
+        there = trust_rules(session, robot_id)
+        if trust in [row.trust for row in there]:  # a form that was sent twice
+            raise Conflict(f"{login} has this trust rule already")
+        if len(there) >= MOST:
             raise Conflict(f"{login} has {MOST} trust rules already; remove one first")
         row = TrustRule(
             robot_id=robot_id,

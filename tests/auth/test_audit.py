@@ -22,6 +22,7 @@ from tests.auth.people import PASSWORD, People
 from tests.auth.test_matrix import DONE, _ask
 from tests.auth.world import World
 from tests.hub import HubProcess
+from web.api.events import wanted_by
 
 Ask = Callable[[str], httpx.Client]
 PATIENCE = 30.0  # seconds for rows that a task writes
@@ -47,6 +48,7 @@ WITHOUT = {
     "POST /v3/discovery:extension_configs": "a proxy's question; what it refuses has a row",
     "POST /api/v1/teams/{team}/restore": "the team was not deleted",
     "POST /teams/{team} restore": "the team was not deleted",
+    "POST /teams/{team} require": "it asked for none already",
     "POST /teams/{team} remove": "who is to go was not in it",
     "DELETE /api/v1/teams/{team}/members/{user}": "who is to go was not in it",
     "POST /r/{name:path} unshare": "it was not shared with them",
@@ -268,3 +270,9 @@ def test_what_cannot_be_written_keeps_nobody_out(database: Database, monkeypatch
         await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(come_in())
+
+
+def test_the_last_day_is_meant_whole_however_it_is_written() -> None:
+    for day in ("20261121", "2026-W47-6"):
+        assert wanted_by({"until": day}) == wanted_by({"until": "2026-11-22T00:00Z"})
+    assert wanted_by({"until": "2026-11-21T00:00"}) != wanted_by({"until": "2026-11-21"})

@@ -23,6 +23,7 @@ def test_a_job_exchanges_its_token(tmp_path: Path) -> None:
         assert "stand for shop+ci" in admin.text("trust", "add", "shop", "ci", *rule)
         assert "sub=repo:acme/*" in admin.text("trust", "list", "shop", "ci")
         assert "is no claim" in admin.refused("trust", "add", "shop", "ci", *rule[:4], "--claim", "sub", code=2)
+        assert "is there twice" in admin.refused("trust", "add", "shop", "ci", *rule, "--claim", "sub=repo:b/*", code=2)
 
         nobody = Commands(hub.url)
         done = nobody.run("token", "exchange", "shop+ci", stdin=issuer.token(KEY, sub="repo:acme/a"))

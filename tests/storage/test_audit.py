@@ -24,7 +24,7 @@ from storage.repositories import make_repository
 from storage.robots import Nature, create_robot, delete_robot
 from storage.sign_ins import Refusal, record_refusals, record_sign_in
 from storage.targets import create_target, delete_target
-from storage.teams import create_team, delete_team, restore_team
+from storage.teams import create_team, delete_team, restore_team, set_member
 from storage.uploads import save_blob
 from storage.users import create_user, set_profile
 from tests.storage.replicas import ENGINES, new_place, opened
@@ -288,3 +288,13 @@ def test_a_user_who_leaves_is_filed_under_the_team_that_inherits(database: Datab
     assert gone is not None
     delete_user(database, ANN, gone, heir)
     assert look(database, team_id=team).rows[0].action == "user.delete"
+
+
+def test_a_team_is_told_of_members_whose_account_goes(database: Database) -> None:
+    team = create_team(database, SYSTEM, "edge", owner_id=1)
+    gone = create_user(database, SYSTEM, f"u-{secrets.token_hex(3)}", password_hash=None)
+    assert gone is not None
+    set_member(database, ANN, team, gone, "writer")
+    delete_user(database, ANN, gone, None)
+    row = look(database, team_id=team).rows[0]
+    assert (row.action, row.subject, row.detail["role"]) == ("member.remove", "edge", "writer")

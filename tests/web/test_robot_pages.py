@@ -77,6 +77,8 @@ def test_trust_rules_come_and_go(crew: Crew) -> None:
     shown = crew.owner.get(page)
     assert "sub=repo:acme/&lt;shop&gt;:*" in shown.text and "token exchange" in text_of(shown)
 
+    twice = send(crew.owner, page, "add-rule", **rule, claims="ref=refs/heads/main\nsub=repo:acme/<shop>:*")
+    assert twice.status_code == 409 and "has this trust rule already" in alert_of(twice)
     for claims, reason in (
         ("sub", "must be a name, = and a pattern"),
         ("sub=a\nsub=b", "is there twice"),

@@ -62,12 +62,13 @@ def test_the_list_by_the_beginning_of_names_and_in_pages(boss: httpx.Client, emp
     first = boss.get(LIST, params={"q": f"{word}-"})
     assert f"{word}-00" in first.text and f"{word}-49" in first.text and f"{word}-50" not in first.text
     assert f'href="{LIST}?q={word}-&amp;after={word}-49"' in first.text
+    assert f"{word}-49" in boss.get(f"{LIST}?q={word.upper()}-4").text
     second = boss.get(LIST, params={"q": f"{word}-", "after": f"{word}-49"})
     assert f"{word}-50" in second.text and f"{word}x" not in second.text and f"{word}-49" not in second.text
     assert f"{word}x" in boss.get(LIST, params={"q": f"{word}x"}).text
     for nothing in ("NOBODY", "é", "\0", "<b>", "~", "_%"):
         page = boss.get(LIST, params={"q": nothing})
-        assert "No user is so." in page.text and "<b>" not in page.text
+        assert "No user matches." in page.text and "<b>" not in page.text
     newest = boss.get(LIST, params={"q": word, "sort": "newest"}).text
     assert f"{word}x" in newest and f"{word}-01" not in newest
     for wrong in ({"role": "king"}, {"state": "<b>"}, {"sort": "age"}, {"sort": "newest", "after": "x"}):

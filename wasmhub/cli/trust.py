@@ -60,7 +60,7 @@ def list_rules(options: argparse.Namespace) -> int:
 
 def add_rule(options: argparse.Namespace) -> int:
     """A new rule."""
-    body: dict[str, Any] = {"issuer": options.issuer, "claims": dict(_claim(one) for one in options.claim)}
+    body: dict[str, Any] = {"issuer": options.issuer, "claims": _claims(options.claim)}
     if options.audience:
         body["audience"] = options.audience
     if options.minutes:
@@ -76,6 +76,16 @@ def remove_rule(options: argparse.Namespace) -> int:
     with Hub() as hub:
         hub.ask("DELETE", "teams", options.team, "robots", options.robot, "trust-rules", str(options.id))
     return show(options, {"deleted": options.id}, f"trust rule {options.id} is no more")
+
+
+def _claims(texts: list[str]) -> dict[str, str]:
+    claims: dict[str, str] = {}
+    for text in texts:
+        name, pattern = _claim(text)
+        if name in claims:
+            raise WrongUse(f"the claim {name!r} is there twice")
+        claims[name] = pattern
+    return claims
 
 
 def _claim(text: str) -> tuple[str, str]:

@@ -119,7 +119,7 @@ ROUTES = [
 
 def read_narrowing(request: Request, after: str) -> Narrowing:
     """Which users the address means, for pages too. Raises ApiError."""
-    beginning = request.query_params.get("q", "").strip()[:64]
+    beginning = request.query_params.get("q", "").strip().lower()[:64]  # as all names are
     role, state = fields.asked(request, "role", ROLES), fields.asked(request, "state", STATES)
     sort = fields.asked(request, "sort", SORTS, "name")
     if sort == "newest" and after and not (after.isascii() and after.isdigit() and len(after) < 19):
