@@ -148,8 +148,8 @@ class SignOn:
         person = read_person(claims, provider.name_claim, provider.groups_claim)
         try:
             if attempt.user_id is not None:
-                by = identity.actor()
-                await anyio.to_thread.run_sync(link, self.database, by, provider.id, person, once)
+                who = (identity.actor(), identity.generation)
+                await anyio.to_thread.run_sync(link, self.database, *who, provider.id, person, once)
                 return attempt.there, False
             new = replace(new, provider_sid=_sid(claims))
             found = await anyio.to_thread.run_sync(

@@ -16,7 +16,7 @@ from storage.people_tables import Session, User
 from storage.second_factors import NewPending, add_pending
 from storage.sessions import NewSession, add_session
 from storage.sign_on_tables import LinkedIdentity, Provider, SpentMark
-from storage.users import Profile, add_user, find_row
+from storage.users import Profile, add_user, find_row, refuse_changed
 
 TIDIED = 100  # marks that are no longer needed and go when a new one comes
 _TRIED = 1000  # numbers behind a name that is taken
@@ -112,16 +112,18 @@ def arrive(
         return Arrived(name, new_here, user.second_factor)
 
 
-def link(database: Database, actor: Actor, provider_id: int, person: Person, once: Once) -> None:
+def link(database: Database, actor: Actor, generation: int, provider_id: int, person: Person, once: Once) -> None:
     """Lets a subject stand for the user who gives this command; their groups give what they give.
 
-    Raises Spent, and Conflict if it stands for somebody else, or the user has another identity of that provider.
+    Raises Spent, and Conflict if it stands for somebody else, if the user has another identity of that provider, or if
+    something about the user changed since they had that generation: the provider may take its time to answer.
     """
     with database.write() as session:
         spend(session, once)
         provider = _active(session, provider_id)
         identity = _identity(session, provider_id, person.subject)
         assert actor.id is not None
+        refuse_changed(session, actor.id, generation)
         if identity is not None and identity.user_id != actor.id:
             _, other = find_row(session, identity.user_id)
             message = f"{person.label} of {provider.title} is linked to another account of this hub, {other}"

@@ -234,8 +234,7 @@ def deactivate_user(database: Database, actor: Actor, user_id: int) -> None:
         user.active = False
         user.generation += 1
         session.execute(delete(Invitation).where(col(Invitation.creator_id) == user_id))
-        for table in (Session, RefreshToken, AccessToken, PasswordReset):
-            session.execute(delete(table).where(col(table.user_id) == user_id))
+        _end_access(session, user_id)
         record(session, actor, "user.deactivate", name)
 
 
@@ -245,6 +244,7 @@ def activate_user(database: Database, actor: Actor, user_id: int) -> None:
         user, name = find_row(session, user_id)
         user.active = True
         user.generation += 1
+        _end_access(session, user_id)  # what was under way when it ended, and came after
         record(session, actor, "user.activate", name)
 
 
@@ -281,6 +281,11 @@ def refuse_last_administrator(session: OrmSession, user: User, name: str) -> Non
     others = session.execute(_OTHER_ADMINISTRATORS, {"id": user.id}).scalar_one()
     if not others:
         raise Conflict(f"{name!r} is the last administrator; make another user administrator first")
+
+
+def _end_access(session: OrmSession, user_id: int) -> None:
+    for table in (Session, RefreshToken, AccessToken, PasswordReset):
+        session.execute(delete(table).where(col(table.user_id) == user_id))
 
 
 def _row(row: Any) -> UserRow:

@@ -41,7 +41,9 @@ def test_deactivated(warm: Callable[[], httpx.Response], http: httpx.Client, peo
     assert http.get("/token", auth=(word, PASSWORD)).status_code == 401
     assert http.get("/token", auth=(word, personal)).status_code == 401
 
+    late = people.token(people.user(word), "late")  # by a request that was let in before
     activate_user(people.database, SYSTEM, people.user(word))
+    assert http.get("/token", auth=(word, late)).status_code == 401
     assert warm().status_code == 401
     assert http.get("/token", auth=(word, PASSWORD)).status_code == 200
     assert http.get("/token", auth=(word, personal)).status_code == 401

@@ -100,7 +100,7 @@ def accepts(hub: HubProcess, token: str) -> bool:
 
 def test_a_terminal_signs_in_and_out(hub: HubProcess, terminal: Terminal, person: Person) -> None:
     (terminal.folder / "docker").mkdir()
-    before = {"auths": {"elsewhere": {"auth": "eDp5"}}, "psFormat": "table", "proxies": {"default": {}}}
+    before = {"auths": {"elsewhere": {"auth": "eDp5"}}, "psFormat": "table \ud800", "proxies": {"default": {}}}
     (terminal.folder / "docker/config.json").write_text(json.dumps(before))
     out, said = terminal.login(person, days="30", name=secrets.token_hex(4))
     assert f"{hub.url}/device" in said and "good for 10 minutes" in said

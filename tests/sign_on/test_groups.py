@@ -1,5 +1,6 @@
 """What a provider's groups give: kept apart from what people gave, and never the end of the last owner."""
 
+import asyncio
 import secrets
 from typing import Any
 
@@ -298,5 +299,27 @@ def test_a_provider_signs_people_out_by_session_and_by_subject(hub: HubProcess) 
         assert await scene.who(other) is None
         assert (await scene.log_out(scene.logout_token())).status_code == 200
         assert await scene.who(second) is None
+
+    play(hub, scenario)
+
+
+def test_no_link_is_made_for_who_had_the_password_until_a_moment_ago(hub: HubProcess) -> None:
+    async def scenario(scene: Scene) -> None:
+        local = f"local-{secrets.token_hex(4)}"
+        await scene.said(201, "POST", "/users", {"name": local, "password": PASSWORD})
+        browser = await scene.client()
+        await browser.post("/sign-in", data={"name": local, "password": PASSWORD})
+        asked = await scene.ask_for_link(browser)
+        scene.tell(asked)
+        late = scene.issuer.answers["/token"]
+        assert isinstance(late, bytes)
+
+        async def answer_after_a_new_password(writer: asyncio.StreamWriter) -> None:
+            await scene.said(204, "PUT", f"/users/{local}/password", {"password": "another-long-password"})
+            writer.write(late)
+            await writer.drain()
+
+        scene.issuer.answers["/token"] = answer_after_a_new_password
+        await scene.refused(await scene.come_back(browser, asked), "about this account changed")
 
     play(hub, scenario)

@@ -64,7 +64,7 @@ def write_private(path: Path, value: Mapping[str, Any]) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # which only we may read
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(value, file, indent="\t", ensure_ascii=False)
+            json.dump(value, file, indent="\t")  # in ASCII, which takes whatever another program's file held
             file.write("\n")
         os.replace(draft, path)
     except OSError as error:
