@@ -200,7 +200,8 @@ class Gate:
         if not is_refresh and found.access_token_id is not None and (found.used_at or 0) < now() - USED_EVERY:
             with suppress(StorageError):  # a full disk must not keep anybody from signing in
                 touch_access_token(self.database, found.access_token_id)
-        return Proof(identity_of(row, address, found.scopes), found, is_refresh)
+        identity = replace(identity_of(row, address, found.scopes), by_token=True)
+        return Proof(identity, found, is_refresh)
 
     def _present_name(self, name: str) -> str:
         with self.database.read() as session:

@@ -19,6 +19,7 @@ class Identity:
     address: str = ""  # where the request came from
     robot: bool = False  # of a team
     scopes: Scopes | None = None  # of the access token that was shown; None: it is good for all that its owner may
+    by_token: bool = False  # whether a token was shown for it, which whoever finds it has, and no password or session
 
     @property
     def anonymous(self) -> bool:

@@ -115,11 +115,14 @@ async def sign_in_with(request: Request, gate: Gate, waiting: PendingRow, code: 
 async def prove(gate: Gate, identity: Identity, proof: str) -> None:
     """Has somebody who is signed in show once more who they are, by their password or a code of their second factor.
 
-    Whoever has neither (they sign in at another service) shows nothing. Raises SignInRefused.
+    Whoever has neither (they sign in at another service) shows nothing, but no token stands for them. Raises
+    SignInRefused.
     """
     assert identity.user_id is not None
     has = await gate.database.look(read_factors, gate, identity)
     if not has.enabled and not has.has_password:
+        if identity.by_token:
+            raise SignInRefused("a token alone does not do here; sign in at the hub's page")
         return
     if not proof:
         raise SignInRefused(_MISSING)

@@ -53,6 +53,20 @@ def test_a_provider_does_not_stand_for_the_second_factor(hub: HubProcess) -> Non
     play(hub, scenario)
 
 
+def test_a_token_alone_sets_no_second_factor_up(hub: HubProcess) -> None:
+    async def scenario(scene: Scene) -> None:
+        browser = await scene.sign_in()
+        headers = {"X-CSRF-Token": await scene.csrf(browser)}
+        token = (await browser.post("/api/v1/user/tokens", json={"name": "found"}, headers=headers)).json()["token"]
+        program = await scene.client(auth=("any", token))
+        refused = await program.post("/api/v1/user/second-factor/totp", json={})
+        assert refused.status_code == 400 and "a token alone" in refused.text, refused.text
+        assert (await program.delete("/api/v1/user")).status_code == 403
+        await set_up(scene, browser)
+
+    play(hub, scenario)
+
+
 def test_who_was_logged_out_meanwhile_gets_no_further(hub: HubProcess) -> None:
     async def scenario(scene: Scene) -> None:
         secret = await set_up(scene, await scene.sign_in())

@@ -59,6 +59,9 @@ def test_somebody_deletes_their_account(
         assert mine.delete("/user").status_code == 409
         assert mine.put(f"/teams/{team}/members/admin", json={"role": "owner"}).status_code == 200
         assert "the heir must be" in alert_of(send(browser, HERE, "delete", confirm=ann, heir="absent-one")).lower()
+        whole = mine.post("/user/tokens", json={"name": "whole"}).json()["token"]
+        refused = httpx.delete(f"{empty.url}/api/v1/user", auth=("any", whole), trust_env=False)
+        assert refused.status_code == 403 and "a token alone" in refused.text
         narrow = mine.post("/user/tokens", json={"name": "x", "scopes": ["repository:*:pull"]}).json()["token"]
         assert httpx.delete(f"{empty.url}/api/v1/user", auth=("any", narrow), trust_env=False).status_code == 403
         assert done(browser, HERE, "delete", confirm=ann) == "/"

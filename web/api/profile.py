@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from auth.door import read_json, require, require_account, unauthorized
+from auth.door import ApiError, read_json, require, require_account, unauthorized
 from auth.identity import Identity
 from storage.scopes import write_scopes
 from storage.users import UserRow, find_user, set_profile
@@ -39,6 +39,8 @@ async def delete_me(request: Request) -> Response:
     """Removes the caller's account for good; what they own goes to the `heir` of the query, a user or a team."""
     means = means_of(request)
     identity = await require_account(request, means.gate)
+    if identity.by_token:
+        raise ApiError(403, "forbidden", "a token alone ends no account; use your password, or the page /account/name")
     row = await means.database.look(read_me, means, identity)
 
     await end_user(means.gate, identity, row, request.query_params.get("heir"))
