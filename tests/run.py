@@ -25,10 +25,12 @@ CHECKS = {
 }
 # Quick suites first; a folder of tests/ that is not named here runs after these.
 ORDER = ["architecture", "storage", "wasmhub", "auth", "registry", "web", "cli", "deploy", "proxywasm", "examples"]
-HUBS = ["registry", "auth", "sign_on", "wasmhub", "web", "cli", "clients", "deploy", "durability", "garbage", "upkeep"]
+HUBS = ["registry", "auth", "sign_on", "wasmhub", "deploy", "durability", "garbage", "upkeep"]
+# Those that meet the engines only through what the others ask of them: once more when they are named, and else not.
+NAMED = ["web", "cli", "clients"]
 # Sets of engines besides the embedded one -> the suites that run once more on them: all that start hubs, but for those
 # that choose their engines themselves (storage, replicas, faults).
-AGAIN = {"scaled": HUBS, "replicas": ["registry"]}
+AGAIN = {"scaled": [*HUBS, *NAMED], "replicas": ["registry"]}
 # What a test says that has nothing to see on the other sets of engines: it ran on the embedded ones.
 ELSEWHERE = "it looks into the data folder"
 
@@ -53,7 +55,8 @@ def main(names: list[str]) -> int:
     started = time.monotonic()
     total = Outcome()
     known = {**CHECKS, **_suites()}
-    chosen = {name: known[name] for name in known if not names or name in names}
+    usual = known.keys() - {f"{name} (scaled)" for name in NAMED}
+    chosen = {name: known[name] for name in known if name in (names or usual)}
     with ThreadPoolExecutor(LANES) as lanes:
         running = {lanes.submit(_timed, command): name for name, command in chosen.items()}
         for done in as_completed(running):

@@ -31,7 +31,10 @@ IDENTITIES = {
     "administrator": Identity(4, "administrator", "administrator"),
 }
 # What only a person with all their rights may do.
-ACCOUNT = ("settings", "upkeep", "user/tokens", "user/identities", "users", "teams", "namespaces", "providers")
+ACCOUNT = (
+    *("user/", "users", "teams", "namespaces", "invitations", "device-logins", "providers"),
+    *("settings", "upkeep", "events", "usage", "garbage-collections"),
+)
 ACCOUNT += ("garbage-collections", "invitations")
 ASKED = {
     name: endpoint

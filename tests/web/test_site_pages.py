@@ -81,7 +81,7 @@ def test_what_is_stored_is_counted(full: HubProcess, admin: httpx.Client, keeper
         found = asking.get(f"{full.url}/api/v1/upkeep").json()
         listed = asking.get(f"{full.url}/api/v1/repositories", params={"limit": 100}).json()["repositories"]
     assert found["parts"] == {"database": "ok", "blobs": "ok"}
-    assert found["stored"]["repositories"] == len(listed) > 0
+    assert found["stored"]["repositories"] >= len(listed) > 0  # those of deleted teams are still there
     assert found["stored"]["size"] > found["stored"]["blobs"] > 0
     assert found["stored"]["waiting"] == found["stored"]["damaged"] == 0
     nothing = admin.get("/upkeep").json()["stored"]
