@@ -1,7 +1,8 @@
 """Deployments: which filter runs where, as a list of revisions, and the grants under which proxies fetch modules."""
 
+import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +10,14 @@ from sqlalchemy import delete, text, update
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
+from proxywasm.images import DERIVED
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
 from storage.tables import Deployment, Revision, Target
-from storage.targets import TargetRow, namespace_of_target
+from storage.targets import TargetRow, namespace_of_target, touch_target
 
 KEPT_REVISIONS = 20  # of each deployment, for rollback
+_SEEN = 7  # columns of a deployment's state
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class NewRevision:
     failure_policy: str
     order: int
     action: str  # deploy | rollback
+    placement: dict[str, Any] | None = None  # for which workloads, where the target is a mesh
+    image_digest: str | None = None  # of the same module in a form that the target's fetcher reads; None: as pushed
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,21 @@ class RevisionRow:
     created_at: int
     repository: str
     created_by: str | None
+    placement: dict[str, Any] | None = None
+    image_digest: str | None = None
+
+
+@dataclass(frozen=True)
+class DeploymentSeen:
+    """What the last pass over its target made of a deployment; `revision` is what was applied, 0 if nothing was."""
+
+    revision: int
+    status: str
+    message: str
+    detail: dict[str, Any] | None
+    objects: list[Any] | None
+    applied_at: int | None
+    changed_at: int
 
 
 @dataclass(frozen=True)
@@ -59,9 +79,11 @@ class DeploymentRow:
     target_id: int
     target: str
     name: str
-    slot: int
+    slot: int | None  # of a fleet's listener; None: the target has no slots
     grant: str
     created_at: int
+    ended_at: int | None
+    seen: DeploymentSeen | None
     current: RevisionRow
 
 
@@ -81,15 +103,18 @@ Arrange = Callable[[Sequence[Placed], int, int], Mapping[int, int]]
 
 _REVISION = (
     "v.number, v.repository_id, v.reference, v.manifest_digest, v.module_sha256, v.config, v.root_id, v.failure_policy,"
-    ' v."order", v.action, v.created_at, r.name, u.name'
+    ' v."order", v.action, v.created_at, r.name, u.name, v.placement, v.image_digest'
 )
 _JOINED = (
     "JOIN repositories r ON r.id = v.repository_id"
     " LEFT JOIN namespaces u ON u.user_id = v.created_by AND u.kind IN ('user', 'robot')"
 )
 _DEPLOYMENTS = (
-    f'SELECT d.id, d.target_id, t.name, d.name, d.slot, d."grant", d.created_at, {_REVISION} FROM deployments d'
+    'SELECT d.id, d.target_id, t.name, d.name, d.slot, d."grant", d.created_at, d.ended_at,'
+    " s.revision, s.status, s.message, s.detail, s.objects, s.applied_at, s.changed_at,"
+    f" {_REVISION} FROM deployments d"
     f" JOIN targets t ON t.id = d.target_id JOIN revisions v ON v.id = d.revision_id {_JOINED}"
+    " LEFT JOIN deployment_states s ON s.deployment_id = d.id"
 )
 _FIND = text(f"{_DEPLOYMENTS} WHERE d.target_id = :target AND d.name = :name")
 _OF_TARGET = text(f'{_DEPLOYMENTS} WHERE d.target_id = :target ORDER BY v."order", d.name')
@@ -102,9 +127,13 @@ _PLACED = text(
     'SELECT d.id, d.name, d.slot, v."order" FROM deployments d JOIN revisions v ON v.id = d.revision_id'
     ' WHERE d.target_id = :target ORDER BY v."order"'
 )
+# What the hub made of a manifest is what some targets run in its place.
 _USES = text(
     "SELECT DISTINCT t.name || '/' || d.name FROM revisions v JOIN deployments d ON d.id = v.deployment_id"
-    " JOIN targets t ON t.id = d.target_id WHERE v.repository_id = :repo AND v.manifest_digest = :digest ORDER BY 1"
+    " JOIN targets t ON t.id = d.target_id WHERE v.repository_id = :repo AND (v.manifest_digest = :digest"
+    " OR v.manifest_digest = (SELECT subject FROM manifests"
+    " WHERE repository_id = :repo AND digest = :digest AND artifact_type = :derived))"
+    " ORDER BY 1"
 )
 _GRANTED = text(
     'SELECT 1 FROM revisions v JOIN deployments d ON d.id = v.deployment_id WHERE d."grant" = :grant'
@@ -128,6 +157,16 @@ def target_deployments(session: Session, target_id: int) -> list[DeploymentRow]:
     return [_row(found) for found in session.execute(_OF_TARGET, {"target": target_id})]
 
 
+def slot_revisions(session: Session, target_ids: Collection[int]) -> dict[int, dict[int, int]]:
+    """For each of some fleets the row id of the revision that belongs into each taken slot: one query for all."""
+    found: dict[int, dict[int, int]] = {one: {} for one in target_ids}
+    query = select(Deployment.target_id, Deployment.slot, Deployment.revision_id)
+    for target_id, slot, revision_id in session.execute(query.where(col(Deployment.target_id).in_(target_ids))):
+        if slot is not None and revision_id is not None:
+            found[target_id][slot] = revision_id
+    return found
+
+
 def repository_deployments(session: Session, repository_id: int) -> list[DeploymentRow]:
     """The deployments whose current revision comes from the repository, at most 1,000."""
     return [_row(found) for found in session.execute(_OF_REPOSITORY, {"repo": repository_id})]
@@ -135,12 +174,16 @@ def repository_deployments(session: Session, repository_id: int) -> list[Deploym
 
 def revisions(session: Session, deployment_id: int, *, limit: int = KEPT_REVISIONS) -> list[RevisionRow]:
     """A deployment's revisions that are kept, newest first."""
-    return [RevisionRow(*row) for row in session.execute(_HISTORY, {"deployment": deployment_id, "limit": limit})]
+    return [_revision(row) for row in session.execute(_HISTORY, {"deployment": deployment_id, "limit": limit})]
 
 
 def deployments_using(session: Session, repository_id: int, digest: str) -> list[str]:
-    """Names, as `target/deployment`, of what runs the manifest or may be rolled back to it."""
-    return [row[0] for row in session.execute(_USES, {"repo": repository_id, "digest": digest})]
+    """Names, as `target/deployment`, of what runs the manifest, or what was derived from it, or may be rolled back to.
+
+    A manifest that the hub derived is used by what uses its source.
+    """
+    asked = {"repo": repository_id, "digest": digest, "derived": DERIVED}
+    return [row[0] for row in session.execute(_USES, asked)]
 
 
 def is_granted(session: Session, grant: str, module_sha256: str) -> bool:
@@ -155,9 +198,16 @@ def module_location(session: Session, module_sha256: str) -> tuple[str, str] | N
 
 
 def save_deployment(
-    database: Database, actor: Actor, target: TargetRow, name: str, revision: NewRevision, *, arrange: Arrange
+    database: Database,
+    actor: Actor,
+    target: TargetRow,
+    name: str,
+    revision: NewRevision,
+    *,
+    arrange: Arrange | None,
+    detail: dict[str, Any] | None = None,
 ) -> DeploymentRow:
-    """Makes a deployment, or gives it a new revision.
+    """Makes a deployment, or gives it a new revision; `detail` goes into the event. Without `arrange` it has no slot.
 
     Raises Conflict if the target or the module's bytes are gone, or as `arrange` does.
     """
@@ -173,9 +223,12 @@ def save_deployment(
             deployment = Deployment(target_id=target.id, name=name, grant=secrets.token_urlsafe(24), created_at=now())
             session.add(deployment)
             session.flush()
-        _arrange(session, target.id, deployment.id, revision.order, arrange)
+        deployment.ended_at = None
+        if arrange is not None:
+            _arrange(session, target.id, deployment.id, revision.order, arrange)
         number = _add_revision(session, actor, deployment, revision)
-        detail = {"revision": number, "manifest": revision.manifest_digest, "order": revision.order}
+        touch_target(session, target.id)
+        said = {"revision": number, "manifest": revision.manifest_digest, "order": revision.order, **(detail or {})}
         record(
             session,
             actor,
@@ -183,7 +236,7 @@ def save_deployment(
             f"{target.name}/{name}",
             repository_id=revision.repository_id,
             namespace_id=namespace_of_target(session, target.id),
-            detail=detail,
+            detail=said,
         )
         session.flush()
         made = find_deployment(session, target.id, name)
@@ -192,12 +245,19 @@ def save_deployment(
 
 
 def undeploy(database: Database, actor: Actor, target: TargetRow, name: str) -> bool:
-    """Removes a deployment with its revisions, which ends its grant. Returns whether it was there."""
+    """Ends a deployment. Returns whether it was there.
+
+    On a fleet it goes at once with its revisions and its grant; on a mesh after the last of its objects, by `forget`.
+    """
     with database.write() as session:
         deployment = find_deployment(session, target.id, name)
-        if deployment is None:
+        if deployment is None or deployment.ended_at is not None:
             return False
-        session.execute(delete(Deployment).where(col(Deployment.id) == deployment.id))
+        if target.sealed_access is not None:
+            session.execute(update(Deployment).where(col(Deployment.id) == deployment.id).values(ended_at=now()))
+            touch_target(session, target.id)
+        else:
+            session.execute(delete(Deployment).where(col(Deployment.id) == deployment.id))
         record(
             session,
             actor,
@@ -241,5 +301,19 @@ def _add_revision(session: Session, actor: Actor, deployment: Deployment, revisi
 
 
 def _row(found: Sequence[Any]) -> DeploymentRow:
-    id_, target_id, target, name, slot, grant, created_at, *revision = found
-    return DeploymentRow(id_, target_id, target, name, slot, grant, created_at, RevisionRow(*revision))
+    id_, target_id, target, name, slot, grant, created_at, ended_at, *rest = found
+    revision, status, message, detail, objects, *times = rest[:_SEEN]
+    seen = None if status is None else DeploymentSeen(revision, status, message, _json(detail), _json(objects), *times)
+    current = _revision(rest[_SEEN:])
+    return DeploymentRow(id_, target_id, target, name, slot, grant, created_at, ended_at, seen, current)
+
+
+def _revision(found: Sequence[Any]) -> RevisionRow:
+    values = [*found]
+    values[-2] = _json(values[-2])  # the placement
+    return RevisionRow(*values)
+
+
+def _json(value: Any) -> Any:
+    """A JSON column of a statement in text, which one driver reads and the other hands over as it is."""
+    return json.loads(value) if isinstance(value, str) else value

@@ -2,6 +2,8 @@
 
 import secrets
 
+from sqlalchemy.orm import Session
+
 from storage.database import Database, StorageError, now
 from storage.tables import Hub
 
@@ -29,3 +31,8 @@ def identify_hub(
                 " with another, or start once with --new-secret-key if it is lost"
             )
         return row.hub_id
+
+
+def hub_id_in(session: Session) -> str:
+    """The id of the hub whose database this is, once it has started."""
+    return session.get_one(Hub, 1).hub_id

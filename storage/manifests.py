@@ -121,6 +121,10 @@ _NEWEST_REFERRERS = Statement(
     "SELECT id FROM manifests WHERE repository_id = :repo AND subject = :subject AND artifact_type = :type"
     " ORDER BY id DESC LIMIT :limit"
 )
+_INDEXES = Statement(
+    "SELECT m.digest FROM links l JOIN manifests m ON m.id = l.manifest_id WHERE l.repository_id = :repo"
+    " AND l.digest = :digest AND l.kind = 'manifest' ORDER BY m.id DESC LIMIT :limit"
+)
 _UNLINK = Statement("DELETE FROM repository_blobs WHERE repository_id = :repo AND blob_id = :blob")
 _BLOB = Statement(
     "SELECT b.id, b.key, b.size FROM blobs b JOIN repository_blobs rb ON rb.blob_id = b.id"
@@ -151,12 +155,7 @@ def save_manifest(
     """Stores a manifest with its links and tags. Raises MissingBlobs if the repository lacks one that it names."""
     with database.write(beside=True) as session:
         take_turn(session, repository_id)
-        missing = _missing(session, repository_id, new.blobs)
-        if missing:
-            raise MissingBlobs(missing)
-        manifest_id = _FIND_ID.value(session, {"repo": repository_id, "digest": new.digest})
-        if manifest_id is None:
-            manifest_id = _insert(session, repository_id, new, actor)
+        manifest_id, _ = keep_manifest(session, repository_id, new, actor)
         moment = now()
         for tag in tags:
             values = {"repo": repository_id, "name": tag, "id": manifest_id, "by": actor.id, "now": moment}
@@ -166,6 +165,17 @@ def save_manifest(
         _PUSHED.run(session, {"now": moment, "repo": repository_id})
         detail = {"digest": new.digest, "tags": list(tags), "media_type": new.media_type}
         record(session, actor, "manifest.push", name, repository_id=repository_id, detail=detail)
+
+
+def keep_manifest(session: Session, repository_id: int, new: NewManifest, actor: Actor) -> tuple[int, bool]:
+    """The row of a manifest, and whether it is new. For a command that took its turn; raises MissingBlobs."""
+    missing = _missing(session, repository_id, new.blobs)
+    if missing:
+        raise MissingBlobs(missing)
+    manifest_id = _FIND_ID.value(session, {"repo": repository_id, "digest": new.digest})
+    if manifest_id is not None:
+        return manifest_id, False
+    return _insert(session, repository_id, new, actor), True
 
 
 def delete_tag(database: Database, repository_id: int, tag: str, *, actor: Actor, name: str) -> bool:
@@ -240,6 +250,11 @@ def newest_referrers(
     """Row ids of the manifests of that type whose subject is that digest, newest first."""
     asked = {"repo": repository_id, "subject": subject, "type": artifact_type, "limit": limit}
     return [row[0] for row in _NEWEST_REFERRERS.all(session, asked)]
+
+
+def indexes_with(session: Session, repository_id: int, digest: str, *, limit: int) -> list[str]:
+    """Digests of the indexes in the repository that list the manifest, newest first."""
+    return [row[0] for row in _INDEXES.all(session, {"repo": repository_id, "digest": digest, "limit": limit})]
 
 
 def _missing(session: Session, repository_id: int, blobs: dict[str, int]) -> list[str]:

@@ -1,5 +1,6 @@
 """Nodes: the proxies of a target, and what each was served, runs and refused in each slot."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from sqlalchemy import delete, text, update
@@ -30,6 +31,7 @@ class SlotRow:
     delivered: bool = False  # that answer left in full
     running: str = ""  # the version last named by the node
     refused: tuple[str, ...] = ()  # contents, not versions; the newest last
+    why: str = ""  # the node's own words on the newest of them, where its transport carries any
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,12 @@ def touch_node(database: Database, node_id: int, version: str) -> None:
         session.execute(update(Node).where(col(Node.id) == node_id).values(seen_at=now(), version=version))
 
 
+def touch_nodes(database: Database, node_ids: Collection[int]) -> None:
+    """Notes that nodes were seen just now. Bookkeeping: no event."""
+    with database.write(beside=True) as session:
+        session.execute(update(Node).where(col(Node.id).in_(node_ids)).values(seen_at=now()))
+
+
 def save_slot(
     database: Database, node_id: int, slot: int, before: SlotRow, after: SlotRow, *, refusal: tuple[Actor, str] | None
 ) -> bool:
@@ -111,13 +119,14 @@ def save_slot(
             return False
         row = row or NodeSlot(node_id=node_id, slot=slot)
         row.served, row.delivered, row.running = after.served, after.delivered, after.running
-        row.refused, row.updated_at = list(after.refused) or None, now()
+        row.refused, row.why, row.updated_at = list(after.refused) or None, after.why, now()
         session.add(row)
         if refusal is not None:
             actor, deployment = refusal
             node = session.get_one(Node, node_id)
             place = namespace_of_target(session, node.target_id)
-            record(session, actor, "deployment.refused", deployment, namespace_id=place, detail={"slot": slot})
+            detail = {"slot": slot} | ({"why": after.why} if after.why else {})
+            record(session, actor, "deployment.refused", deployment, namespace_id=place, detail=detail)
         return True
 
 
@@ -132,4 +141,4 @@ def mark_delivered(database: Database, node_id: int, slot: int, served: str) -> 
 
 
 def _slot(row: NodeSlot) -> SlotRow:
-    return SlotRow(row.served, row.delivered, row.running, tuple(row.refused or ()))
+    return SlotRow(row.served, row.delivered, row.running, tuple(row.refused or ()), row.why)

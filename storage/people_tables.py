@@ -34,7 +34,7 @@ class User(SQLModel, table=True):
     active: bool = True
     generation: int = 0
     created_at: int = time()
-    kind: str = words("person")  # person | robot
+    kind: str = words("person")  # person | robot | puller (the proxies of a target)
     second_factor: bool = no()  # whether they have one, as storage.second_factors keeps it
     role_provider_id: int | None = maybe_number()  # of the provider whose group gave the role, if one did
 

@@ -15,6 +15,7 @@ from storage.columns import (
     ID,
     NEVER_REUSED,
     maybe_json,
+    maybe_number,
     maybe_ref,
     maybe_time,
     number,
@@ -236,10 +237,12 @@ class Target(SQLModel, table=True):
     __table_args__ = NEVER_REUSED
     id: int = row_id()
     name: str = Field(unique=True, sa_type=BYTEWISE)
-    kind: str  # envoy-fleet
+    kind: str  # envoy-fleet | istio | consul | envoy-gateway
     namespace_id: int = ref("namespaces.id", index=True)
     settings: Any = Field(sa_type=JSON)
     created_at: int = time()
+    sealed_access: bytes | None = Field(default=None, sa_type=LargeBinary, nullable=True)  # how the hub gets in there
+    puller_id: int | None = maybe_number()  # the user whom its proxies pull as, once something is deployed
 
 
 class TargetKey(SQLModel, table=True):
@@ -267,6 +270,7 @@ class Deployment(SQLModel, table=True):
     grant: str = Field(unique=True)  # the unguessable path part under which proxies fetch the module
     revision_id: int | None = Field(default=None, sa_type=ID)  # the current one
     created_at: int = time()
+    ended_at: int | None = maybe_time()  # when it was undeployed; the row goes with the last of its objects
 
 
 class Revision(SQLModel, table=True):
@@ -288,6 +292,8 @@ class Revision(SQLModel, table=True):
     created_by: int | None = maybe_ref("users.id", "SET NULL")
     created_at: int = time()
     action: str  # deploy | rollback
+    placement: Any = maybe_json()  # for which workloads, as its kind of target says it
+    image_digest: str | None = None  # of the same module in a form that the target's fetcher reads; None: as pushed
 
 
 class Node(SQLModel, table=True):
@@ -312,4 +318,5 @@ class NodeSlot(SQLModel, table=True):
     delivered: bool = False  # that answer left in full
     running: str = ""  # the version last echoed
     refused: Any = maybe_json()  # contents refused, newest last, bounded
+    why: str = Field(default="", sa_column_kwargs={"server_default": ""})  # the node's words on the newest of them
     updated_at: int = time()

@@ -19,7 +19,7 @@ _ROW = "SELECT u.id, n.name, u.role, u.active, u.created_at, u.full_name, u.emai
 _IDENTITY = Statement(
     "SELECT n.name, u.role, u.generation, u.kind FROM users u"
     " JOIN namespaces n ON n.user_id = u.id AND n.kind IN ('user', 'robot')"
-    " WHERE u.id = :id AND u.active AND (u.kind = 'person' OR EXISTS (SELECT 1 FROM robots b"
+    " WHERE u.id = :id AND u.active AND (u.kind <> 'robot' OR EXISTS (SELECT 1 FROM robots b"
     " JOIN teams w ON w.id = b.team_id AND w.deleted_at IS NULL"
     " WHERE b.user_id = u.id AND (b.expires_at IS NULL OR b.expires_at > :now)))"
 )
