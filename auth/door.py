@@ -1,6 +1,7 @@
 """What the JSON doors have in common: who a request comes from, errors in their dialect, bodies that are bounded."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -20,19 +21,32 @@ _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
 class ApiError(Exception):
-    """A request that is refused: an HTTP status, a word for programs, a sentence for people."""
+    """A request that is refused: an HTTP status, a word for programs, a sentence for people.
 
-    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+    Where several things are wrong, `reasons` has a document for each, with a `code` and a `message` at least.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        headers: dict[str, str] | None = None,
+        reasons: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.headers = headers or {}
+        self.reasons = reasons
 
     def response(self) -> Response:
-        """The error as an answer: `{"error": {"code", "message"}}`."""
-        said = self.message.encode(errors="replace").decode()  # JSON may have brought halves of surrogate pairs
-        return JSONResponse({"error": {"code": self.code, "message": said}}, self.status, self.headers)
+        """The error as an answer: `{"error": {"code", "message"}}`, with `reasons` if there are any."""
+        said: dict[str, Any] = {"code": self.code, "message": _sayable(self.message)}
+        if self.reasons:
+            said["reasons"] = [{**one, "message": _sayable(one["message"])} for one in self.reasons]
+        return JSONResponse({"error": said}, self.status, self.headers)
 
 
 async def identify(request: Request, gate: Gate) -> Identity:
@@ -126,6 +140,11 @@ async def read_json(request: Request, *, limit: int = BODY_LIMIT) -> dict[str, A
     if not isinstance(value, dict):
         raise ApiError(400, "bad_request", "the body must be a JSON object")
     return value
+
+
+def _sayable(message: str) -> str:
+    """The message as it can be sent: JSON may have brought halves of surrogate pairs."""
+    return message.encode(errors="replace").decode()
 
 
 async def _hold_body(request: Request) -> bytes:

@@ -47,4 +47,4 @@ ANONYMOUS = Identity()
 
 def identity_of(row: IdentityRow, address: str = "", scopes: Scopes | None = None) -> Identity:
     """The identity of a user as the database has it now, coming from that address with a token of those scopes."""
-    return Identity(row.user_id, row.name, row.role, row.generation, address, row.kind == "robot", scopes)
+    return Identity(row.user_id, row.name, row.role, row.generation, address, row.kind != "person", scopes)

@@ -72,7 +72,7 @@ class Outgoing:
 
     async def get_json(self, url: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The JSON object at a URL. Raises OutgoingRefused for everything else."""
-        return (await self._ask(_Call(_read_url(url), "GET", headers or {})))[1]
+        return (await self._ask(_Call(read_place(url), "GET", headers or {})))[1]
 
     async def post_form(
         self, url: str, form: str, headers: Mapping[str, str] | None = None
@@ -82,7 +82,7 @@ class Outgoing:
         Raises OutgoingRefused for everything else.
         """
         sent = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
-        return await self._ask(_Call(_read_url(url), "POST", sent, form.encode(), (200, 400, 401)))
+        return await self._ask(_Call(read_place(url), "POST", sent, form.encode(), (200, 400, 401)))
 
     async def _ask(self, call: "_Call") -> tuple[int, dict[str, Any]]:
         url = call.where.url
@@ -93,7 +93,7 @@ class Outgoing:
             raise OutgoingRefused(f"{url} did not answer within {self._patience:g} s") from None
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
             log.info("%s cannot be had: %r", url, str(error)[:200])
-            raise OutgoingRefused(f"{url} {_trouble(error)}") from None
+            raise OutgoingRefused(f"{url} {trouble(error)}") from None
         try:
             document = json.loads(body)
         except (ValueError, RecursionError):
@@ -102,13 +102,21 @@ class Outgoing:
             raise OutgoingRefused(f"{url} did not answer with a JSON object")
         return status, document
 
+    def trusting(self) -> ssl.SSLContext:
+        """What trusts the authorities that calls out trust."""
+        return self._tls
+
+    def backend(self, where: "Place") -> httpcore.AsyncNetworkBackend:
+        """What makes connections to that place for a client that keeps them; it reads as much as its client wants."""
+        return _To(self, where, bounded=False)
+
     async def _send(self, call: "_Call") -> tuple[int, bytes]:
-        where, addresses = call.where, await self._resolve(call.where)
+        where = call.where
         origin = httpcore.Origin(where.scheme.encode(), where.host.encode(), where.port)
         url = httpcore.URL(scheme=where.scheme, host=where.host, port=where.port, target=where.target)
         headers = list({"Host": where.authority, **_HEADERS, **call.headers}.items())
         async with httpcore.AsyncHTTPConnection(
-            origin, ssl_context=self._tls, network_backend=_To(where, addresses)
+            origin, ssl_context=self._tls, network_backend=_To(self, where, bounded=True)
         ) as connection:
             async with connection.stream(call.method, url, headers=headers, content=call.body) as answer:
                 _check_head(where, answer, call.statuses)
@@ -119,8 +127,8 @@ class Outgoing:
                         raise OutgoingRefused(f"{where.url} answers in too many pieces")
                 return answer.status, b"".join(pieces)
 
-    async def _resolve(self, where: "_Where") -> list[Address]:
-        """The host's addresses, if the hub may call every one of them."""
+    async def resolve(self, where: "Place") -> list[Address]:
+        """The host's addresses, if the hub may call every one of them. Raises OutgoingRefused."""
         look = partial(socket.getaddrinfo, where.host, where.port, type=socket.SOCK_STREAM)
         try:
             found = await asyncio.get_running_loop().run_in_executor(self._resolvers, look)
@@ -144,7 +152,7 @@ class Outgoing:
 
 def check_url(url: str) -> None:
     """Raises OutgoingRefused for what is no URL that the hub could ever call, whoever answers there."""
-    _read_url(url)
+    read_place(url)
 
 
 def quoted(value: Any) -> str:
@@ -155,7 +163,7 @@ def quoted(value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class _Where:
+class Place:
     """A URL, taken apart once, so that nobody reads it differently later."""
 
     url: str
@@ -170,7 +178,7 @@ class _Where:
 class _Call:
     """What is asked, and the statuses of answers that are read."""
 
-    where: _Where
+    where: Place
     method: str
     headers: Mapping[str, str]
     body: bytes | None = None
@@ -178,11 +186,12 @@ class _Call:
 
 
 class _To(httpcore.AsyncNetworkBackend):
-    """Connects to the addresses that were checked, whatever name it is given."""
+    """Connects to addresses that it has looked up and checked itself, whatever name it is given."""
 
-    def __init__(self, where: _Where, addresses: Collection[Address]) -> None:
+    def __init__(self, outgoing: Outgoing, where: Place, *, bounded: bool) -> None:
+        self._outgoing = outgoing
         self._where = where
-        self._addresses = list(addresses)
+        self._bounded = bounded
         self._network = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -193,12 +202,12 @@ class _To(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """The first address that takes the connection."""
+        """The first address that takes the connection. Raises OutgoingRefused."""
         failed: Exception = httpcore.ConnectError("no address")
-        for address in self._addresses[:TRIES]:
+        for address in (await self._outgoing.resolve(self._where))[:TRIES]:
             try:
                 stream = await self._network.connect_tcp(str(address), port, timeout=CONNECTING)
-                return _Bounded(stream, self._where.url)
+                return _Bounded(stream, self._where.url) if self._bounded else stream
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failed = error
         raise failed
@@ -253,7 +262,7 @@ def _trusting(ca_bundle: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _read_url(url: str) -> _Where:
+def read_place(url: str) -> Place:
     """Takes a URL apart. Raises OutgoingRefused for all that is not plainly `https://host[:port]/path`."""
     if re.match(r"[^/]*//[^/?#]*@", url):  # first: what follows shows the URL
         raise OutgoingRefused("a URL that the hub calls must not hold a user name or a password")
@@ -270,7 +279,7 @@ def _read_url(url: str) -> _Where:
         raise _no_url(url)
     authority = (f"[{host}]" if ":" in host else host) + ("" if port == usual else f":{port}")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return _Where(url, parts.scheme, host, port, authority, target)
+    return Place(url, parts.scheme, host, port, authority, target)
 
 
 def _no_url(url: str) -> OutgoingRefused:
@@ -291,7 +300,7 @@ def _read_host(netloc: str, host: str) -> str:
     return host
 
 
-def _check_head(where: _Where, answer: httpcore.Response, statuses: Collection[int]) -> None:
+def _check_head(where: Place, answer: httpcore.Response, statuses: Collection[int]) -> None:
     """Raises OutgoingRefused for an answer whose body is not worth reading."""
     if 300 <= answer.status < 400:
         raise OutgoingRefused(
@@ -304,8 +313,8 @@ def _check_head(where: _Where, answer: httpcore.Response, statuses: Collection[i
             raise OutgoingRefused(f"{where.url} compressed its answer although the hub asks it not to")
 
 
-def _trouble(error: Exception) -> str:
-    """What went wrong, as the rest of a sentence."""
+def trouble(error: BaseException) -> str:
+    """What went wrong with a call, as the rest of a sentence."""
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return "has no certificate that the hub trusts for this host; its authority can be added to the hub's CA bundle"
     if isinstance(error, httpcore.ConnectError | httpcore.ConnectTimeout):
