@@ -6,10 +6,22 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from deploy.targets.capabilities import only_these
+from deploy.targets.envoy_parts import address, cluster, join, tls
+
 EXTENSION_TYPE = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
 WASM_TYPE = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"
 RBAC_TYPE = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
 MAX_MODULE_BYTES = 20 * 1024 * 1024  # Envoy buffers 32 MiB of an answer; base64 adds a third (20 MiB was loaded)
+
+# how the Envoys of a fleet are served -> Envoy's name of that, and whether all slots share one stream
+TRANSPORTS = {
+    "rest": ("REST", False),
+    "grpc": ("GRPC", False),
+    "delta-grpc": ("DELTA_GRPC", False),
+    "ads": ("GRPC", True),
+    "delta-ads": ("DELTA_GRPC", True),
+}
 
 _TYPE = "type.googleapis.com/envoy.extensions."
 _SEAM = '"inline_bytes":"'  # quotes inside a JSON string are escaped, so a config cannot hold this
@@ -23,7 +35,8 @@ class Fleet:
     name: str
     slots: int = 8
     without_hub: str = "wait"  # what a booting Envoy does when the hub does not answer: wait | open
-    refresh_seconds: float = 5.0  # Envoy polls at a random moment between one and two of these
+    refresh_seconds: float = 5.0  # over REST Envoy polls at a random moment between one and two of these
+    transport: str = "rest"  # one of TRANSPORTS
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,7 @@ class BootstrapOptions:
     """What differs between the places that run a fleet's bootstrap. Addresses are `host:port`."""
 
     hub_url: str
+    xds: str = ""  # the URL of its port for gRPC, for every transport but rest
     listen: str = "0.0.0.0:10000"
     upstream: str = "127.0.0.1:8000"
     admin: str = "127.0.0.1:9901"
@@ -49,6 +63,7 @@ class Filter:
     root_id: str = ""
     config: str | None = None
     failure_policy: str = "FAIL_CLOSED"  # FAIL_CLOSED | FAIL_OPEN | FAIL_RELOAD
+    capabilities: tuple[str, ...] = ()  # all that the module may do; empty: whatever it likes
 
 
 def slot_name(fleet: str, slot: int) -> str:
@@ -69,7 +84,7 @@ def discovery_answer(resource: str, version: str, held: Filter | None) -> tuple[
 
     An empty slot (None) is an RBAC without rules, which lets everything pass; its second half is empty.
     """
-    typed = {"@type": RBAC_TYPE} if held is None else {"@type": WASM_TYPE, "config": _plugin(held)}
+    typed = {"@type": RBAC_TYPE} if held is None else {"@type": WASM_TYPE, "config": plugin(held)}
     text = json.dumps(
         {
             "version_info": version,
@@ -92,16 +107,19 @@ def bootstrap(fleet: Fleet, options: BootstrapOptions) -> dict[str, Any]:
 
     Written for Envoy 1.33 or newer. It holds no secret: the key comes from a variable or a file.
     """
-    hub = hub_cluster(options)
+    hub = hub_cluster(options, over_grpc=fleet.transport != "rest")
     static: dict[str, Any] = {
         "listeners": [_listener(fleet, options, hub["name"])],
-        "clusters": [_cluster("upstream", options.upstream), hub],
+        "clusters": [cluster("upstream", options.upstream), hub],
     }
     if not _followed(options):
         source = {"filename": options.key_file} if options.key_file else {"environment_variable": options.key_env}
         static["secrets"] = [{"name": _KEY_SECRET, "generic_secret": {"secret": source}}]
     node = {"cluster": fleet.name} | ({"id": options.node_id} if options.node_id else {})
-    return {"node": node, "admin": {"address": _address(options.admin)}, "static_resources": static}
+    made = {"node": node, "admin": {"address": address(options.admin)}, "static_resources": static}
+    if TRANSPORTS[fleet.transport][1]:
+        made["dynamic_resources"] = {"ads_config": _over_grpc(fleet, hub["name"])}
+    return made
 
 
 def http_filters(fleet: Fleet, hub: str) -> list[dict[str, Any]]:
@@ -109,25 +127,28 @@ def http_filters(fleet: Fleet, hub: str) -> list[dict[str, Any]]:
     return [_slot_filter(fleet, slot, hub) for slot in range(1, fleet.slots + 1)]
 
 
-def hub_cluster(options: BootstrapOptions) -> dict[str, Any]:
-    """The cluster over which Envoy polls the hub, with the fleet's key put on each request as a bearer token.
+def hub_cluster(options: BootstrapOptions, *, over_grpc: bool = False) -> dict[str, Any]:
+    """The cluster over which Envoy asks the hub, with the fleet's key put on each request as a bearer token.
 
     Envoy sends a cluster's name as the Host of its polls, so the name is the hub's own host and port.
     """
-    url = urlsplit(options.hub_url)
+    url = urlsplit(options.xds if over_grpc else options.hub_url)
+    # A hub that went without a word is noticed, although nothing is asked for on a stream that is open.
+    alive = {"connection_keepalive": {"interval": "30s", "timeout": "10s"}}
+    protocol = {"http2_protocol_options": alive} if over_grpc else {"http_protocol_options": {}}
     codec = _filter("upstream_codec", "filters.http.upstream_codec.v3.UpstreamCodec")
     secure, host = url.scheme == "https", url.hostname or ""
-    cluster = _cluster(url.netloc.rpartition("@")[2], _join(host, url.port or (443 if secure else 80)))
-    cluster["typed_extension_protocol_options"] = {
+    polled = cluster(url.netloc.rpartition("@")[2], join(host, url.port or (443 if secure else 80)))
+    polled["typed_extension_protocol_options"] = {
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
             "@type": _TYPE + "upstreams.http.v3.HttpProtocolOptions",
-            "explicit_http_config": {"http_protocol_options": {}},
+            "explicit_http_config": protocol,
             "http_filters": [_key_filter(options), codec],
         }
     }
     if secure:
-        cluster["transport_socket"] = _tls(host, options.ca_file)
-    return cluster
+        polled["transport_socket"] = tls(host, options.ca_file)
+    return polled
 
 
 def key_document(key: str) -> dict[str, Any]:
@@ -136,8 +157,9 @@ def key_document(key: str) -> dict[str, Any]:
     return {"resources": [{"@type": _TYPE + "transport_sockets.tls.v3.Secret", **secret}]}
 
 
-def _plugin(held: Filter) -> dict[str, Any]:
-    plugin: dict[str, Any] = {
+def plugin(held: Filter) -> dict[str, Any]:
+    """Envoy's PluginConfig of a filter, with the module's bytes left out."""
+    rendered: dict[str, Any] = {
         "name": held.name,
         "root_id": held.root_id,
         "failure_policy": held.failure_policy,
@@ -147,9 +169,10 @@ def _plugin(held: Filter) -> dict[str, Any]:
             "code": {"local": {"inline_bytes": ""}},
         },
     }
+    rendered |= only_these(held.capabilities)
     if held.config is not None:
-        plugin["configuration"] = {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": held.config}
-    return plugin
+        rendered["configuration"] = {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": held.config}
+    return rendered
 
 
 def _slot_filter(fleet: Fleet, slot: int, hub: str) -> dict[str, Any]:
@@ -157,13 +180,7 @@ def _slot_filter(fleet: Fleet, slot: int, hub: str) -> dict[str, Any]:
         "config_source": {
             "resource_api_version": "V3",
             "initial_fetch_timeout": "0s",  # never open the listener with a filter missing, which would answer 500
-            "api_config_source": {
-                "api_type": "REST",
-                "transport_api_version": "V3",
-                "cluster_names": [hub],
-                "refresh_delay": f"{fleet.refresh_seconds:g}s",
-                "request_timeout": "30s",
-            },
+            **_source(fleet, hub),
         },
         "type_urls": [WASM_TYPE, RBAC_TYPE],
     }
@@ -171,6 +188,32 @@ def _slot_filter(fleet: Fleet, slot: int, hub: str) -> dict[str, Any]:
         discovery["default_config"] = {"@type": RBAC_TYPE}
         discovery["apply_default_config_without_warming"] = True
     return {"name": slot_name(fleet.name, slot), "config_discovery": discovery}
+
+
+def _source(fleet: Fleet, hub: str) -> dict[str, Any]:
+    """How a slot's filter is asked for."""
+    if TRANSPORTS[fleet.transport][1]:
+        return {"ads": {}}
+    if fleet.transport != "rest":
+        return {"api_config_source": _over_grpc(fleet, hub)}
+    return {
+        "api_config_source": {
+            "api_type": "REST",
+            "transport_api_version": "V3",
+            "cluster_names": [hub],
+            "refresh_delay": f"{fleet.refresh_seconds:g}s",
+            "request_timeout": "30s",
+        }
+    }
+
+
+def _over_grpc(fleet: Fleet, hub: str) -> dict[str, Any]:
+    return {
+        "api_type": TRANSPORTS[fleet.transport][0],
+        "transport_api_version": "V3",
+        "grpc_services": [{"envoy_grpc": {"cluster_name": hub}}],
+        "set_node_on_first_message_only": True,
+    }
 
 
 def _listener(fleet: Fleet, options: BootstrapOptions, hub: str) -> dict[str, Any]:
@@ -189,7 +232,7 @@ def _listener(fleet: Fleet, options: BootstrapOptions, hub: str) -> dict[str, An
         "http_filters": [*http_filters(fleet, hub), _filter("router", "filters.http.router.v3.Router")],
     }
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-    return {"name": "ingress", "address": _address(options.listen), "filter_chains": [chain]}
+    return {"name": "ingress", "address": address(options.listen), "filter_chains": [chain]}
 
 
 def _key_filter(options: BootstrapOptions) -> dict[str, Any]:
@@ -211,39 +254,6 @@ def _key_filter(options: BootstrapOptions) -> dict[str, Any]:
 def _followed(options: BootstrapOptions) -> bool:
     """Whether the key lies in a file that Envoy follows, rather than one that it reads at its start."""
     return options.key_file.endswith(".json")
-
-
-def _tls(host: str, ca_file: str) -> dict[str, Any]:
-    by_address = ":" in host or host.replace(".", "").isdigit()
-    name = {"san_type": "IP_ADDRESS" if by_address else "DNS", "matcher": {"exact": host}}
-    validation = {"trusted_ca": {"filename": ca_file}, "match_typed_subject_alt_names": [name]}
-    context: dict[str, Any] = {
-        "@type": _TYPE + "transport_sockets.tls.v3.UpstreamTlsContext",
-        "common_tls_context": {"validation_context": validation},
-    }
-    if not by_address:
-        context["sni"] = host
-    return {"name": "envoy.transport_sockets.tls", "typed_config": context}
-
-
-def _cluster(name: str, address: str) -> dict[str, Any]:
-    endpoint = {"endpoint": {"address": _address(address)}}
-    return {
-        "name": name,
-        "type": "STRICT_DNS",
-        "connect_timeout": "5s",
-        "dns_lookup_family": "V4_PREFERRED",
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
-    }
-
-
-def _address(text: str) -> dict[str, Any]:
-    host, _, port = text.rpartition(":")
-    return {"socket_address": {"address": host.strip("[]"), "port_value": int(port)}}
-
-
-def _join(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _filter(name: str, kind: str) -> dict[str, Any]:

@@ -1,0 +1,42 @@
+"""Pieces of Envoy's own configuration that several kinds of targets are given: clusters, and a module as a filter."""
+
+from typing import Any
+
+EXTENSIONS = "type.googleapis.com/envoy.extensions."
+
+
+def tls(host: str, ca_file: str) -> dict[str, Any]:
+    """A transport socket that believes only a certificate of these authorities for this host."""
+    by_address = ":" in host or host.replace(".", "").isdigit()
+    name = {"san_type": "IP_ADDRESS" if by_address else "DNS", "matcher": {"exact": host}}
+    validation = {"trusted_ca": {"filename": ca_file}, "match_typed_subject_alt_names": [name]}
+    context: dict[str, Any] = {
+        "@type": EXTENSIONS + "transport_sockets.tls.v3.UpstreamTlsContext",
+        "common_tls_context": {"validation_context": validation},
+    }
+    if not by_address:
+        context["sni"] = host
+    return {"name": "envoy.transport_sockets.tls", "typed_config": context}
+
+
+def cluster(name: str, endpoint: str) -> dict[str, Any]:
+    """A cluster with one endpoint, `host:port`, looked up in the DNS."""
+    endpoints = [{"lb_endpoints": [{"endpoint": {"address": address(endpoint)}}]}]
+    return {
+        "name": name,
+        "type": "STRICT_DNS",
+        "connect_timeout": "5s",
+        "dns_lookup_family": "V4_PREFERRED",
+        "load_assignment": {"cluster_name": name, "endpoints": endpoints},
+    }
+
+
+def address(text: str) -> dict[str, Any]:
+    """`host:port` as Envoy writes it."""
+    host, _, port = text.rpartition(":")
+    return {"socket_address": {"address": host.strip("[]"), "port_value": int(port)}}
+
+
+def join(host: str, port: int) -> str:
+    """`host:port`, also for an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
