@@ -5,12 +5,18 @@ from dataclasses import dataclass, replace
 from time import sleep
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from auth.door import ApiError
 from auth.identity import Identity
+from deploy.derived import readable_manifest
+from deploy.drafting import mesh_problems
+from deploy.examining import Taken, examine, refuse_force, take
 from deploy.fields import bad
-from deploy.filters import Found, check_module, find_filter, find_schema
+from deploy.filters import Found, find_filter
 from deploy.means import Means, allow
-from deploy.schema import config_problem
+from deploy.mesh_targets import read_placement
+from deploy.meshes import MESHES, pulls_images
 from deploy.slots import place
 from deploy.views import find, show
 from storage.database import Conflict
@@ -19,6 +25,7 @@ from storage.deployments import (
     DeploymentRow,
     NewRevision,
     Placed,
+    RevisionRow,
     find_deployment,
     revisions,
     save_deployment,
@@ -42,6 +49,8 @@ class Wish:
     order: int | None = None
     root_id: str | None = None
     failure_policy: str | None = None
+    force: bool = False  # whatever speaks against it, as far as that can be forced
+    placement: Any = None
 
 
 def change(means: Means, identity: Identity, target_name: str, name: str, wish: Wish) -> tuple[dict[str, Any], bool]:
@@ -49,23 +58,32 @@ def change(means: Means, identity: Identity, target_name: str, name: str, wish: 
     with means.database.read() as session:
         target = allow(session, identity, "deploy", target_name)
         current = find_deployment(session, target.id, name)
-    if wish.reference is None and current is None:
-        raise bad("the field reference is missing")
-    revision = _checked(means, identity, wish, current)
-    made = _save(means, identity, target, name, revision)
-    return show(means, target, made), current is None
+    revision, found, taken = check(means, identity, target, name, wish, current)
+    revision = replace(revision, image_digest=_image(means, identity, found, target))
+    made = _save(means, identity, target, name, revision, taken.forced)
+    return {**show(means, target, made), "warnings": list(taken.warnings)}, current is None
 
 
-def roll_back(means: Means, identity: Identity, target_name: str, name: str, number: int | None) -> dict[str, Any]:
-    """Runs an earlier revision again, as a new one, in the place of now. Raises ApiError."""
+def roll_back(
+    means: Means, identity: Identity, target_name: str, name: str, number: int | None, force: bool
+) -> dict[str, Any]:
+    """Runs an earlier revision again, as a new one, in the place of now. Raises ApiError.
+
+    The caller must be able to read its filter today, and the filter must be there.
+    """
     with means.database.read() as session:
         target, deployment = find(session, identity, "deploy", target_name, name)
+        refuse_force(identity, target, force)
         history = revisions(session, deployment.id)
     wanted = number if number is not None else deployment.current.number - 1
     earlier = next((one for one in history[1:] if one.number == wanted), None)
     if earlier is None:
         kept = ", ".join(str(one.number) for one in history[1:]) or "none"
         raise ApiError(409, "conflict", f"{target_name}/{name} cannot go back to {wanted}; earlier revisions: {kept}")
+    pinned = f"{earlier.repository}@{earlier.manifest_digest}"
+    found = _read_filter(means, identity, pinned)
+    examined = examine(means, target, name, pinned, found, earlier.config, earlier.placement, ran=True)
+    taken = take(examined, force)
     revision = NewRevision(
         repository_id=earlier.repository_id,
         reference=earlier.reference,
@@ -76,8 +94,11 @@ def roll_back(means: Means, identity: Identity, target_name: str, name: str, num
         failure_policy=earlier.failure_policy,
         order=deployment.current.order,
         action="rollback",
+        placement=earlier.placement,
+        image_digest=_image(means, identity, found, target),
     )
-    return show(means, target, _save(means, identity, target, name, revision))
+    made = _save(means, identity, target, name, revision, taken.forced)
+    return {**show(means, target, made), "warnings": list(taken.warnings)}
 
 
 def remove(means: Means, identity: Identity, target_name: str, name: str) -> None:
@@ -85,33 +106,62 @@ def remove(means: Means, identity: Identity, target_name: str, name: str) -> Non
     with means.database.read() as session:
         target, _ = find(session, identity, "deploy", target_name, name)
     undeploy(means.database, identity.actor(), target, name)
+    means.wake()
 
 
-def _checked(means: Means, identity: Identity, wish: Wish, current: DeploymentRow | None) -> NewRevision:
-    """The revision that the wish makes, after everything was checked that can be before anything happens."""
+def check(
+    means: Means, identity: Identity, target: TargetRow, name: str, wish: Wish, current: DeploymentRow | None
+) -> tuple[NewRevision, Found, Taken]:
+    """The revision that the wish makes, after everything was checked that can be before anything happens.
+
+    It names the image as it was pushed. Raises ApiError.
+    """
+    refuse_force(identity, target, wish.force)
+    if wish.reference is None and current is None:
+        raise bad("the field reference is missing")
     before = current.current if current else None
-    pinned = f"{before.repository}@{before.manifest_digest}" if before else ""
-    found = _read_filter(means, identity, wish.reference or pinned)
-    with means.database.read() as session:
-        sha256, facts = check_module(session, found, wish.reference or pinned)
-        schema = find_schema(session, found)
+    reference = wish.reference or (f"{before.repository}@{before.manifest_digest}" if before else "")
+    found = _read_filter(means, identity, reference)
     config = before.config if wish.keeps_config and before else wish.config
-    if not config and facts.get("needs_config"):
-        config = "{}"  # the SDK for AssemblyScript traps when there is none
-    problem = config_problem(means.blobs.read(schema[0]), config or "{}") if schema else None
-    if problem:
-        raise ApiError(422, "refused", f"the config does not fit the schema of {found.repository}: {problem}")
-    return NewRevision(
+    placement = _placement(wish, before, target)
+    taken = take(examine(means, target, name, reference, found, config, placement), wish.force)
+    revision = NewRevision(
         repository_id=found.repository_id,
         reference=wish.reference or (before.reference if before else ""),
         manifest_digest=found.digest,
-        module_sha256=sha256,
-        config=config,
+        module_sha256=taken.module_sha256,
+        config=taken.config,
         root_id=wish.root_id if wish.root_id is not None else before.root_id if before else "",
         failure_policy=wish.failure_policy or (before.failure_policy if before else "FAIL_CLOSED"),
         order=wish.order or (before.order if before else LAST),
         action="deploy",
+        placement=placement,
     )
+    return revision, found, taken
+
+
+def next_order(session: Session, target_id: int) -> int:
+    """The place after all deployments of a target."""
+    return max((one.current.order for one in target_deployments(session, target_id)), default=0) + 1
+
+
+def _image(means: Means, identity: Identity, found: Found, target: TargetRow) -> str | None:
+    """The image that the target pulls, where that is another than was pushed."""
+    if not pulls_images(target):
+        return None
+    readable = readable_manifest(means, identity.actor(), found, target.kind)
+    return readable if readable != found.digest else None
+
+
+def _placement(wish: Wish, before: RevisionRow | None, target: TargetRow) -> dict[str, Any] | None:
+    """For which workloads: as wished, else as before; read again, since the target's settings may be others now."""
+    if wish.placement is not None:
+        return read_placement(target.kind, wish.placement, target.settings)
+    if target.kind not in MESHES:
+        return None
+    kept = before.placement if before and before.placement else {}
+    given = {name: value for name, value in kept.items() if value not in ("", [], {}, None)}
+    return read_placement(target.kind, given, target.settings)
 
 
 def _read_filter(means: Means, identity: Identity, reference: str) -> Found:
@@ -126,26 +176,37 @@ def _read_filter(means: Means, identity: Identity, reference: str) -> Found:
         waited += 0.1
 
 
-def _save(means: Means, identity: Identity, target: TargetRow, name: str, revision: NewRevision) -> DeploymentRow:
-    """Stores a revision; one without an order of its own comes after all others, also if another comes at once."""
+def _save(
+    means: Means, identity: Identity, target: TargetRow, name: str, revision: NewRevision, forced: Sequence[str]
+) -> DeploymentRow:
+    """Stores a revision; one without an order of its own comes after all others, also if another comes at once.
+
+    Raises ApiError 422 for one that cannot be brought to its mesh.
+    """
+    with means.database.read() as session:
+        problems = mesh_problems(session, target, name, revision)
+    if problems:
+        reasons = [{"code": "target", "message": one, "forcible": False} for one in problems]
+        raise ApiError(422, "refused", "; ".join(problems), reasons=reasons)
     for _ in range(TRIES):
-        order = revision.order
-        if order == LAST:
-            with means.database.read() as session:
-                taken = [one.current.order for one in target_deployments(session, target.id)]
-            order = max(taken, default=0) + 1
+        with means.database.read() as session:
+            order = revision.order or next_order(session, target.id)
         try:
-            return save_deployment(
+            made = save_deployment(
                 means.database,
                 identity.actor(),
                 target,
                 name,
                 replace(revision, order=order),
-                arrange=_arrange(target),
+                arrange=None if target.kind in MESHES else _arrange(target),
+                detail={"forced": list(forced)} if forced else None,
             )
         except OrderTaken:
             if revision.order != LAST:
                 raise
+        else:
+            means.wake()
+            return made
     raise Conflict(f"too many deployments on {target.name} at once; try again")
 
 

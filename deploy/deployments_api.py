@@ -10,7 +10,8 @@ from starlette.responses import JSONResponse, Response
 from auth.door import ApiError, read_json, require
 from deploy.commands import Wish, change, remove, roll_back
 from deploy.fields import bad, number_field, only, text_field, word_field
-from deploy.means import CHECKS_WAITING, means_of
+from deploy.means import CHECKS_WAITING, Means, means_of
+from deploy.preview import preview
 from deploy.targets_api import NAME
 from deploy.views import read_detail, read_list
 
@@ -48,31 +49,50 @@ async def put_deployment(request: Request) -> Response:
 
     `reference`: NAME[:TAG|@DIGEST], resolved now. `config`: a text, which the filter gets as it is, or any other JSON
     value, of which it gets the text; null for none. `order`: filters run in rising order (default: last).
-    `root_id`, `failure_policy` (FAIL_CLOSED, FAIL_OPEN, FAIL_RELOAD). A field that is left out stays as it is.
-    Answers 201 or 200 with the deployment, 422 with the reasons if an Envoy would not run it.
+    `root_id`, `failure_policy` (FAIL_CLOSED, FAIL_OPEN, FAIL_RELOAD). `placement`: for which workloads, on a mesh.
+    A field that is left out stays as it is.
+    Answers 201 or 200 with the deployment and `warnings`, 422 with all `reasons` if it would not run there or if the
+    target does not want it. `force` has it anyway where that can be forced, for those who may configure the target.
     """
     means, identity = means_of(request), await require(request, means_of(request).gate)
     target, name = _names(request)
     wish = _wish(await read_json(request, limit=MAX_BODY))
 
-    if means.checks.statistics().tasks_waiting >= CHECKS_WAITING:
-        raise ApiError(503, "busy", "too many filters are being deployed; try again in a moment", {"Retry-After": "5"})
+    _refuse_crowd(means)
     made, fresh = await run_sync(change, means, identity, target, name, wish, limiter=means.checks)
 
     return JSONResponse(made, 201 if fresh else 200)
 
 
+async def post_preview(request: Request) -> Response:
+    """`POST /api/v1/targets/{target}/deployments/{deployment}/preview`: what the same body would make as a PUT.
+
+    `objects` as they would be applied, but for secrets; `problems` that keep them from it; `diff` with what is there,
+    null where that is not known; `notes`. Nothing is changed.
+    """
+    means, identity = means_of(request), await require(request, means_of(request).gate)
+    target, name = _names(request)
+    wish = _wish(await read_json(request, limit=MAX_BODY))
+
+    _refuse_crowd(means)
+    found = await preview(means, identity, target, name, wish)
+
+    return JSONResponse(found)
+
+
 async def post_rollback(request: Request) -> Response:
     """`POST /api/v1/targets/{target}/deployments/{deployment}/rollback`: runs an earlier revision again, as a new one.
 
-    `revision`: its number; the one before the current by default. Its place in the order stays as it is now.
+    `revision`: its number; the one before the current by default. Its place in the order stays as it is now. It is
+    checked as a new deployment is (`force` too), but for its config, which it ran with.
     """
     means, identity = means_of(request), await require(request, means_of(request).gate)
     body = await read_json(request)
-    only(body, "revision")
+    only(body, "revision", "force")
     number = number_field(body, "revision", 0, 1, 2**31) if "revision" in body else None
 
-    made = await run_sync(roll_back, means, identity, *_names(request), number)
+    _refuse_crowd(means)
+    made = await run_sync(roll_back, means, identity, *_names(request), number, _force(body), limiter=means.checks)
 
     return JSONResponse(made)
 
@@ -86,10 +106,22 @@ async def delete_deployment(request: Request) -> Response:
     return Response(status_code=204)
 
 
+def _refuse_crowd(means: Means) -> None:
+    if means.checks.statistics().tasks_waiting >= CHECKS_WAITING:
+        raise ApiError(503, "busy", "too many filters are being deployed; try again in a moment", {"Retry-After": "5"})
+
+
+def _force(body: dict[str, Any]) -> bool:
+    force = body.get("force", False)
+    if not isinstance(force, bool):
+        raise bad("force must be true or false")
+    return force
+
+
 def _names(request: Request) -> tuple[str, str]:
     target, name = request.path_params["target"], request.path_params["deployment"]
     if not NAME.fullmatch(name):
-        if request.method == "PUT":
+        if request.method == "PUT" or request.url.path.endswith("/preview"):
             raise bad(
                 f"{name[:64]!r} is no name for a deployment: use lower-case letters, digits and dashes, at most 63"
             )
@@ -98,7 +130,7 @@ def _names(request: Request) -> tuple[str, str]:
 
 
 def _wish(body: dict[str, Any]) -> Wish:
-    only(body, "reference", "config", "order", "root_id", "failure_policy")
+    only(body, "reference", "config", "order", "root_id", "failure_policy", "placement", "force")
     return Wish(
         reference=text_field(body, "reference", longest=600) if "reference" in body else None,
         keeps_config="config" not in body,
@@ -106,6 +138,8 @@ def _wish(body: dict[str, Any]) -> Wish:
         order=number_field(body, "order", 0, 1, MAX_ORDER) if "order" in body else None,
         root_id=text_field(body, "root_id") if "root_id" in body else None,
         failure_policy=word_field(body, "failure_policy", "", POLICIES) if "failure_policy" in body else None,
+        force=_force(body),
+        placement=body.get("placement"),
     )
 
 

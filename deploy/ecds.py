@@ -1,9 +1,9 @@
 """What one slot of one Envoy is answered, decided from what it was served and what it says it runs. Pure.
 
-Over REST an Envoy never says why, or that, it refused: it only keeps naming the version that it had before. And bytes
-equal to the last ones it was given are skipped and reported as taken, even when those were refused. So what was served
-and refused is kept (and stored before it is served), and whatever is served a second time is served in changed bytes,
-under a version of its own.
+Over REST an Envoy never says why, or that, it refused: it only keeps naming the version that it had before. Over gRPC
+it says both. And bytes equal to the last ones it was given are skipped and reported as taken, even when those were
+refused. So what was served and refused is kept (and stored before it is served), and whatever is served a second time
+is served in changed bytes, under a version of its own.
 """
 
 from collections.abc import Sequence
@@ -61,12 +61,15 @@ def salted(record: SlotRow, version: str) -> bool:
     return attempt_of(version) > 1 or any(old.rpartition(".")[2] == fingerprint for old in record.refused)
 
 
-def decide(record: SlotRow, wanted: Sequence[str], echoed: str, *, hold: bool = False) -> Decision:
+def decide(
+    record: SlotRow, wanted: Sequence[str], echoed: str, *, hold: bool = False, why: str | None = None
+) -> Decision:
     """One poll. `wanted` are contents in order of preference, `echoed` is what the node says it runs ("": nothing).
 
-    With `hold` a slot that runs anything keeps it for now.
+    With `hold` a slot that runs anything keeps it for now. `why` are the words in which the node refused what it was
+    served last; None where it has not said so.
     """
-    judged = _judge(record, echoed)
+    judged = _judge(record, echoed, why)
     if echoed and hold:
         return judged
     content = next((one for one in wanted if one not in judged.record.refused), None)
@@ -77,18 +80,19 @@ def decide(record: SlotRow, wanted: Sequence[str], echoed: str, *, hold: bool = 
     return replace(judged, record=served, serve=version)
 
 
-def _judge(record: SlotRow, echoed: str) -> Decision:
+def _judge(record: SlotRow, echoed: str, why: str | None) -> Decision:
     """What the echo says about the answer before it."""
     served, named = content_of(record.served), content_of(echoed)
     refused = tuple(one for one in record.refused if one != named)  # what it names it took, whatever was thought before
     news = named if echoed and (named in record.refused or content_of(record.running) != named) else None
-    after = SlotRow(record.served, record.delivered, echoed or record.running, refused)
-    if echoed and named == served:
+    why_before = record.why if refused[-1:] == record.refused[-1:] else ""
+    after = SlotRow(record.served, record.delivered, echoed or record.running, refused, why_before)
+    if why is None and echoed and named == served:
         return Decision(replace(after, served=echoed), accepted=news)
-    if not _refused(record, echoed):
+    if served in ("", EMPTY) or (why is None and not _refused(record, echoed)):
         return Decision(after, accepted=news)
     kept = (*(one for one in refused if one != served), served)[-KEPT_REFUSALS:]
-    return Decision(replace(after, served=after.running, refused=kept), accepted=news, refused=served)
+    return Decision(replace(after, served=after.running, refused=kept, why=why or ""), accepted=news, refused=served)
 
 
 def _refused(record: SlotRow, echoed: str) -> bool:
@@ -97,7 +101,7 @@ def _refused(record: SlotRow, echoed: str) -> bool:
     A node that names nothing has refused it or has just been started; content that it ran before is given it again.
     """
     served = content_of(record.served)
-    if served in ("", EMPTY, content_of(record.running)):
+    if served == content_of(record.running):
         return False
     return attempt_of(record.served) >= ATTEMPTS or bool(record.delivered and echoed)
 

@@ -3,7 +3,6 @@
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -13,13 +12,13 @@ from auth.namespaces import resource_of
 from auth.permissions import may
 from deploy.fields import bad
 from deploy.schema import MAX_SCHEMA, SCHEMA_TYPE
-from deploy.targets.envoy_fleet import MAX_MODULE_BYTES
 from proxywasm.images import choose_child, is_index
 from storage.catalog import list_versions
-from storage.manifests import find_blob, find_content, find_manifest, newest_referrers
-from storage.modules import Reading, find_facts, find_reading
+from storage.manifests import find_blob, find_content, find_manifest, indexes_with, newest_referrers
+from storage.modules import Facts, Reading, find_facts, find_reading
 from storage.namespaces import find_holding
 
+INDEXES = 10  # that list a manifest and whose referrers count for it
 _REFERENCE = re.compile(
     r"(?P<name>[a-z0-9][a-z0-9._/-]{0,253}?)(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha\d+:[0-9a-f]{64,128}))?",
     re.ASCII,
@@ -33,7 +32,7 @@ class Found:
     repository_id: int
     repository: str
     digest: str
-    subjects: tuple[str, ...]  # digests that its referrers may name: its own, and the index that it was found by
+    subjects: tuple[str, ...]  # digests that its referrers may name: its own, and those of indexes that list it
     reading: Reading | None
 
 
@@ -57,28 +56,24 @@ def find_filter(session: Session, identity: Identity, reference: str) -> Found:
         if manifest is None:
             raise _refused(f"{reference} is an index without an image for linux/amd64 or wasm")
         subjects = (manifest.digest, *subjects)
+    elif parts["digest"]:
+        # A version that was deployed by its index is named by its own digest from then on.
+        subjects += tuple(indexes_with(session, holding.repository_id, manifest.digest, limit=INDEXES))
     reading = find_reading(session, holding.repository_id, manifest.digest)
     return Found(holding.repository_id, holding.name, manifest.digest, subjects, reading)
 
 
-def check_module(session: Session, found: Found, reference: str) -> tuple[str, dict[str, Any]]:
-    """The module's sha256 and facts. Raises ApiError with the reasons if an Envoy would not load it."""
+def find_module(session: Session, found: Found, reference: str) -> tuple[Facts | None, str | None]:
+    """The module's facts, or why there are none. Raises ApiError 503 where the reader has not read it yet."""
     reading = found.reading
     if reading is None or reading.state == "pending":
         raise ApiError(503, "unavailable", f"{reference} was not read yet; try again in a moment")
     if reading.state == "failed":
-        raise _refused(f"{reference} cannot be read: {reading.reason}")
+        return None, f"{reference} cannot be read: {reading.reason}"
     facts = find_facts(session, reading.module_sha256) if reading.module_sha256 else None
     if facts is None:
-        raise _refused(f"{reference} holds no module that the hub can find")
-    reasons = [problem["sentence"] for problem in facts.facts.get("problems", ())]
-    if facts.facts.get("kind") == "component":
-        reasons = reasons or ["It is a component, and Envoy runs core modules."]
-    if facts.size > MAX_MODULE_BYTES:
-        reasons.append(f"It has {facts.size} bytes; an Envoy takes at most {MAX_MODULE_BYTES} from the hub.")
-    if reasons:
-        raise _refused(f"an Envoy would not run {reference}: {' '.join(reasons[:3])}")
-    return facts.sha256, facts.facts
+        return None, f"{reference} holds no module that the hub can find; push an image or artifact with one"
+    return facts, None
 
 
 def find_schema(session: Session, found: Found) -> tuple[str, int] | None:

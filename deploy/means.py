@@ -1,5 +1,6 @@
 """What the handlers of this door work with, and who may see and change targets."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from anyio import CapacityLimiter
@@ -9,12 +10,14 @@ from starlette.requests import Request
 from auth.door import ApiError
 from auth.gate import Gate
 from auth.identity import Identity
+from auth.outgoing import Outgoing
 from auth.permissions import Resource, may
 from deploy.modules import Modules
 from deploy.polls import Left
 from storage.blobs.store import BlobStore
 from storage.database import Database
 from storage.targets import TargetRow, find_target
+from storage.usage import Meter
 
 CHECKS_AT_ONCE = 4  # deploys that are checked at a time: each may wait for the reader or run a process
 CHECKS_WAITING = 32  # deploys that may wait for their turn
@@ -28,6 +31,9 @@ class Means:
     blobs: BlobStore
     gate: Gate
     modules: Modules
+    meter: Meter
+    outgoing: Outgoing
+    wake: Callable[[], None]  # has the controller look at once
     left: Left = field(default_factory=set)
     checks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(CHECKS_AT_ONCE))
 

@@ -32,7 +32,7 @@ class Modules:
         with self._lock:
             turn = self._loading.setdefault(sha256, threading.Lock())
         with turn:  # A fleet asks all at once for a module that is new: one of its requests fetches it for all.
-            module = self._remembered(sha256) or self._load(sha256)
+            module = self._remembered(sha256) or load_module(self._database, self._blobs, sha256)
             if module is not None:
                 self._keep(sha256, module)
         with self._lock:
@@ -45,21 +45,23 @@ class Modules:
                 self._kept.move_to_end(sha256)
             return self._kept.get(sha256)
 
-    def _load(self, sha256: str) -> bytes | None:
-        with self._database.read() as session:
-            location = module_location(session, sha256)
-        if location is None:
-            return None
-        key, wrapping = location
-        try:
-            with self._blobs.file(key) as layer:
-                module = extract_module(layer, wrapping, MAX_MODULE_BYTES)
-        except (ModuleError, Missing):
-            return None
-        return module if module is not None and hashlib.sha256(module).hexdigest() == sha256 else None
-
     def _keep(self, sha256: str, module: bytes) -> None:
         with self._lock:
             self._kept[sha256] = module
             while sum(map(len, self._kept.values())) > KEPT_BYTES:
                 self._kept.popitem(last=False)
+
+
+def load_module(database: Database, blobs: BlobStore, sha256: str, limit: int = MAX_MODULE_BYTES) -> bytes | None:
+    """A module of at most `limit` bytes, from its layer; None as `Modules.read`."""
+    with database.read() as session:
+        location = module_location(session, sha256)
+    if location is None:
+        return None
+    key, wrapping = location
+    try:
+        with blobs.file(key) as layer:
+            module = extract_module(layer, wrapping, limit)
+    except (ModuleError, Missing):
+        return None
+    return module if module is not None and hashlib.sha256(module).hexdigest() == sha256 else None

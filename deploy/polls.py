@@ -9,10 +9,12 @@ from typing import Any
 from deploy.ecds import EMPTY, Decision, content_key, content_of, decide, deployment_of, salted
 from deploy.modules import Modules
 from deploy.slots import must_hold
+from deploy.targets.capabilities import allowed
 from deploy.targets.envoy_fleet import EXTENSION_TYPE, Filter, discovery_answer, parse_slot
 from storage.database import Database, StorageError, now
 from storage.deployments import DeploymentRow, RevisionRow, revisions, target_deployments
 from storage.events import Actor
+from storage.modules import find_facts
 from storage.nodes import NodeRow, SlotRow, add_node, find_node, save_slot, touch_node
 from storage.targets import TargetRow
 
@@ -23,7 +25,7 @@ NODE_LIMIT = 1000  # nodes of one target, unless its settings say otherwise
 FALLBACKS = 4  # revisions of a deployment that are tried, newest first
 # Answers (node, slot, version) that left in full, until that is stored too: the next poll may be faster than the disk.
 Left = set[tuple[int, int, str]]
-_LONGEST = 256  # characters of a node's id and of a version
+LONGEST = 256  # characters of a node's id and of a version
 _TRIES = 5
 
 
@@ -45,6 +47,8 @@ class Poll:
     fleet: str
     slot: int
     echoed: str
+    refuses: str = ""  # the version that it has just said it refused
+    why: str = ""  # its words on that
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Answer:
     head: bytes = b""
     module: bytes = b""
     tail: bytes = b""
+    held: Filter | None = None  # what the head and the tail say; None: nothing, or an empty slot
 
 
 @dataclass(frozen=True)
@@ -92,11 +97,11 @@ def read_poll(body: bytes) -> Poll:
     if slot is None:
         raise BadPoll(404, "the resource must be named fleet/slot-N")
     name, echoed = node.get("id"), request.get("version_info", "")
-    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST or not name.isprintable():
-        raise BadPoll(400, f"the node must have an id of at most {_LONGEST} characters")
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST or not name.isprintable():
+        raise BadPoll(400, f"the node must have an id of at most {LONGEST} characters")
     if not isinstance(echoed, str) or not echoed.isprintable():
         raise BadPoll(400, "version_info must be a printable text")
-    return Poll(name, _proxy(node), names[0], *slot, echoed[:_LONGEST])
+    return Poll(name, proxy_of(node), names[0], *slot, echoed[:LONGEST])
 
 
 def answer_poll(database: Database, modules: Modules, target: TargetRow, poll: Poll, *, left: Left) -> Answer:
@@ -107,7 +112,7 @@ def answer_poll(database: Database, modules: Modules, target: TargetRow, poll: P
         view = _look(database, target, poll)
         delivered = view.before.delivered or (view.node.id, poll.slot, view.before.served) in left
         decision = _decide(view, poll, replace(view.before, delivered=delivered))
-        answer = _render(modules, view, poll, decision)
+        answer = _render(database, modules, view, poll, decision)
         if decision.record == view.before or save_slot(
             database, view.node.id, poll.slot, view.before, decision.record, refusal=_refusal(view, poll, decision)
         ):
@@ -133,17 +138,17 @@ def _look(database: Database, target: TargetRow, poll: Poll) -> _View:
 
 
 def _decide(view: _View, poll: Poll, known: SlotRow) -> Decision:
-    runs = deployment_of(poll.echoed)
-    places = {one.id: one.slot for one in view.deployments}
+    runs, why = deployment_of(poll.echoed), poll.why if poll.refuses and poll.refuses == known.served else None
+    places = {one.id: one.slot for one in view.deployments if one.slot is not None}
     running = {slot: _settled(row) for slot, row in view.node.slots.items()} | {poll.slot: runs}
     hold = must_hold(poll.slot, runs, places, running)
     if view.placed is None:
-        return decide(known, [EMPTY], poll.echoed, hold=hold)
+        return decide(known, [EMPTY], poll.echoed, hold=hold, why=why)
     wanted = contents(view.placed, view.history)
     # Where nothing of the deployment can be run, another's filter gives way; a node that runs nothing yet stays closed.
     if (poll.echoed and runs != view.placed.id) or view.placed.current.failure_policy == "FAIL_OPEN":
         wanted.append(EMPTY)
-    return decide(known, wanted, poll.echoed, hold=hold)
+    return decide(known, wanted, poll.echoed, hold=hold, why=why)
 
 
 def _settled(row: SlotRow) -> int | None:
@@ -152,7 +157,7 @@ def _settled(row: SlotRow) -> int | None:
     return runs if deployment_of(row.served) == runs else None
 
 
-def _render(modules: Modules, view: _View, poll: Poll, decision: Decision) -> Answer:
+def _render(database: Database, modules: Modules, view: _View, poll: Poll, decision: Decision) -> Answer:
     if decision.serve is None:
         return Answer(view.node.id, poll.slot)
     if decision.serve == EMPTY or view.placed is None:
@@ -166,9 +171,12 @@ def _render(modules: Modules, view: _View, poll: Poll, decision: Decision) -> An
     vm_id = f"{placed.id}-{revision.module_sha256}"
     if salted(decision.record, decision.serve):
         vm_id = f"{vm_id}-{decision.serve}"
-    held = Filter(placed.name, vm_id, revision.root_id, revision.config, revision.failure_policy)
+    with database.read() as session:
+        facts = find_facts(session, revision.module_sha256)
+    limits = tuple(allowed(facts.facts)) if facts else ()
+    held = Filter(placed.name, vm_id, revision.root_id, revision.config, revision.failure_policy, limits)
     head, tail = discovery_answer(poll.resource, decision.serve, held)
-    return Answer(view.node.id, poll.slot, decision.serve, head, module, tail)
+    return Answer(view.node.id, poll.slot, decision.serve, head, module, tail, held)
 
 
 def _new_node(database: Database, target: TargetRow, poll: Poll) -> NodeRow:
@@ -202,7 +210,7 @@ def _fingerprint(revision: RevisionRow) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
 
 
-def _proxy(node: Mapping[str, Any]) -> str:
+def proxy_of(node: Mapping[str, Any]) -> str:
     """`envoy 1.40.0`, from what a node says about itself."""
     version: Any = node
     for key in ("user_agent_build_version", "version"):

@@ -2,7 +2,14 @@
 
 from starlette.routing import Route
 
-from deploy.deployments_api import delete_deployment, get_deployment, list_deployments, post_rollback, put_deployment
+from deploy.deployments_api import (
+    delete_deployment,
+    get_deployment,
+    list_deployments,
+    post_preview,
+    post_rollback,
+    put_deployment,
+)
 from deploy.envoy_door import get_granted_module, poll_slot
 from deploy.targets_api import (
     get_bootstrap,
@@ -10,6 +17,7 @@ from deploy.targets_api import (
     list_keys,
     list_nodes,
     list_targets,
+    patch_target,
     post_key,
     post_target,
     remove_key,
@@ -26,6 +34,7 @@ ROUTES = [
     Route(_TARGETS, list_targets, methods=["GET"]),
     Route(_TARGETS, post_target, methods=["POST"]),
     Route(_TARGET, get_target, methods=["GET"]),
+    Route(_TARGET, patch_target, methods=["PATCH"]),
     Route(_TARGET, remove_target, methods=["DELETE"]),
     Route(_TARGET + "/bootstrap", get_bootstrap, methods=["GET"]),
     Route(_TARGET + "/keys", list_keys, methods=["GET"]),
@@ -36,6 +45,7 @@ ROUTES = [
     Route(_DEPLOYMENT, get_deployment, methods=["GET"]),
     Route(_DEPLOYMENT, put_deployment, methods=["PUT"]),
     Route(_DEPLOYMENT, delete_deployment, methods=["DELETE"]),
+    Route(_DEPLOYMENT + "/preview", post_preview, methods=["POST"]),
     Route(_DEPLOYMENT + "/rollback", post_rollback, methods=["POST"]),
 ]
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from deploy.status import Standing
 from storage.deployments import DeploymentRow, RevisionRow
+from storage.meshes import TargetSeen
 from storage.nodes import NodeRow
 from storage.targets import TargetKeyRow, TargetRow
 
@@ -18,6 +19,12 @@ def target_json(target: TargetRow) -> dict[str, Any]:
         "settings": target.settings,
         "created_at": moment(target.created_at),
     }
+
+
+def state_json(seen: TargetSeen) -> dict[str, Any]:
+    """How the hub last met a target that it reaches out to."""
+    checked = moment(seen.checked_at) if seen.checked_at is not None else None
+    return {"status": seen.status, "message": seen.message, "facts": seen.facts, "checked_at": checked}
 
 
 def key_json(key: TargetKeyRow) -> dict[str, Any]:
@@ -51,6 +58,7 @@ def revision_json(revision: RevisionRow) -> dict[str, Any]:
         "root_id": revision.root_id,
         "failure_policy": revision.failure_policy,
         "order": revision.order,
+        "placement": revision.placement,
         "created_by": revision.created_by,
         "created_at": moment(revision.created_at),
     }
@@ -64,6 +72,7 @@ def standing_json(standing: Standing) -> list[dict[str, Any]]:
             "proxy": node.proxy,
             "state": node.state,
             "revision": node.revision,
+            "why": node.why,
             "seen_at": moment(node.seen_at),
         }
         for node in standing.nodes
@@ -73,7 +82,7 @@ def standing_json(standing: Standing) -> list[dict[str, Any]]:
 def node_json(node: NodeRow) -> dict[str, Any]:
     """A node with what it runs and refused in each slot."""
     slots = [
-        {"slot": number, "runs": row.running, "served": row.served, "refused": list(row.refused)}
+        {"slot": number, "runs": row.running, "served": row.served, "refused": list(row.refused), "why": row.why}
         for number, row in sorted(node.slots.items())
     ]
     return {"name": node.name, "proxy": node.version, "seen_at": moment(node.seen_at), "slots": slots}

@@ -1,17 +1,20 @@
 """How a deployment stands, in one word and one sentence, from what its nodes run and refused. Pure."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deploy.ecds import content_of, deployment_of
 from storage.deployments import DeploymentRow
+from storage.meshes import AWAY as AWAY_TARGET
+from storage.meshes import AWAY_SINCE, TargetSeen
 from storage.nodes import NodeRow
 
 READY, PROGRESSING, WAITING, STALLED = "ready", "progressing", "waiting", "stalled"
 UNOBSERVED = "applied-not-observed"
 RUNS, REFUSED, PENDING, AWAY = "runs", "refused", "pending", "away"
 OBSERVED_WITHIN = 60_000  # milliseconds in which a node that was served says whether it took it
-_NAMED = 3  # nodes that a sentence names
+_NAMED = 3  # proxies that a sentence names
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class NodeStanding:
     seen_at: int
     state: str
     revision: int | None
+    why: str = ""  # its own words on why it refused
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,9 @@ def judge(deployment: DeploymentRow, content: str, nodes: Sequence[NodeRow], *, 
         return Standing(WAITING, f"no proxy of {target} has asked for it {'lately' if seen else 'yet'}", seen)
     refused = [one.name for one in here if one.state == REFUSED]
     if refused:
-        return Standing(STALLED, f"{_names(refused)} refused revision {number}; see the proxy's log for why", seen)
+        why = next((one.why for one in here if one.state == REFUSED and one.why), None)
+        said = f": {why}" if why else "; see the proxy's log for why"
+        return Standing(STALLED, f"{_names(refused)} refused revision {number}{said}", seen)
     late = [one.name for one in here if one.state == PENDING]
     if not late:
         return Standing(READY, f"{len(here)} of {len(here)} proxies run revision {number}", seen)
@@ -57,8 +63,38 @@ def judge(deployment: DeploymentRow, content: str, nodes: Sequence[NodeRow], *, 
     return Standing(PROGRESSING, f"{len(here) - len(late)} of {len(here)} proxies run revision {number}", seen)
 
 
+def standing_of(deployment: DeploymentRow, target: TargetSeen | None) -> Standing:
+    """How a deployment on a mesh stands, as the last pass has written it down; of one that is away, as it was."""
+    seen, number, ended_at = deployment.seen, deployment.current.number, deployment.ended_at
+    known = seen is not None and seen.changed_at >= (ended_at or deployment.current.created_at)
+    away = _away(deployment.target, target)
+    if ended_at is not None:
+        said = seen.message if seen is not None and known else "its objects are being taken away"
+        return Standing(WAITING, f"its objects cannot be taken away: {away}", ()) if away else _under_way(said)
+    if seen is None or not known:
+        waits = f"revision {number} waits to be applied: {away}"
+        return Standing(WAITING, waits, ()) if away else _under_way(f"revision {number} is being applied")
+    if away and seen.status in (READY, PROGRESSING):
+        said = f"revision {number} was applied; what became of it cannot be seen: {away}"
+        return Standing(UNOBSERVED, said, ())
+    return Standing(seen.status, f"{seen.message}; {away}" if away else seen.message, ())
+
+
+def _under_way(message: str) -> Standing:
+    return Standing(PROGRESSING, message, ())
+
+
+def _away(name: str, target: TargetSeen | None) -> str:
+    """Since when a target is away and why; empty if it is not."""
+    if target is None or target.status != AWAY_TARGET:
+        return ""
+    since = (target.facts or {}).get(AWAY_SINCE)
+    when = f" since {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(since / 1000))} UTC" if since else ""
+    return f"{name} is away{when}: {target.message}"
+
+
 def _node(deployment: DeploymentRow, content: str, node: NodeRow, *, away: bool) -> NodeStanding:
-    slot = node.slots.get(deployment.slot)
+    slot = node.slots.get(deployment.slot) if deployment.slot is not None else None
     state = PENDING
     if away:
         state = AWAY
@@ -67,7 +103,9 @@ def _node(deployment: DeploymentRow, content: str, node: NodeRow, *, away: bool)
     elif slot is not None and content_of(slot.running) == content == content_of(slot.served):
         state = RUNS
     running = [row.running for row in node.slots.values() if deployment_of(row.running) == deployment.id]
-    return NodeStanding(node.name, node.version, node.seen_at, state, max(map(_revision, running), default=None))
+    revision = max(map(_revision, running), default=None)
+    why = slot.why if slot is not None and state == REFUSED and slot.refused[-1] == content else ""
+    return NodeStanding(node.name, node.version, node.seen_at, state, revision, why)
 
 
 def _revision(version: str) -> int:
@@ -76,6 +114,11 @@ def _revision(version: str) -> int:
     return int(part[0][1:]) if part and part[0][1:].isdecimal() else 0
 
 
-def _names(names: Sequence[str]) -> str:
+def some_names(names: Sequence[str]) -> str:
+    """The first few names in a sentence, and how many more there are."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{'node' if len(names) == 1 else 'nodes'} {', '.join(names[:_NAMED])}{more}"
+    return f"{', '.join(names[:_NAMED])}{more}"
+
+
+def _names(names: Sequence[str]) -> str:
+    return f"{'node' if len(names) == 1 else 'nodes'} {some_names(names)}"

@@ -9,9 +9,10 @@ from auth.identity import Identity
 from auth.namespaces import resource_of
 from auth.permissions import may
 from deploy.means import Means, allow, may_with
+from deploy.meshes import MESHES
 from deploy.polls import contents
 from deploy.shapes import deployment_json, revision_json, standing_json
-from deploy.status import Standing, judge
+from deploy.status import Standing, judge, standing_of
 from storage.database import now
 from storage.deployments import (
     DeploymentRow,
@@ -20,6 +21,7 @@ from storage.deployments import (
     revisions,
     target_deployments,
 )
+from storage.meshes import TargetSeen, target_seen
 from storage.namespaces import find_holding
 from storage.nodes import NodeRow, nodes
 from storage.targets import TargetRow, targets
@@ -37,8 +39,13 @@ def read_list(means: Means, identity: Identity, target: str | None, repository: 
             found = [one for place in seen for one in target_deployments(session, place.id)]
         else:
             found = [one for one in _of_repository(session, identity, repository) if one.target_id in by_id]
-        proxies = {target_id: nodes(session, target_id) for target_id in {one.target_id for one in found}}
-    return [deployment_json(one, stand(by_id[one.target_id], one, proxies[one.target_id])) for one in found]
+        places = {one.target_id for one in found}
+        proxies = {target_id: nodes(session, target_id) for target_id in places}
+        seen_there = {target_id: target_seen(session, target_id) for target_id in places}
+    return [
+        deployment_json(one, stand(by_id[one.target_id], one, proxies[one.target_id], seen_there[one.target_id]))
+        for one in found
+    ]
 
 
 def read_detail(means: Means, identity: Identity, target_name: str, name: str) -> dict[str, Any]:
@@ -46,7 +53,7 @@ def read_detail(means: Means, identity: Identity, target_name: str, name: str) -
     with means.database.read() as session:
         target, deployment = find(session, identity, "pull", target_name, name)
         history = revisions(session, deployment.id)
-        standing = stand(target, deployment, nodes(session, target.id))
+        standing = stand(target, deployment, nodes(session, target.id), target_seen(session, target.id))
     shown = deployment_json(deployment, standing)
     shown["revisions"] = [revision_json(one) for one in history]
     shown["nodes"] = standing_json(standing)
@@ -58,7 +65,8 @@ def read_detail(means: Means, identity: Identity, target_name: str, name: str) -
 def show(means: Means, target: TargetRow, deployment: DeploymentRow) -> dict[str, Any]:
     """A deployment that was just changed."""
     with means.database.read() as session:
-        return deployment_json(deployment, stand(target, deployment, nodes(session, target.id)))
+        seen = target_seen(session, target.id)
+        return deployment_json(deployment, stand(target, deployment, nodes(session, target.id), seen))
 
 
 def find(
@@ -72,8 +80,10 @@ def find(
     return target, deployment
 
 
-def stand(target: TargetRow, deployment: DeploymentRow, proxies: list[NodeRow]) -> Standing:
-    """How a deployment stands now."""
+def stand(target: TargetRow, deployment: DeploymentRow, proxies: list[NodeRow], seen: TargetSeen | None) -> Standing:
+    """How a deployment stands now: on a mesh, as the last pass over it has found."""
+    if target.kind in MESHES:
+        return standing_of(deployment, seen)
     content = contents(deployment, [deployment.current])[0]
     live = max(SHORTEST_LIVE, int(target.settings["refresh_seconds"] * 1000) * 2 * POLLS_MISSED)
     return judge(deployment, content, proxies, at=now(), live=live)

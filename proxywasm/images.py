@@ -27,10 +27,14 @@ WASM_TO_OCI_LAYER = "application/vnd.wasm.content.layer.v1+wasm"
 RUNWASI_LAYER = "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm"
 MODULE_LAYERS = (SOLO_LAYER, CNCF_LAYER, WASM_TO_OCI_LAYER, RUNWASI_LAYER)
 
+# Artifact type of what a hub itself made of a manifest (its `subject`) for fetchers that cannot read that one.
+DERIVED = "application/vnd.wasmhub.derived-image.v1+json"
+SOLO_CONFIG = "application/vnd.module.wasm.config.v1+json"
+
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 FORMATS_BY_CONFIG = {
-    ("application/vnd.module.wasm.config.v1+json", SOLO_LAYER): SOLO,
+    (SOLO_CONFIG, SOLO_LAYER): SOLO,
     ("application/vnd.wasm.config.v0+json", CNCF_LAYER): CNCF,
     ("application/vnd.wasm.config.v1+json", WASM_TO_OCI_LAYER): WASM_TO_OCI,
     ("application/vnd.wasmcloud.actor.archive.config", SOLO_LAYER): WASMCLOUD,

@@ -14,6 +14,7 @@ from storage.audit import forget_events
 from storage.blobs.store import BlobStore
 from storage.clock import Periods, Ticker, set_periods
 from storage.database import Database, StorageError
+from storage.derived import remove_derived
 from storage.errors import Gone
 from storage.garbage import (
     LOOKED_AT,
@@ -41,11 +42,12 @@ LOOK = 1.0  # seconds between two looks at the clock and at what was asked for
 PACE = 3  # times as long as a step took, nothing is done
 LONGEST_PAUSE = 2.0  # seconds
 SAVED = 5.0  # seconds after which a run writes down how far it is
-PHASES = ("teams", "uploads", "links", "blobs", "copies", "orphans", "expired", "events", "usage")
-DRY_PHASES = PHASES[:4]  # the others finish what a run before has begun
+PHASES = ("teams", "derived", "uploads", "links", "blobs", "copies", "orphans", "expired", "events", "usage")
+DRY_PHASES = PHASES[:5]  # the others finish what a run before has begun
 
 STEPS = {
     "teams": remove_teams,
+    "derived": remove_derived,
     "uploads": end_uploads,
     "links": unlink_unused,
     "blobs": delete_blobs,

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import importlib
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +23,7 @@ from auth.secrets import load_secret_key
 from auth.sign_on import SignOn
 from auth.token_door import PATHS as TOKEN_PATHS
 from auth.token_door import create_token_door
+from deploy.controller import Controller
 from deploy.door import create_deploy_door
 from deploy.routes import is_deploy_path
 from proxywasm.inspector import Inspector
@@ -44,20 +47,25 @@ from wasmhub.settings import Settings, SettingsError, shown_settings
 from web.door import WebDoor
 
 log = logging.getLogger("wasmhub")
+REACHING_OUT = 16  # look-ups of targets' names at once
 SIGNING_ON = 64  # calls to providers under way at once; of one provider no more than its own share of them
 
 
 class Hub:
-    """The whole hub as one ASGI application. `first_password` is the administrator's, on the first start only."""
+    """The whole hub as one ASGI application. `first_password` is the administrator's, on the first start only.
 
-    def __init__(self, settings: Settings, counts: Counts) -> None:
+    `xds` is where proxies are served over gRPC, as host:port, if anywhere.
+    """
+
+    def __init__(self, settings: Settings, counts: Counts, xds: str | None = None) -> None:
         self.database = Database(settings.database, settings.database_connections)
         self.database.migrate()
         self.blobs = open_blobs(settings.blob_place)
         secret_key = load_secret_key(
             settings.secret_key, settings.data, old=settings.old_secret_key, coming=settings.next_secret_key
         )
-        self.blobs.claim(claim_database(self.database, secret_key))
+        hub_id = claim_database(self.database, secret_key)
+        self.blobs.claim(hub_id)
         self.first_password = ensure_administrator(self.database, settings.admin_password)
         tokens = BearerTokens(self.database, secret_key)
         origins = Origins(settings.public_url, settings.trusted_proxies)
@@ -78,7 +86,11 @@ class Hub:
         self._registry = self._registry_door(settings, Calls(tokens, origins), meter)
         exchange = Exchange(self.database, ForeignTokens(Issuers(_outgoing(settings))))
         self._token = create_token_door(gate, tokens, exchange, settings.create_namespace_on_push)
-        self._deploy = create_deploy_door(self.database, self.blobs, gate)
+        # With calls of its own: a cluster that is silent holds up nobody who signs in.
+        calls = _outgoing(settings, at_once=REACHING_OUT)
+        self._controller = Controller(self.database, secret_key, calls, hub_id)
+        self._deploy = create_deploy_door(self.database, self.blobs, gate, meter, calls, self._deployed)
+        self._xds = self._xds_door(settings, xds) if xds is not None else None
         # With calls of its own: a provider that is silent holds up no exchange of a job's token.
         sign_on = SignOn(self.database, secret_key, _outgoing(settings, at_once=SIGNING_ON))
         self._web = WebDoor(
@@ -130,6 +142,13 @@ class Hub:
             )
         )
 
+    def _xds_door(self, settings: Settings, address: str) -> Any:
+        # Only a hub that serves proxies over gRPC loads its libraries.
+        made = importlib.import_module("deploy.xds_door")
+        chain, key = settings.tls_cert, settings.tls_key
+        certificates = made.Certificates(chain, key, settings.xds_client_ca) if chain and key else None
+        return made.XdsDoor(self._deploy.state.means, address, certificates)
+
     def _parts(self) -> list[Part]:
         """What the hub stands on, for /readyz."""
         parts = [Part("database", blocking(self.database.ping)), Part("blobs", blocking(self.blobs.ping))]
@@ -140,6 +159,12 @@ class Hub:
     def leave(self) -> None:
         """Says from now on that this process is about to stop, to whoever asks whether it is ready."""
         self._health.readiness.draining = True
+
+    def _deployed(self) -> None:
+        """Has what was deployed brought to where it belongs."""
+        self._controller.wake()
+        if self._xds is not None:
+            self._xds.wake()
 
     def _pushed(self) -> None:
         """Has what was pushed read, by this replica or by one that has nothing else to do."""
@@ -171,8 +196,10 @@ class Hub:
 
     @contextlib.asynccontextmanager
     async def _background(self) -> AsyncIterator[None]:
-        background = (self._reader, self._collector, self._scrub, self._sign_ins, self._folding)
+        background = (self._reader, self._collector, self._scrub, self._sign_ins, self._folding, self._controller)
         tasks = [asyncio.create_task(one.run()) for one in background]
+        if self._xds is not None:
+            tasks.append(asyncio.create_task(self._xds.run()))
         if self._shared is not None:
             tasks.append(asyncio.create_task(self._shared.run(self._reader.wake)))
         try:

@@ -5,7 +5,7 @@ import time
 
 DOORS = ("registry", "token", "deploy", "health", "web")
 STATUSES = 600
-REMOVED = ("teams", "uploads", "links", "blobs", "copies", "orphans", "expired", "events")
+REMOVED = ("teams", "derived", "uploads", "links", "blobs", "copies", "orphans", "expired", "events")
 WORK = ("collecting", "finished", "failed", "looked_at", "bytes", *REMOVED, "scrubbed", "damaged")
 _REQUESTS = len(DOORS) * STATUSES
 _EACH = _REQUESTS + len(WORK)

@@ -182,6 +182,8 @@ class Settings:
     secret_key: str | None = _setting(_secret, None, "seals what must be secret at rest; else made at first start")
     old_secret_key: str | None = _setting(_secret, None, "the one before: what it sealed is sealed anew at the start")
     next_secret_key: str | None = _setting(_secret, None, "the one to come, which other replicas may have already")
+    xds_listen: Address | None = _setting(_address, None, "where proxies are served over gRPC; else nowhere")
+    xds_client_ca: Path | None = _setting(_path, None, "authorities of the certificates that proxies need there, PEM")
     tls_cert: Path | None = _setting(_path, None, "the certificate chain, PEM; with tls_key the hub speaks HTTPS")
     tls_key: Path | None = _setting(_path, None, "the certificate's private key, PEM")
     trusted_proxies: tuple[Network, ...] = _setting(_networks, (), "whose X-Forwarded-* headers are believed")
@@ -278,6 +280,8 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     settings = Settings(**values, given=shown)
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise SettingsError("WASMHUB_TLS_CERT and WASMHUB_TLS_KEY go together; only one of them is set")
+    if settings.xds_client_ca is not None and settings.tls_cert is None:
+        raise SettingsError("WASMHUB_XDS_CLIENT_CA needs WASMHUB_TLS_CERT and WASMHUB_TLS_KEY")
     return settings
 
 

@@ -1,10 +1,12 @@
 """`wasmhub deployments`: what runs where, and how it does."""
 
 import argparse
+import json
 from typing import Any
 
 from wasmhub.cli.client import Hub
 from wasmhub.cli.command import add_action, new_actions, new_parser, or_list, run, whole_number
+from wasmhub.cli.deploy import FORCE
 from wasmhub.cli.printing import facts, plain, short, show, table
 from wasmhub.cli.waiting import add_waiting, follow
 
@@ -32,8 +34,8 @@ def main(arguments: list[str]) -> int:
     """Runs one action."""
     parser = new_parser(
         "deployments",
-        "What runs where, and how it does: ready, progressing, waiting (no proxy asks), stalled (a proxy refused it),"
-        " applied-not-observed.",
+        "What runs where, and how it does: ready, progressing, waiting (no proxy asks), stalled (a proxy or the mesh"
+        " refused it), applied-not-observed (nobody tells whether proxies run it).",
         "wasmhub deployments\nwasmhub deployments show rate-limit --target edge",
     )
     actions = new_actions(parser)
@@ -66,6 +68,7 @@ def main(arguments: list[str]) -> int:
         action.add_argument("deployment", metavar="ID")
         action.add_argument("--target", metavar="TARGET", required=True)
     rollback.add_argument("--revision", type=whole_number(1, 2**31), metavar="N")
+    rollback.add_argument("--force", action="store_true", help=FORCE)
     add_waiting(rollback)
     return run(parser, or_list(arguments))
 
@@ -90,7 +93,9 @@ def show_deployment(options: argparse.Namespace) -> int:
 
 def roll_back(options: argparse.Namespace) -> int:
     """An earlier revision, again."""
-    body = {} if options.revision is None else {"revision": options.revision}
+    body: dict[str, Any] = {} if options.revision is None else {"revision": options.revision}
+    if options.force:
+        body["force"] = True
     with Hub() as hub:
         made = hub.ask("POST", "targets", options.target, "deployments", options.deployment, "rollback", body=body)
         return follow(options, hub, made)
@@ -105,9 +110,13 @@ def _detail(found: dict[str, Any]) -> str:
         "digest": now["digest"],
         "module": f"sha256:{now['module']}",
         "config": now["config"],
-        "order": f"{now['order']} (slot {found['slot']})",
+        "order": now["order"] if found["slot"] is None else f"{now['order']} (slot {found['slot']})",
         "on failure": now["failure_policy"],
     }
-    nodes = table(found["nodes"], NODE_COLUMNS, f"no proxy of {plain(found['target'])} has asked for it yet")
+    if now["placement"]:
+        head["placement"] = json.dumps({name: value for name, value in now["placement"].items() if value})
+    parts = [facts(head)]
+    if found["nodes"] or found["slot"] is not None:  # a mesh's proxies do not ask
+        parts.append(table(found["nodes"], NODE_COLUMNS, f"no proxy of {plain(found['target'])} has asked for it yet"))
     revisions = [{**one, "digest": short(one["digest"])} for one in found["revisions"]]
-    return "\n\n".join([facts(head), nodes, table(revisions, REVISION_COLUMNS, "no revisions")])
+    return "\n\n".join([*parts, table(revisions, REVISION_COLUMNS, "no revisions")])

@@ -13,6 +13,7 @@ EVERY = 0.5  # seconds between two looks
 PATIENCE = 60.0  # seconds without an answer, or without any hub that begins, after which it gives up
 DID = {
     "teams": "deleted teams removed for good",
+    "derived": "images removed that were made of others which are deleted",
     "uploads": "unfinished uploads ended",
     "links": "blobs taken out of repositories without a manifest for them",
     "blobs": "blobs deleted",

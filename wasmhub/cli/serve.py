@@ -19,7 +19,7 @@ from wasmhub.app import Hub
 from wasmhub.counts import Counts
 from wasmhub.logs import configure_logs
 from wasmhub.server import Life, serve
-from wasmhub.settings import Settings, SettingsError, load_settings
+from wasmhub.settings import Address, Settings, SettingsError, load_settings
 from wasmhub.workers import Post, Workers
 
 log = logging.getLogger("wasmhub")
@@ -50,11 +50,12 @@ def main(arguments: list[str]) -> int:
         _check_certificate(settings)
         lock = _lock(settings.data)
         listener = _listen(settings)
+        xds = _reserve(settings.xds_listen) if settings.xds_listen else None
         if given.new_secret_key:
             _replace_secret_key(settings)
         if settings.workers > 1:
-            return _serve_by_workers(settings, listener)
-        hub = Hub(settings, Counts())
+            return _serve_by_workers(settings, listener, xds)
+        hub = Hub(settings, Counts(), _written(xds) if xds else None)
     except (SettingsError, CannotStart, StorageError) as error:
         return _give_up(error)
     # Holds until the server's own handlers do, and once it is done: it raises the signal that stopped it again.
@@ -68,13 +69,13 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _serve_by_workers(settings: Settings, listener: socket.socket) -> int:
+def _serve_by_workers(settings: Settings, listener: socket.socket, xds: socket.socket | None) -> int:
     counts, loads = Counts(settings.workers), Loads(settings.workers)
 
     def work(post: Post) -> int:
         counts.take(post.number)
         try:
-            hub = Hub(settings, counts)
+            hub = Hub(settings, counts, _written(xds) if xds else None)
         except (SettingsError, StorageError) as error:
             return _give_up(error)
 
@@ -185,3 +186,25 @@ def _listen(settings: Settings) -> socket.socket:
         where = f"{address.host}:{address.port}"
         raise CannotStart(f"cannot listen on {where}: {error.strerror or error}; set WASMHUB_LISTEN") from None
     return listener
+
+
+def _reserve(address: Address) -> socket.socket:
+    """Holds a port for the gRPC server of each process: they all listen there, and nobody else may."""
+    try:
+        family, kind, protocol, _, resolved = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as alone:  # so that another program's is not shared unseen
+            alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            alone.bind(resolved)
+        held = socket.socket(family, kind, protocol)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(resolved)
+    except OSError as error:
+        where = f"{address.host}:{address.port}"
+        raise CannotStart(f"cannot listen on {where}: {error.strerror or error}; set WASMHUB_XDS_LISTEN") from None
+    return held
+
+
+def _written(held: socket.socket) -> str:
+    host, port = held.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,17 +1,20 @@
-"""`wasmhub targets`: the fleets that filters are deployed to."""
+"""`wasmhub targets`: the fleets and meshes that filters are deployed to."""
 
 import argparse
 import json
 from typing import Any
 
 from wasmhub.cli.client import Hub
-from wasmhub.cli.command import add_action, new_actions, new_parser, or_list, run, whole_number
+from wasmhub.cli.command import WrongUse, add_action, new_actions, new_parser, or_list, run, whole_number
 from wasmhub.cli.keys import add_keys
+from wasmhub.cli.meshes import KINDS, access_of, add_access, add_meshes, reach_of, settings_of
 from wasmhub.cli.printing import plain, show, table
 
 COLUMNS = {"NAME": "name", "KIND": "kind", "NAMESPACE": "namespace", "SLOTS": "slots", "CREATED": "created_at"}
 NODE_COLUMNS = {"NODE": "name", "PROXY": "proxy", "SEEN": "seen_at", "RUNS": "runs"}
 KIND = "envoy-fleet"
+# Settings of a fleet, as options name them.
+FLEET = ("slots", "without_hub", "refresh_seconds", "node_limit", "transport")
 # option of `bootstrap` -> the field of the query, what it is
 BOOTSTRAP = {
     "--listen": ("listen", "HOST:PORT", "where the proxy takes traffic (0.0.0.0:10000)"),
@@ -22,6 +25,7 @@ BOOTSTRAP = {
     "--key-file": ("key_file", "PATH", "the file that holds it instead; one ending in .json is followed as it changes"),
     "--ca-file": ("ca_file", "PATH", "the authorities that the proxy trusts, where the hub speaks HTTPS"),
     "--hub": ("hub", "URL", "the hub as proxies reach it (its public URL, else the one in WASMHUB_URL)"),
+    "--xds": ("xds", "URL", "the hub's port for gRPC as proxies reach it, where the target is served over that"),
 }
 
 
@@ -29,7 +33,7 @@ def main(arguments: list[str]) -> int:
     """Runs one action."""
     parser = new_parser(
         "targets",
-        "Targets are what filters are deployed to: fleets of Envoy proxies.",
+        "Targets are what filters are deployed to: fleets of Envoy proxies, and meshes.",
         "wasmhub targets create edge\n"
         "export WASMHUB_FLEET_KEY=$(wasmhub targets keys create edge)\n"
         "wasmhub targets bootstrap edge > bootstrap.json\n"
@@ -42,6 +46,9 @@ def main(arguments: list[str]) -> int:
         actions, "delete", "remove a target that nothing is deployed on", "wasmhub targets delete edge", delete_target
     )
     delete.add_argument("target", metavar="TARGET")
+    delete.add_argument(
+        "--abandon", action="store_true", help="leave the objects of what was undeployed in a cluster that is gone"
+    )
 
     bootstrap = add_action(
         actions,
@@ -55,6 +62,7 @@ def main(arguments: list[str]) -> int:
     for option, (field, shape, what) in BOOTSTRAP.items():
         bootstrap.add_argument(option, dest=field, metavar=shape, help=what)
 
+    add_meshes(actions)
     add_keys(actions)
     nodes = add_action(
         actions, "nodes", "list the proxies of a target and what each runs", "wasmhub targets nodes edge", list_nodes
@@ -72,25 +80,28 @@ def list_targets(options: argparse.Namespace) -> int:
 
 
 def create_target(options: argparse.Namespace) -> int:
-    """A new fleet."""
-    settings = {
-        name: value
-        for name in ("slots", "without_hub", "refresh_seconds", "node_limit")
-        if (value := getattr(options, name)) is not None
-    }
-    body: dict[str, Any] = {"name": options.target, "kind": options.kind, "settings": settings}
+    """A new fleet, or a mesh that the hub has just reached."""
+    settings = {name: value for name in FLEET if (value := getattr(options, name)) is not None}
+    typed, access = settings_of(options), access_of(options)
+    if options.kind == KIND and (typed or access):
+        raise WrongUse(f"what was typed is for a mesh; say --kind {' or '.join(KINDS)}")
+    if options.kind != KIND and settings:
+        raise WrongUse(f"--{next(iter(settings)).replace('_', '-')} is for a fleet of Envoys, whose kind is {KIND}")
+    body: dict[str, Any] = {"name": options.target, "kind": options.kind, "settings": settings | typed, **access}
     if options.namespace is not None:
         body["namespace"] = options.namespace
     with Hub() as hub:
         made = hub.ask("POST", "targets", body=body)
     name = plain(made["name"])
-    return show(options, made, f"made {name}; `wasmhub targets keys create {name}` makes a key for its proxies")
+    if options.kind == KIND:
+        return show(options, made, f"made {name}; `wasmhub targets keys create {name}` makes a key for its proxies")
+    return show(options, made, f"made {name}\n{reach_of(made)}".rstrip())
 
 
 def delete_target(options: argparse.Namespace) -> int:
     """A target that was."""
     with Hub() as hub:
-        hub.ask("DELETE", "targets", options.target)
+        hub.ask("DELETE", "targets", options.target, query={"abandon": "true"} if options.abandon else {})
     return show(options, {"deleted": options.target}, f"{plain(options.target)} is gone")
 
 
@@ -124,11 +135,13 @@ def _add_create(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         actions,
         "create",
         "make a target",
-        "wasmhub targets create edge\nwasmhub targets create edge --namespace shop --without-hub open",
+        "wasmhub targets create edge\nwasmhub targets create edge --namespace shop --without-hub open\n"
+        "wasmhub targets create mesh --kind istio --hub https://hub.example.com --kubeconfig hub.kubeconfig\n"
+        "wasmhub targets create dc1 --kind consul --setting address=https://consul.example.com:8501 --token token",
         create_target,
     )
     create.add_argument("target", metavar="NAME")
-    create.add_argument("--kind", choices=(KIND,), default=KIND, help=f"what runs there ({KIND})")
+    create.add_argument("--kind", choices=(KIND, *KINDS), default=KIND, help=f"what runs there ({KIND})")
     create.add_argument("--namespace", metavar="NAME", help="who owns it (your own)")
     create.add_argument(
         "--slots", type=whole_number(1, 32), metavar="N", help="how many filters it can run at once (8)"
@@ -142,5 +155,11 @@ def _add_create(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--refresh-seconds", type=float, metavar="N", help="a proxy asks at a random moment between N and twice N (5)"
     )
     create.add_argument(
+        "--transport",
+        choices=("rest", "grpc", "delta-grpc", "ads", "delta-ads"),
+        help="how its proxies are served: they ask, or are told at once over gRPC (rest)",
+    )
+    create.add_argument(
         "--node-limit", type=whole_number(1, 10_000), metavar="N", help="how many proxies it may have (1000)"
     )
+    add_access(create)

@@ -5,25 +5,24 @@ import sys
 import time
 from typing import Any
 
-from wasmhub.cli.client import Hub, Unreachable
+from wasmhub.cli.client import Hub, Refused, Unreachable
 from wasmhub.cli.command import CommandFailed, seconds
 from wasmhub.cli.printing import plain, short, show
 
 USUAL_SECONDS = 60.0
 EVERY = 0.4  # seconds between two looks
-READY, WAITING, STALLED = "ready", "waiting", "stalled"
+READY, WAITING, STALLED, UNOBSERVED = "ready", "waiting", "stalled", "applied-not-observed"
 
 
-def add_waiting(parser: argparse.ArgumentParser) -> None:
+def add_waiting(
+    parser: argparse.ArgumentParser,
+    until: str = "until proxies run it (60; without this, not at all where no proxy asks)",
+    at_once: str = "return once the hub has taken it",
+) -> None:
     """Adds `--wait SECONDS` and `--no-wait`."""
     how = parser.add_mutually_exclusive_group()
-    how.add_argument(
-        "--wait",
-        type=seconds,
-        metavar="SECONDS",
-        help="how long to wait until proxies run it (60; without this, not at all where no proxy asks)",
-    )
-    how.add_argument("--no-wait", action="store_true", help="return once the hub has taken it")
+    how.add_argument("--wait", type=seconds, metavar="SECONDS", help=f"how long to wait {until}")
+    how.add_argument("--no-wait", action="store_true", help=at_once)
 
 
 def follow(options: argparse.Namespace, hub: Hub, made: dict[str, Any]) -> int:
@@ -33,6 +32,8 @@ def follow(options: argparse.Namespace, hub: Hub, made: dict[str, Any]) -> int:
         options,
         f"{_name(made)}: revision {revision['number']} is {plain(revision['reference'])} ({short(revision['digest'])})",
     )
+    for warning in made.get("warnings", ()):
+        print(f"warning: {plain(warning)}", file=sys.stderr)
     last = _look(hub, made) if options.no_wait else _watch(options, hub, made)
     if options.output == "json":
         show(options, last, "")
@@ -44,6 +45,35 @@ def follow(options: argparse.Namespace, hub: Hub, made: dict[str, Any]) -> int:
         f"{_name(made)} is not ready after {_seconds(options):g} s: {plain(last['message'])};"
         f" `wasmhub deployments show {plain(made['name'])} --target {plain(made['target'])}` tells how it goes on"
     )
+
+
+def await_end(options: argparse.Namespace, hub: Hub) -> bool:
+    """Waits until a deployment that was undeployed has no object left; whether there was anything to wait for.
+
+    Raises CommandFailed if some are still there when the time is over.
+    """
+    end = time.monotonic() + _seconds(options)
+    waited, seen, last = False, "", "the hub does not answer"
+    while True:
+        try:
+            last = str(hub.ask("GET", "targets", options.target, "deployments", options.deployment)["message"])
+        except Refused as refusal:
+            if refusal.status == 404:
+                return waited
+            raise
+        except Unreachable:
+            pass
+        waited = True
+        if last != seen:
+            _say(options, plain(last))
+        seen = last
+        if time.monotonic() >= end:
+            name = plain(f"{options.target}/{options.deployment}")
+            raise CommandFailed(
+                f"{name} is undeployed, and not all of it is gone after {_seconds(options):g} s: {plain(last)}; the hub"
+                " goes on with it"
+            )
+        time.sleep(min(EVERY, max(0.0, end - time.monotonic())))
 
 
 def _watch(options: argparse.Namespace, hub: Hub, made: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +95,12 @@ def _watch(options: argparse.Namespace, hub: Hub, made: dict[str, Any]) -> dict[
 
 
 def _settled(options: argparse.Namespace, last: dict[str, Any]) -> bool:
-    """Whether waiting longer changes nothing. A proxy that nobody started yet is waited for on request alone."""
+    """Whether waiting longer changes nothing. A proxy that nobody started yet is waited for on request alone.
+
+    On a mesh, whose deployments have no slot, what cannot be observed stays so; an Envoy of a fleet may still tell.
+    """
+    if last["status"] == UNOBSERVED:
+        return last["slot"] is None
     return last["status"] in (READY, STALLED) or (options.wait is None and last["status"] == WAITING)
 
 

@@ -1,0 +1,90 @@
+"""Passes over a target that is a Kubernetes cluster, and what says that another is due."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from anyio.to_thread import run_sync
+
+from auth.control_plane import ControlPlane
+from auth.outgoing import OutgoingRefused
+from deploy.desired import Desired, Desires
+from deploy.kubernetes import RETRY, SECRET, Cluster, Kind
+from deploy.lookout import Lookout
+from deploy.meshes import MESHES, Mesh, kind_of, pull_secret
+from deploy.passing import Pass, Scope, Wanted, carry_out, place_of
+from storage.pullers import login_of
+from storage.targets import TargetRow
+
+
+@dataclass(frozen=True)
+class ClusterPass:
+    """What passes over clusters work with."""
+
+    desires: Desires
+
+    async def run(self, plane: ControlPlane, target: TargetRow) -> Pass:
+        """One pass. Raises OutgoingRefused, Refused and StorageError where it could not be whole."""
+        mesh = MESHES[target.kind]
+        desired = await run_sync(self.desires.read, target)
+        scope = Scope(self.desires.hub_id, target.name, (*mesh.types, SECRET), _namespaces(desired))
+        untouched = frozenset(one.row.name for one in desired if one.problems)
+        wanted = [_wanted(mesh, one) for one in desired if not one.problems]
+        lookout = Lookout(Cluster(plane), target, desired)
+        await lookout.before()
+        found = await carry_out(Cluster(plane), scope, wanted, untouched)
+        observed = await lookout.after(found.done)
+        await run_sync(self.desires.write_down, target, desired, found.done, observed)
+        if lookout.again is not None:
+            found.again = min(found.again or lookout.again, lookout.again)
+        return found
+
+    async def watch(self, plane: ControlPlane, target: TargetRow, found: Pass, news: asyncio.Event) -> None:
+        """Sets `news` once something happens to the target's objects that the pass has not done itself."""
+        selector = Scope(self.desires.hub_id, target.name, ()).selector
+        async with asyncio.TaskGroup() as tasks:
+            for (kind, namespace), version in found.versions.items():
+                tasks.create_task(_watch(Cluster(plane), news, kind, namespace, version, selector, found.written))
+
+
+async def _watch(
+    cluster: Cluster, news: asyncio.Event, kind: Kind, namespace: str | None, version: str, selector: str, own: set[str]
+) -> None:
+    """Sets `news` at the first event that is not of the hub's own doing, or when the watch ends."""
+    with contextlib.suppress(OutgoingRefused):
+        async with cluster.watch(kind, version, selector=selector, namespace=namespace) as events:
+            async for event in events:
+                found = event.get("object") or {} if isinstance(event, dict) else {}
+                if str((found.get("metadata") or {}).get("resourceVersion")) not in own:
+                    news.set()
+                    return
+    await asyncio.sleep(random.uniform(5, 15))  # noqa: S311  (a server that ends watches at once is not asked at once)
+    news.set()
+
+
+def _wanted(mesh: Mesh, one: Desired) -> Wanted:
+    before = _seen(one)
+    if one.plan is None:
+        return Wanted(one.row.name, before=before)
+    assert mesh.render is not None, f"{mesh.kind} is no cluster"
+    rendered = mesh.render(one.plan)
+    if one.tries:
+        for wanted in rendered:
+            wanted["metadata"]["annotations"] = {RETRY: str(one.tries)}
+    objects = [(kind_of(mesh, wanted), wanted) for wanted in rendered]
+    if one.secret is not None and one.plan.pull_secret is not None:
+        objects.insert(0, (SECRET, pull_secret(one.plan, login_of(one.row.target), one.secret)))
+    return Wanted(one.row.name, objects, before)
+
+
+def _seen(one: Desired) -> list[str]:
+    """The objects that the last pass found."""
+    return [str(name) for name in one.row.seen.objects or ()] if one.row.seen is not None else []
+
+
+def _namespaces(desired: Sequence[Desired]) -> tuple[str, ...]:
+    """Where the target's objects are and have been."""
+    there = {str(one.plan.placement["namespace"]) for one in desired if one.plan is not None}
+    return tuple(sorted(there | {place_of(name) for one in desired for name in _seen(one)}))

@@ -1,0 +1,101 @@
+"""The kinds of targets that the hub writes objects to, and a deployment as their renderers are given it."""
+
+import base64
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import deploy.targets.consul as consul
+import deploy.targets.istio as istio
+from deploy.kubernetes import SECRET, Kind
+from deploy.targets.plan import Module, Object, Plan
+from storage.deployments import DeploymentRow
+from storage.modules import Facts
+from storage.pullers import PullRow
+from storage.targets import TargetRow
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """What is particular to one kind of target, from its file in `deploy/targets/`."""
+
+    kind: str
+    read_settings: Callable[[Mapping[str, Any]], dict[str, Any]]
+    read_placement: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
+    problems: Callable[[Plan], list[str]]
+    render: Callable[[Plan], list[Object]] | None = None  # where the target is a Kubernetes cluster
+    types: Sequence[Kind] = ()  # of the objects that it may ever write
+
+
+CONSUL, ISTIO = consul.KIND, istio.KIND
+MESHES: Mapping[str, Mesh] = {
+    istio.KIND: Mesh(istio.KIND, istio.read_settings, istio.read_placement, istio.problems, istio.render, istio.TYPES),
+    CONSUL: Mesh(CONSUL, consul.read_settings, consul.read_placement, consul.problems),
+}
+
+
+def plan_of(
+    target: TargetRow,
+    deployment: DeploymentRow,
+    facts: Facts | None,
+    hub_id: str,
+    secret: PullRow | None,
+) -> Plan:
+    """A deployment's current revision as a renderer is given it; `facts` are its module's."""
+    current = deployment.current
+    hub = str(target.settings.get("hub") or "").rstrip("/")  # Consul's sidecars reach it by a service's name
+    return Plan(
+        hub_id=hub_id,
+        target=target.name,
+        deployment=deployment.name,
+        image=f"{urlsplit(hub).netloc}/{current.repository}",
+        manifest=current.image_digest or current.manifest_digest,
+        module=Module(current.module_sha256, facts.size if facts else 0, facts.facts if facts else {}),
+        module_url=f"{hub}/modules/{deployment.grant}/{current.module_sha256}.wasm",
+        root_id=current.root_id,
+        config=current.config,
+        failure_policy=current.failure_policy,
+        order=current.order,
+        placement=current.placement or {},
+        settings=target.settings,
+        pull_secret=f"{deployment.name}.{target.name}.pull" if secret is not None else None,
+    )
+
+
+def pulls_images(target: TargetRow) -> bool:
+    """Whether something there pulls images, rather than the bare module under a grant."""
+    return target.kind == istio.KIND and target.settings.get("form") != "EnvoyFilter"
+
+
+def secret_for(target: TargetRow, *, public: bool) -> bool:
+    """Whether an image on the target is pulled with a secret: where one can be given always, so that it goes on when
+    the repository is made private.
+    """
+    form = target.settings.get("form")
+    return target.kind == istio.KIND and (form in istio.PLUGIN_FORMS or (form == "EnvoyFilter-ECDS" and not public))
+
+
+def pull_secret(plan: Plan, login: str, secret: str) -> Object:
+    """The Secret with which a deployment's image is pulled, as Docker's own config file has it."""
+    host = plan.image.partition("/")[0]
+    auth = base64.b64encode(f"{login}:{secret}".encode()).decode()
+    config = {"auths": {host: {"username": login, "password": secret, "auth": auth}}}
+    data = base64.b64encode(json.dumps(config).encode()).decode()
+    meta = {"name": plan.pull_secret, "namespace": plan.placement["namespace"], "labels": plan.labels}
+    return {
+        "apiVersion": SECRET[0],
+        "kind": SECRET[1],
+        "metadata": meta,
+        "type": "kubernetes.io/dockerconfigjson",
+        "data": {".dockerconfigjson": data},
+    }
+
+
+def kind_of(mesh: Mesh, wanted: Object) -> Kind:
+    """The kind of a rendered object, with the plural that its path has."""
+    for one in (*mesh.types, SECRET):
+        if one[:2] == (wanted["apiVersion"], wanted["kind"]):
+            return one
+    raise LookupError(f"{wanted['kind']} is no type of {mesh.kind}")

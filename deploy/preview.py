@@ -1,0 +1,131 @@
+"""What a deployment would be on its mesh: its objects, why it cannot be there, and what would change; nothing does."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from anyio.to_thread import run_sync
+
+from auth.control_plane import ControlPlane
+from auth.door import ApiError
+from auth.identity import Identity
+from auth.outgoing import OutgoingRefused
+from deploy.commands import Wish, check, next_order
+from deploy.derived import find_readable
+from deploy.drafting import UNKNOWN, draft_plans, draft_row
+from deploy.kubeconfig import access_of
+from deploy.kubernetes import Cluster, Refused
+from deploy.means import Means, allow
+from deploy.meshes import CONSUL, MESHES, pull_secret, pulls_images, secret_for
+from deploy.rehearsal import Change, merged_entry, rehearse, rehearse_consul
+from deploy.targets.plan import Object, Plan
+from storage.deployments import DeploymentRow, find_deployment
+from storage.pullers import is_public, login_of
+from storage.targets import TargetRow
+
+HIDDEN = "(secret)"  # in the place of what nobody is shown
+PATIENCE = 20.0  # seconds for all that is asked of a cluster
+_NEW = f"where the module lies is decided when it is deployed; {UNKNOWN} stands in that place until then"
+_UNREADABLE = (
+    "the target cannot fetch the image as it was pushed; when it is deployed, the hub makes one of the same module, and"
+    " its digest takes the place of the one that is shown"
+)
+
+
+@dataclass
+class Draft:
+    """A deployment as it would be, with what a reader of its objects has to know."""
+
+    target: TargetRow
+    row: DeploymentRow
+    plan: Plan
+    others: Sequence[Plan]  # what else is on the target
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+async def preview(means: Means, identity: Identity, target_name: str, name: str, wish: Wish) -> dict[str, Any]:
+    """The `objects`, `problems`, `diff` and `notes` of what the wish would make. Raises ApiError as `change` does.
+
+    `diff` is None where the target does not answer, and a note says why.
+    """
+    draft = await run_sync(_draft, means, identity, target_name, name, wish, limiter=means.checks)
+    objects: list[Object] = []
+    diff: list[Change] | None = []
+    if not draft.problems:
+        objects = _objects(draft)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                objects, diff = await _compare(means, draft, objects)
+        except (OutgoingRefused, Refused, ValueError, TimeoutError) as error:
+            diff = None
+            draft.notes.append(f"what would change there is not known: {str(error) or 'it did not answer in time'}")
+    if f"/{UNKNOWN}/" in json.dumps(objects):
+        draft.notes.append(_NEW)
+    said = None if diff is None else [vars(one) for one in diff]
+    return {"objects": objects, "problems": draft.problems, "diff": said, "notes": draft.notes}
+
+
+def _draft(means: Means, identity: Identity, target_name: str, name: str, wish: Wish) -> Draft:
+    """The deployment as the wish would make it. Raises ApiError."""
+    with means.database.read() as session:
+        target = allow(session, identity, "deploy", target_name)
+        before = find_deployment(session, target.id, name)
+    if target.kind not in MESHES:
+        raise ApiError(
+            409, "conflict", f"{target.name} is an Envoy fleet: its Envoys ask the hub, and nothing is applied there"
+        )
+    revision, found, taken = check(means, identity, target, name, wish, before)
+    image = find_readable(means, found, target.kind) if pulls_images(target) else found.digest
+    with means.database.read() as session:
+        order = revision.order or next_order(session, target.id)
+        secret = secret_for(target, public=is_public(session, revision.repository_id))
+        row = draft_row(target, name, before, replace(revision, order=order, image_digest=image), found.repository)
+        draft = Draft(target, row, *draft_plans(session, target, row, with_secret=secret))
+    draft.notes += taken.warnings
+    draft.problems += MESHES[target.kind].problems(draft.plan)
+    if image is None:
+        draft.notes.append(_UNREADABLE)
+    return draft
+
+
+def _objects(draft: Draft) -> list[Object]:
+    """What would be applied, with nothing that is secret."""
+    render = MESHES[draft.target.kind].render
+    if render is None:
+        return [merged_entry(draft.plan, _beside(draft), None)]
+    hidden: list[Object] = []
+    if draft.plan.pull_secret is not None:
+        made = pull_secret(draft.plan, login_of(draft.target.name), HIDDEN)
+        hidden = [{**made, "data": dict.fromkeys(made["data"], HIDDEN)}]
+    return [*hidden, *render(draft.plan)]
+
+
+async def _compare(means: Means, draft: Draft, objects: list[Object]) -> tuple[list[Object], list[Change]]:
+    """The objects, and what would change where they go. Raises OutgoingRefused, Refused and ValueError."""
+    access = access_of(means.gate.secret_key.unseal(draft.target.sealed_access or b""))
+    plane = ControlPlane(means.outgoing, access)
+    try:
+        if draft.target.kind == CONSUL:
+            merged, changes = await rehearse_consul(plane, draft.plan, _beside(draft))
+            return [merged], changes
+        mesh = MESHES[draft.target.kind]
+        return objects, await rehearse(Cluster(plane), mesh, draft.plan, objects, _namespaces(draft))
+    finally:
+        await plane.close()
+
+
+def _beside(draft: Draft) -> list[Plan]:
+    """What else is in the same service-defaults of Consul."""
+    mesh, place = MESHES[draft.target.kind], ("service", "namespace", "partition")
+    mine = [draft.plan.placement[part] for part in place]
+    return [one for one in draft.others if [one.placement[part] for part in place] == mine and not mesh.problems(one)]
+
+
+def _namespaces(draft: Draft) -> list[str]:
+    """Where the deployment's objects go, and where they are."""
+    held = draft.row.seen.objects or [] if draft.row.seen is not None else []
+    there = {str(name).rpartition(" ")[2].partition("/")[0] for name in held}
+    return sorted(there | {str(draft.plan.placement["namespace"])})
