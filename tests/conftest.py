@@ -1,8 +1,11 @@
 """What all tests share: the engines that hubs run on, and one running hub, for those that do not break it."""
 
+import os
 import signal
 from collections.abc import Iterator
+from functools import cache
 
+import httpx
 import pytest
 
 from tests.balancer import shared_hub
@@ -13,8 +16,14 @@ EMBEDDED_ONLY = "it looks into the data folder, which is the embedded engines' a
 
 
 def pytest_configure() -> None:
-    """Lets SIGINT end what tests start: a shell has what it runs in the background ignore it, and all below that."""
+    """Lets SIGINT end what tests start: a shell has what it runs in the background ignore it, and all below that.
+
+    Lets all clients that say nothing of TLS share what they trust, and hubs start out of a launcher.
+    """
+    HubProcess.at_once = hasattr(os, "pidfd_open")
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Each of the thousands of clients would read the world's certificates anew, which takes longer than what it asks.
+    httpx._transports.default.create_ssl_context = cache(httpx.create_ssl_context)
 
 
 @pytest.fixture(scope="session", autouse=True)

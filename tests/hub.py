@@ -12,11 +12,13 @@ from pathlib import Path
 
 from storage.database import Database
 from tests.engines import SECONDS_TO_START, settings_of
+from tests.launcher import Launched, launcher
 from wasmhub.settings import load_settings
 
 ROOT = Path(__file__).parent.parent
 WASMHUB = Path(sys.executable).parent / "wasmhub"
 ADMIN_PASSWORD = "correct-horse-battery"
+OURS = ("WASMHUB_", "AWS_")
 LISTENS = re.compile(r"the hub listens on (https?)://([^\s\"]+)")
 
 
@@ -24,13 +26,16 @@ class HubProcess:
     """`wasmhub serve` on a free port with a data folder of its own, on the engines of this session.
 
     `start` waits until it answers. Settings that are given win, so that a replica can be told what another hub has.
+    With `at_once` hubs start out of a launcher, but for those that are told more than settings of theirs.
     """
+
+    at_once = False
 
     def __init__(self, data: Path, **settings: str) -> None:
         self.data = data
         self.settings = settings
         self.admin_password = ADMIN_PASSWORD
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Launched | None = None
         self.host = ""
         self.url = ""
         self._listen = "127.0.0.1:0"
@@ -38,13 +43,15 @@ class HubProcess:
     def start(self, *, wrapper: tuple[str, ...] = ()) -> "HubProcess":
         """Starts it; after a stop it comes back on the same port. `wrapper` is a command to run it under."""
         self.data.mkdir(parents=True, exist_ok=True)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("WASMHUB_", "AWS_"))}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         environment |= self.told()
         self._log = Path(tempfile.mkstemp(prefix="hub-", suffix=".log", dir=self.data.parent)[1])
         with self._log.open("wb") as out:
-            self.process = subprocess.Popen(
-                [*wrapper, str(WASMHUB), "serve"], env=environment, stdout=out, stderr=out, cwd=ROOT
-            )
+            if self.at_once and not wrapper and all(name.startswith(OURS) for name in self.settings):
+                self.process = launcher().start(environment, ROOT, out)
+            else:
+                command = [*wrapper, str(WASMHUB), "serve"]
+                self.process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, cwd=ROOT)
         try:
             found = self._wait_for(LISTENS)
             self.host = found[2]
@@ -113,7 +120,7 @@ class HubProcess:
             assert self.process is not None
             if self.process.poll() is not None:
                 raise RuntimeError(f"the hub did not start:\n{self.log()}")
-            time.sleep(0.05)
+            time.sleep(0.02)
         raise RuntimeError(f"the hub did not start within {seconds} s:\n{self.log()}")
 
     def _wait_until_it_answers(self) -> None:

@@ -24,6 +24,16 @@ def peer(name: str) -> Path:
     return path
 
 
+def mesh_file(mesh: str, name: str) -> Path:
+    """A program or file of a mesh's control plane; waits for `.ci/peers mesh` if that is under way."""
+    path = kept(f"mesh/{mesh}") / name
+    if not path.is_file():
+        subprocess.run(["bash", str(ROOT / ".ci" / "peers"), "await", "mesh"], check=True)
+    if not path.is_file():
+        pytest.skip(f"{name} of {mesh} is not here: `.ci/peers mesh` builds it, in half an hour")
+    return path
+
+
 def postgresql_program(name: str) -> Path:
     """One of PostgreSQL's own programs, which Debian keeps off the PATH: the newest version's."""
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))

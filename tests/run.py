@@ -1,4 +1,4 @@
-"""Runs lint, types and the suites, quick ones first: one line each with its time, then what failed and was skipped.
+"""Runs lint, types and the suites, long ones first: one line each with its time, then what failed and was skipped.
 
 `python -m tests.run [SUITE ...]` runs those suites alone: `python -m tests.run storage "auth (scaled)"`. With CI set in
 the environment a skipped test fails it.
@@ -23,19 +23,22 @@ CHECKS = {
     "format": [str(BIN / "ruff"), "format", "--check", "."],
     "types": [str(BIN / "mypy")],
 }
-# Quick suites first; a folder of tests/ that is not named here runs after these.
-ORDER = ["architecture", "storage", "wasmhub", "auth", "registry", "web", "cli", "deploy", "proxywasm", "examples"]
+# After what is told in a moment the longest, so that no lane is left with one when the others are done; a folder of
+# tests/ that is not named here runs after these.
+ORDER = ["architecture", "garbage", "web", "cli", "auth", "wasmhub", "faults", "auth (scaled)", "wasmhub (scaled)"]
+ORDER += ["garbage (scaled)", "storage", "durability", "deploy", "registry", "deploy (scaled)", "registry (scaled)"]
 HUBS = ["registry", "auth", "sign_on", "wasmhub", "deploy", "durability", "garbage", "upkeep"]
 # Those that meet the engines only through what the others ask of them: once more when they are named, and else not.
 NAMED = ["web", "cli", "clients"]
 # Sets of engines besides the embedded one -> the suites that run once more on them: all that start hubs, but for those
 # that choose their engines themselves (storage, replicas, faults).
 AGAIN = {"scaled": [*HUBS, *NAMED], "replicas": ["registry"]}
+LAST = ["mesh"]  # they may wait for control planes that are being built
 # What a test says that has nothing to see on the other sets of engines: it ran on the embedded ones.
 ELSEWHERE = "it looks into the data folder"
 
 
-LANES = 2  # suites that run at once: most wait for servers and clients half of their time
+LANES = 3  # suites that run at once, on two cores: most wait for servers, clients and disks a third of their time
 
 
 @dataclass
@@ -87,13 +90,14 @@ def _suites() -> dict[str, list[str]]:
     tests = ROOT / "tests"
     found = {path.parent.name: path.parent for path in tests.glob("*/test_*.py")}
     found |= {path.stem.removeprefix("test_"): path for path in tests.glob("test_*.py")}
-    known = [name for name in ORDER if name in found]
-    once = {name: ["pytest", str(found[name]), ""] for name in [*known, *sorted(set(found) - set(known))]}
-    return once | {
+    once = {name: ["pytest", str(found[name]), ""] for name in sorted(found)}
+    all_of_them = once | {
         f"{name} ({engines})": ["pytest", str(found[name]), engines]
         for engines, names in AGAIN.items()
         for name in names
     }
+    first = [name for name in [*ORDER, *all_of_them] if name in all_of_them and name not in LAST]
+    return {name: all_of_them[name] for name in [*first, *LAST]}
 
 
 def _timed(command: list[str]) -> tuple[Outcome, float]:
@@ -111,7 +115,10 @@ def _run(command: list[str]) -> Outcome:
 
 
 def _run_tests(where: str, engines: str) -> Outcome:
-    environment = {**os.environ, "WASMHUB_TEST_ENGINES": engines} if engines else None
+    # What is compiled is kept, whatever the machine says: each of the hubs and commands that tests start would compile
+    # the whole project anew.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {"WASMHUB_TEST_ENGINES": engines} if engines else {}
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", where, "-q", "--no-header", f"--junitxml={report}"]

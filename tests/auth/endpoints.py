@@ -1,6 +1,6 @@
 """Every endpoint of the hub: who may use it, how its door refuses others, and a request that is good in itself."""
 
-from tests.auth import asking, asking_devices, asking_sessions, factors, machines, own_account, sign_on
+from tests.auth import asking, asking_devices, asking_meshes, asking_sessions, factors, machines, own_account, sign_on
 from tests.auth.asking import Endpoint, at
 from tests.auth.people import PASSWORD
 from tests.oci import EMPTY, digest_of
@@ -277,6 +277,11 @@ ENDPOINTS = {
     "GET /api/v1/targets": Endpoint("signed in", "api", at("/api/v1/targets")),
     "POST /api/v1/targets": Endpoint("configure", "api", asking.new_target),
     f"GET {TARGET}": Endpoint("pull", "target", asking.own_target()),
+    f"PATCH {TARGET}": Endpoint(
+        "configure",
+        "target",
+        asking_meshes.mesh_target(json={"settings": {**asking_meshes.SETTINGS, "form": "EnvoyFilter"}}),
+    ),
     f"DELETE {TARGET}": Endpoint("configure", "target", asking.own_target()),
     f"GET {TARGET}/bootstrap": Endpoint("pull", "target", asking.own_target("/bootstrap")),
     f"GET {TARGET}/keys": Endpoint("configure", "target", asking.own_target("/keys")),
@@ -287,6 +292,7 @@ ENDPOINTS = {
     f"GET {DEPLOYMENT}": Endpoint("pull", "target", asking.deployed()),
     f"PUT {DEPLOYMENT}": Endpoint("deploy", "target", asking.deploy),
     f"DELETE {DEPLOYMENT}": Endpoint("deploy", "target", asking.deployed()),
+    f"POST {DEPLOYMENT}/preview": Endpoint("deploy", "target", asking_meshes.preview),
     f"POST {DEPLOYMENT}/rollback": Endpoint("deploy", "target", asking.deployed("/rollback", json={})),
     "GET /healthz": Endpoint("everybody", "page", at("/healthz")),
     "GET /readyz": Endpoint("everybody", "page", at("/readyz")),

@@ -46,6 +46,7 @@ WITHOUT = {
     "POST /token": "the sign-in has its row once an hour",
     "POST /api/v1/invitations/show": "it reads",
     "POST /v3/discovery:extension_configs": "a proxy's question; what it refuses has a row",
+    "POST /api/v1/targets/{target}/deployments/{deployment}/preview": "it reads",
     "POST /api/v1/teams/{team}/restore": "the team was not deleted",
     "POST /teams/{team} restore": "the team was not deleted",
     "POST /teams/{team} require": "it asked for none already",

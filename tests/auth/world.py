@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import time
 from contextlib import ExitStack
 
 import httpx
@@ -14,11 +15,15 @@ from tests.oci import OCI_MANIFEST, Client, digest_of, filter_manifest
 
 ROLES = ("reader", "writer", "maintainer", "owner")
 PERSONS = ("nobody", "stranger", *ROLES, "auditor", "administrator")
+MOMENT = 60.0  # seconds
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 
 class World:
-    """A running hub with everybody in it. What is asked of a repository is asked of the one of `visibility`."""
+    """A running hub with everybody in it. What is asked of a repository is asked of the one of `visibility`.
+
+    While that is empty, nothing may be asked of a repository.
+    """
 
     def __init__(self, hub: HubProcess, people: People) -> None:
         self.hub = hub
@@ -29,6 +34,7 @@ class World:
         self.admin = Client(hub.url, "admin", hub.admin_password)
         self._open = ExitStack()
         self._clients: dict[tuple[str, str], httpx.Client] = {}
+        self._signed_in: dict[str, float] = {}  # when, by a clock of this process
         for person in PERSONS[1:-1]:
             people.user(self.names[person], role="auditor" if person == "auditor" else "user")
         people.team(self.team, **{self.names[role]: role for role in ROLES})
@@ -51,6 +57,7 @@ class World:
     @property
     def name(self) -> str:
         """The repository that is meant."""
+        assert self.visibility, "this asks for a repository: say so in OF_A_REPOSITORY"
         return f"{self.team}/{self.visibility}"
 
     @property
@@ -131,11 +138,18 @@ class World:
         self._clients.pop(("page", person), None)
 
     def csrf(self, person: str) -> str:
-        """What forms of a browser's session carry, of a session that was opened just now."""
+        """What forms of a browser's session carry, of a session that was opened a moment ago and has not ended."""
         if person == "nobody":
             return ""
-        self._sign_in(self.browser(person), person)
-        found = CSRF.search(self.browser(person).get("/").text)
+        browser = self.browser(person)
+        # What was asked meanwhile may have ended the session, or have signed somebody else in.
+        lately = time.monotonic() - self._signed_in[person] < MOMENT
+        if lately and browser.get("/api/v1/user").json().get("name") == self.names[person]:
+            found = CSRF.search(browser.get("/").text)
+            if found is not None:
+                return found[1]
+        self._sign_in(browser, person)
+        found = CSRF.search(browser.get("/").text)
         assert found is not None
         return found[1]
 
@@ -152,3 +166,4 @@ class World:
     def _sign_in(self, client: httpx.Client, person: str) -> None:
         form = {"name": self.names[person], "password": self.password(person)}
         assert client.post("/sign-in", data=form).status_code == 303
+        self._signed_in[person] = time.monotonic()

@@ -1,6 +1,7 @@
 """`wasmhub deploy`, `undeploy` and `deployments` at a real hub, with proxies that take filters or refuse them."""
 
 import json
+import secrets
 import signal
 import subprocess
 import time
@@ -8,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.cli.commands import FILTER, Commands, Proxy, push_filters
-from tests.hub import HubProcess
+from tests.hub import ADMIN_PASSWORD, HubProcess
 
 
 @pytest.fixture
@@ -202,3 +204,25 @@ def _waiting(commands: Commands, reference: str, *options: str) -> Iterator[subp
             yield waiting
         finally:
             waiting.kill()
+
+
+def test_what_a_target_refuses_is_forced_with_a_warning(admin: Commands, reference: str) -> None:
+    name = f"strict-{secrets.token_hex(4)}"
+    settings = {"policy": {"capabilities": {"change_headers": "deny"}}}
+    made = httpx.post(
+        f"{admin.url}/api/v1/targets",
+        json={"name": name, "settings": settings},
+        auth=("admin", ADMIN_PASSWORD),
+        trust_env=False,
+    )
+    assert made.status_code == 201, made.text
+    words = ("deploy", f"{reference}:1", "--target", name, "--as", "header", "--no-wait")
+
+    assert f"changes headers and trailers (change_headers), which target {name} denies" in admin.refused(*words)
+
+    done = admin.run(*words, "--force")
+    assert done.returncode == 0 and f"warning: forced: {reference}:1 changes headers" in done.stderr
+    assert admin.run(*words, "--force").returncode == 0
+    back = ("deployments", "rollback", "header", "--target", name, "--no-wait")
+    assert "(change_headers)" in admin.refused(*back)
+    assert "warning: forced: " in admin.run(*back, "--force").stderr

@@ -26,6 +26,7 @@ VERBS = (
     "token",
     "targets",
     "deploy",
+    "render",
     "undeploy",
     "deployments",
 )
@@ -40,11 +41,11 @@ ACTIONS = {
     "trust": ("list", "add", "remove"),
     "session": ("list", "end"),
     "token": ("list", "create", "delete", "exchange"),
-    "targets": ("list", "create", "delete", "bootstrap", "nodes"),
+    "targets": ("list", "create", "show", "configure", "delete", "bootstrap", "nodes"),
     "targets keys": ("list", "create", "delete"),
     "deployments": ("list", "show", "rollback"),
 }
-LEAVES = [("login",), ("logout",), ("whoami",), ("deploy",), ("undeploy",)] + [
+LEAVES = [("login",), ("logout",), ("whoami",), ("deploy",), ("render",), ("undeploy",)] + [
     (*verb.split(), name) for verb, names in ACTIONS.items() for name in names
 ]
 NOBODY = Commands()
@@ -88,7 +89,20 @@ WRONG = [
     (("deploy", "a/b", "--target", "t", "--failure-policy", "never"), "invalid choice"),
     (("deploy", "a/b", "--target", "t", "--output", "yaml"), "invalid choice"),
     (("deploy", "a/b", "--tar", "t"), "--target"),
+    (("deploy", "a/b", "--target", "t", "--label", "web"), "'web' is no label; write NAME=VALUE"),
+    (("deploy", "a/b", "--target", "t", "--placement", "nowhere.json"), "nowhere.json cannot be read"),
+    (("deploy", "a/b", "--target", "t", "--placement", "-", "--config", "-"), "cannot both be read"),
+    (("deploy", "a/b", "--target", "t", "--placement", "-"), "is not valid JSON"),
+    (("render", "a/b"), "--target"),
     (("undeploy", "x"), "--target"),
+    (("undeploy", "x", "--target", "t", "--wait", "1", "--no-wait"), "not allowed with"),
+    (("targets", "create", "t", "--kind", "linkerd"), "invalid choice"),
+    (("targets", "create", "t", "--hub", "https://hub.example.com"), "say --kind istio or consul"),
+    (("targets", "create", "t", "--kind", "istio", "--slots", "3"), "--slots is for a fleet"),
+    (("targets", "create", "t", "--kind", "istio", "--kubeconfig", "nowhere"), "nowhere cannot be read"),
+    (("targets", "create", "t", "--kind", "consul", "--token", "-", "--ca", "-"), "only one of the files"),
+    (("targets", "configure", "t"), "name what is to be another"),
+    (("targets", "configure", "t", "--setting", "observe"), "'observe' is no setting"),
     (("deployments", "shwo"), "invalid choice"),
     (("targets", "keys"), "ACTION"),
     (("targets", "keys", "delete", "t", "first"), "'first' is no whole number"),

@@ -68,6 +68,7 @@ def test_a_tag_is_resolved_once(fleet: Fleet, repository: str) -> None:
         "root_id": "",
         "failure_policy": "FAIL_CLOSED",
         "order": 1,
+        "placement": None,
         "created_by": "admin",
         "created_at": "",
     }

@@ -95,6 +95,7 @@ def test_a_refusal_by_envoy_is_seen_and_harms_no_traffic(fleet: Fleet, envoy: En
             "proxy": "",
             "state": "refused",
             "revision": 1,
+            "why": "",
             "seen_at": "",
         }
         rejected = envoy.counter("update_rejected")

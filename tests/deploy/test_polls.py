@@ -16,6 +16,7 @@ from tests.hub import HubProcess
 
 PATH = "/v3/discovery:extension_configs"
 TYPE = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
+USES = ("proxy_add_header_map_value", "proxy_on_configure", "proxy_on_response_headers")  # all that a filter here does
 
 
 class Node:
@@ -88,6 +89,7 @@ def test_a_filter_is_served_with_its_bytes(fleet: Fleet, node: Node) -> None:
         "root_id": "r",
         "failure_policy": "FAIL_OPEN",
         "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": '{"a": "ü"}'},
+        "capability_restriction_config": {"allowed_capabilities": {name: {} for name in USES}},
     }
     assert base64.b64decode(code["code"]["local"]["inline_bytes"]) == module
     assert node.poll() is None
@@ -200,7 +202,7 @@ def test_only_so_many_nodes_have_a_place(hub: HubProcess, people: People) -> Non
         assert refused.status_code == 429 and "node_limit" in refused.text
         nodes = fleet.http.get(f"{fleet.path}/nodes").json()["nodes"]
         assert [one["name"] for one in nodes] == ["one", "two"]
-        assert nodes[0]["slots"][0] | {"served": ""} == {"slot": 1, "runs": "", "served": "", "refused": []}
+        assert nodes[0]["slots"][0] | {"served": ""} == {"slot": 1, "runs": "", "served": "", "refused": [], "why": ""}
         people.run("UPDATE nodes SET seen_at = seen_at - 3700000 WHERE id = :id", id=_row_of(people, fleet, "one"))
         Node(fleet, key, "three").poll()
         nodes = fleet.http.get(f"{fleet.path}/nodes").json()["nodes"]

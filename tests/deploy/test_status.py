@@ -15,6 +15,7 @@ AGAIN = SlotRow(served=f"{NEW}.a2", delivered=True, running=f"{NEW}.a1")
 GIVEN = SlotRow(served=f"{NEW}.a1", delivered=True, running=f"{OLD}.a1")
 BEFORE = SlotRow(served=f"{OLD}.a1", delivered=True, running=f"{OLD}.a1")
 REFUSED = SlotRow(served=f"{OLD}.a1", delivered=True, running=f"{OLD}.a1", refused=(NEW,))
+TOLD = SlotRow(served=f"{OLD}.a1", delivered=True, running=f"{OLD}.a1", refused=(NEW,), why="no such root")
 
 
 def node(name: str, slot: SlotRow | None, *, seen: int = AT, number: int = 3) -> NodeRow:
@@ -36,13 +37,14 @@ def node(name: str, slot: SlotRow | None, *, seen: int = AT, number: int = 3) ->
         ([node("a", RUNS, number=4)], 5_000, "progressing", "0 of 1 proxies run revision 2"),
         ([node("a", GIVEN)], 70_000, "applied-not-observed", "node a was given revision 2 and does not say"),
         ([node("a", RUNS), node("b", REFUSED)], 5_000, "stalled", "node b refused revision 2; see the proxy's log"),
+        ([node("b", TOLD)], 5_000, "stalled", "node b refused revision 2: no such root"),
         ([node(n, REFUSED) for n in "abcde"], 5_000, "stalled", "nodes a, b, c and 2 more refused revision 2"),
         ([node("a", REFUSED, seen=0), node("b", RUNS)], 5_000, "ready", "1 of 1 proxies run revision 2"),
     ],
 )
 def test_standing(nodes: list[NodeRow], age: int, status: str, message: str) -> None:
     revision = RevisionRow(**{**vars(REVISION), "created_at": AT - age})
-    deployment = DeploymentRow(7, 1, "edge", "limits", 3, "grant", 0, revision)
+    deployment = DeploymentRow(7, 1, "edge", "limits", 3, "grant", 0, None, None, revision)
 
     standing = judge(deployment, NEW, nodes, at=AT, live=LIVE)
 
@@ -51,7 +53,7 @@ def test_standing(nodes: list[NodeRow], age: int, status: str, message: str) -> 
 
 
 def test_each_node_is_told() -> None:
-    deployment = DeploymentRow(7, 1, "edge", "limits", 3, "grant", 0, REVISION)
+    deployment = DeploymentRow(7, 1, "edge", "limits", 3, "grant", 0, None, None, REVISION)
     nodes = [node("a", RUNS), node("b", REFUSED), node("c", BEFORE, number=1), node("d", RUNS, seen=0), node("e", None)]
 
     seen = judge(deployment, NEW, nodes, at=AT, live=LIVE).nodes

@@ -41,7 +41,13 @@ def test_a_target_is_made_shown_listed_and_removed(hub: HubProcess, fleet: Fleet
         "name": fleet.name,
         "kind": "envoy-fleet",
         "namespace": "admin",
-        "settings": {"slots": 8, "without_hub": "wait", "refresh_seconds": 0.2, "node_limit": 1000},
+        "settings": {
+            "slots": 8,
+            "without_hub": "wait",
+            "refresh_seconds": 0.2,
+            "node_limit": 1000,
+            "transport": "rest",
+        },
     }
     assert fleet.name in [one["name"] for one in fleet.http.get("/api/v1/targets").json()["targets"]]
     after = fleet.http.get("/api/v1/targets", params={"after": fleet.name}).json()["targets"]
@@ -60,7 +66,7 @@ def test_a_target_is_made_shown_listed_and_removed(hub: HubProcess, fleet: Fleet
         ({"name": "x" * 64}, 400, "no name for a target"),
         ({"name": "x" * 300}, 400, "at most 256"),
         ({"name": 7}, 400, "name must be a text"),
-        ({"name": "ok", "kind": "istio"}, 400, "kind must be one of envoy-fleet"),
+        ({"name": "ok", "kind": "linkerd"}, 400, "kind must be one of envoy-fleet, istio"),
         ({"name": "ok", "kind": []}, 400, "kind must be one of"),
         ({"name": "ok", "namespace": "nobody-has-it"}, 403, "you may not make targets"),
         ({"name": "ok", "settings": []}, 400, "settings must be"),
@@ -189,6 +195,6 @@ def test_the_bootstrap_is_taken_by_envoy_and_holds_no_secret(fleet: Fleet, tmp_p
     assert config["static_resources"]["clusters"][1]["name"] == fleet.hub.host
 
 
-@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+@pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_other_methods(fleet: Fleet, method: str) -> None:
     says(fleet.http.request(method, fleet.path), 405, f"{method} is not possible")

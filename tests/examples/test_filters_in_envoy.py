@@ -62,10 +62,13 @@ def listener(number: int, http_filter: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def running_envoy(folder: Path, filters: list[dict[str, Any]]) -> Iterator[subprocess.Popen[bytes]]:
+def running_envoy(
+    folder: Path, filters: list[dict[str, Any]], clusters: list[dict[str, Any]] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    listeners = [listener(number, each) for number, each in enumerate(filters)]
     bootstrap = {
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
-        "static_resources": {"listeners": [listener(number, each) for number, each in enumerate(filters)]},
+        "static_resources": {"listeners": listeners, "clusters": clusters or []},
     }
     (folder / "bootstrap.json").write_text(json.dumps(bootstrap))
     arguments = ["-c", "bootstrap.json", "--admin-address-path", "admin", "--use-dynamic-base-id", "--concurrency", "1"]

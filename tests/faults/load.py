@@ -254,7 +254,9 @@ class Load:
     def next_after(self, moment: float) -> float:
         """When the first command after that moment was acknowledged."""
         return min(
-            next(one for one in pusher.done if one > moment) for pusher in self.pushers if pusher.done[-1] > moment
+            next(one for one in pusher.done if one > moment)
+            for pusher in self.pushers
+            if pusher.done and pusher.done[-1] > moment
         )
 
     def recovered(self, since: float, seconds: float) -> None:

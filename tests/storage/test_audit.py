@@ -47,11 +47,15 @@ BOOKKEEPING = {
     "touch_access_token",
     "add_node",
     "touch_node",
+    "touch_nodes",
+    "_write",  # of a copy's bytes, before any row
     "mark_delivered",
     "forget_retired_keys",
     "forget_expired",
     "identify_hub",
     "fill",
+    "save_target_seen",  # what a pass has seen
+    "save_deployment_seen",
 }
 
 

@@ -1,0 +1,105 @@
+"""One network, one hub and one control plane of each kind for all tests of meshes; each test has its own namespace."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.deploy.fleet import Upstream
+from tests.engines import free_port
+from tests.hub import HubProcess
+from tests.mesh.consul import Consul
+from tests.mesh.istio import Istiod
+from tests.mesh.kubernetes import ControlPlane
+from tests.mesh.network import Network
+from tests.mesh.target import HUB, Target
+from tests.oci import Client
+from tests.peers import mesh_file
+
+
+@pytest.fixture(scope="session")
+def network() -> Iterator[Network]:
+    """Addresses for pods."""
+    made = Network()
+    try:
+        yield made.start()
+    finally:
+        made.remove()
+
+
+@pytest.fixture(scope="session")
+def control(network: Network) -> Iterator[ControlPlane]:
+    """A Kubernetes API server that pods reach."""
+    made = ControlPlane(network.address)
+    try:
+        yield made.start()
+    finally:
+        made.remove()
+
+
+@pytest.fixture(scope="session")
+def cluster(control: ControlPlane) -> ControlPlane:
+    """The same, which knows Istio's kinds."""
+    control.install(mesh_file("istio", "crds.yaml").read_text())
+    return control
+
+
+@pytest.fixture(scope="session")
+def istiod(control: ControlPlane, network: Network) -> Iterator[Istiod]:
+    """Istio in that cluster."""
+    made = Istiod(control, network)
+    try:
+        yield made.start()
+    finally:
+        made.remove()
+
+
+@pytest.fixture(scope="session")
+def consul(network: Network) -> Iterator[Consul]:
+    """A Consul that services reach."""
+    made = Consul(network)
+    try:
+        yield made.start()
+    finally:
+        made.remove()
+
+
+@pytest.fixture(scope="session")
+def mesh_hub(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    """A hub that pods reach as `hub.test` at its port."""
+    network.call(HUB, network.address)
+    listen = f"{network.address}:{free_port()}"
+    around = f"{network.address}/24"  # where its clusters are
+    data = tmp_path_factory.mktemp("hub") / "data"
+    with HubProcess(data, WASMHUB_LISTEN=listen, WASMHUB_OUTGOING_NETWORKS=around) as running:
+        yield running
+        running.check_log()
+
+
+@pytest.fixture(scope="session")
+def oci(mesh_hub: HubProcess) -> Iterator[Client]:
+    """What pushes to that hub as its administrator."""
+    made = Client(mesh_hub.url, "admin", mesh_hub.admin_password)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def upstream(network: Network) -> Iterator[Upstream]:
+    """What lies behind gateways."""
+    made = Upstream(network.address)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def namespace(control: ControlPlane) -> str:
+    """A namespace of the test's own."""
+    return control.namespace(f"shop-{secrets.token_hex(4)}")
+
+
+@pytest.fixture
+def target(cluster: ControlPlane, mesh_hub: HubProcess, namespace: str) -> Iterator[Target]:
+    """The cluster as a target, where no proxies are looked at."""
+    with Target(mesh_hub, cluster.admin, namespace, observe="nothing") as made:
+        yield made
