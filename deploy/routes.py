@@ -19,10 +19,12 @@ from deploy.targets_api import (
     list_targets,
     patch_target,
     post_key,
+    post_reach,
     post_target,
     remove_key,
     remove_target,
 )
+from deploy.watching import watch_deployment
 
 _TARGETS = "/api/v1/targets"
 _TARGET = _TARGETS + "/{target}"
@@ -40,11 +42,13 @@ ROUTES = [
     Route(_TARGET + "/keys", list_keys, methods=["GET"]),
     Route(_TARGET + "/keys", post_key, methods=["POST"]),
     Route(_TARGET + "/keys/{key}", remove_key, methods=["DELETE"]),
+    Route(_TARGET + "/reach", post_reach, methods=["POST"]),
     Route(_TARGET + "/nodes", list_nodes, methods=["GET"]),
     Route("/api/v1/deployments", list_deployments, methods=["GET"]),
     Route(_DEPLOYMENT, get_deployment, methods=["GET"]),
     Route(_DEPLOYMENT, put_deployment, methods=["PUT"]),
     Route(_DEPLOYMENT, delete_deployment, methods=["DELETE"]),
+    Route(_DEPLOYMENT + "/events", watch_deployment, methods=["GET"]),
     Route(_DEPLOYMENT + "/preview", post_preview, methods=["POST"]),
     Route(_DEPLOYMENT + "/rollback", post_rollback, methods=["POST"]),
 ]
