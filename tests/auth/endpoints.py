@@ -1,6 +1,6 @@
 """Every endpoint of the hub: who may use it, how its door refuses others, and a request that is good in itself."""
 
-from tests.auth import asking, asking_devices, asking_meshes, asking_sessions, factors, machines, own_account, sign_on
+from tests.auth import asking, asking_deployments, asking_devices, asking_meshes, asking_sessions, factors, machines, own_account, sign_on
 from tests.auth.asking import Endpoint, at
 from tests.auth.people import PASSWORD
 from tests.oci import EMPTY, digest_of
@@ -294,6 +294,7 @@ ENDPOINTS = {
     f"DELETE {DEPLOYMENT}": Endpoint("deploy", "target", asking.deployed()),
     f"POST {DEPLOYMENT}/preview": Endpoint("deploy", "target", asking_meshes.preview),
     f"POST {DEPLOYMENT}/rollback": Endpoint("deploy", "target", asking.deployed("/rollback", json={})),
+    **asking_deployments.ENDPOINTS,
     "GET /healthz": Endpoint("everybody", "page", at("/healthz")),
     "GET /readyz": Endpoint("everybody", "page", at("/readyz")),
     "GET /metrics": Endpoint("everybody", "page", at("/metrics")),

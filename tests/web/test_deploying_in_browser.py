@@ -114,7 +114,7 @@ def test_a_filter_is_deployed_refused_rolled_back_and_undeployed(
     stands(page, "Stalled", scripts)
     said = page.locator("#standing").inner_text()
     assert "edge-1 refused revision 2: " in said and "wasm" in said.lower(), said
-    assert "wasm" in page.locator("#proxies .bad").inner_text().lower()
+    assert "wasm" in page.locator("#proxies p.bad").inner_text().lower()
     assert envoy.marks() == ["one"]
     tab.check(f"way-stalled-{shot}")
     tab.fits()
