@@ -62,8 +62,7 @@ def show_ago(moment: int | None) -> str:
     if moment is None:
         return "never"
     passed = max(0, now() - moment)
-    for unit, length, most in (("minute", SHORT = 60  # characters of JSON that are read at a glance
-MINUTE, HOUR), ("hour", HOUR, DAY), ("day", DAY, 30 * DAY)):
+    for unit, length, most in (("minute", MINUTE, HOUR), ("hour", HOUR, DAY), ("day", DAY, 30 * DAY)):
         if passed < most:
             count = passed // length
             if unit == "minute" and count == 0:

@@ -1,6 +1,16 @@
 """Every endpoint of the hub: who may use it, how its door refuses others, and a request that is good in itself."""
 
-from tests.auth import asking, asking_deployments, asking_devices, asking_meshes, asking_sessions, factors, machines, own_account, sign_on
+from tests.auth import (
+    asking,
+    asking_deployments,
+    asking_devices,
+    asking_meshes,
+    asking_sessions,
+    factors,
+    machines,
+    own_account,
+    sign_on,
+)
 from tests.auth.asking import Endpoint, at
 from tests.auth.people import PASSWORD
 from tests.oci import EMPTY, digest_of
