@@ -11,6 +11,7 @@ from deploy.deployments_api import (
     put_deployment,
 )
 from deploy.envoy_door import get_granted_module, poll_slot
+from deploy.secrets_api import list_secrets, put_secret, remove_secret
 from deploy.targets_api import (
     get_bootstrap,
     get_target,
@@ -40,6 +41,9 @@ ROUTES = [
     Route(_TARGET + "/keys", list_keys, methods=["GET"]),
     Route(_TARGET + "/keys", post_key, methods=["POST"]),
     Route(_TARGET + "/keys/{key}", remove_key, methods=["DELETE"]),
+    Route(_TARGET + "/secrets", list_secrets, methods=["GET"]),
+    Route(_TARGET + "/secrets/{secret}", put_secret, methods=["PUT"]),
+    Route(_TARGET + "/secrets/{secret}", remove_secret, methods=["DELETE"]),
     Route(_TARGET + "/nodes", list_nodes, methods=["GET"]),
     Route("/api/v1/deployments", list_deployments, methods=["GET"]),
     Route(_DEPLOYMENT, get_deployment, methods=["GET"]),

@@ -73,7 +73,7 @@ class XdsDoor:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._threads = CapacityLimiter(8)
         self._pushes = asyncio.Semaphore(4)  # answers with a module in memory at a time
-        self._places: dict[int, dict[int, int]] = {}
+        self._places: dict[int, dict[int, tuple[int, int | None]]] = {}
 
     def wake(self) -> None:
         """Something was deployed here just now. From any thread."""
@@ -202,7 +202,7 @@ class XdsDoor:
         with self._means.database.read() as session:
             return find_target_by_key(session, fingerprint(key))
 
-    def _find_places(self, targets: set[int]) -> dict[int, dict[int, int]]:
+    def _find_places(self, targets: set[int]) -> dict[int, dict[int, tuple[int, int | None]]]:
         with self._means.database.read() as session:
             return slot_revisions(session, targets)
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, text, update
+from sqlalchemy import delete, func, text, update
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
 from proxywasm.images import DERIVED
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
+from storage.mesh_tables import ConfigSecret
 from storage.tables import Deployment, Revision, Target
 from storage.targets import TargetRow, namespace_of_target, touch_target
 
@@ -56,6 +57,7 @@ class RevisionRow:
     created_by: str | None
     placement: dict[str, Any] | None = None
     image_digest: str | None = None
+    secrets_at: int | None = None  # when a secret was changed of those that its config may name
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ Arrange = Callable[[Sequence[Placed], int, int], Mapping[int, int]]
 
 _REVISION = (
     "v.number, v.repository_id, v.reference, v.manifest_digest, v.module_sha256, v.config, v.root_id, v.failure_policy,"
-    ' v."order", v.action, v.created_at, r.name, u.name, v.placement, v.image_digest'
+    ' v."order", v.action, v.created_at, r.name, u.name, v.placement, v.image_digest,'
+    """ CASE WHEN v.config LIKE '%"$secret"%' THEN (SELECT max(c.changed_at) FROM config_secrets c"""
+    " JOIN deployments x ON x.target_id = c.target_id WHERE x.id = v.deployment_id) END"
 )
 _JOINED = (
     "JOIN repositories r ON r.id = v.repository_id"
@@ -157,13 +161,16 @@ def target_deployments(session: Session, target_id: int) -> list[DeploymentRow]:
     return [_row(found) for found in session.execute(_OF_TARGET, {"target": target_id})]
 
 
-def slot_revisions(session: Session, target_ids: Collection[int]) -> dict[int, dict[int, int]]:
-    """For each of some fleets the row id of the revision that belongs into each taken slot: one query for all."""
-    found: dict[int, dict[int, int]] = {one: {} for one in target_ids}
-    query = select(Deployment.target_id, Deployment.slot, Deployment.revision_id)
-    for target_id, slot, revision_id in session.execute(query.where(col(Deployment.target_id).in_(target_ids))):
-        if slot is not None and revision_id is not None:
-            found[target_id][slot] = revision_id
+def slot_revisions(session: Session, target_ids: Collection[int]) -> dict[int, dict[int, tuple[int, int | None]]]:
+    """For each of some fleets what belongs into each taken slot, one query for all: the row id of its revision, and
+    when a secret of the target was changed last.
+    """
+    found: dict[int, dict[int, tuple[int, int | None]]] = {one: {} for one in target_ids}
+    changed = select(func.max(ConfigSecret.changed_at)).where(col(ConfigSecret.target_id) == col(Deployment.target_id))
+    query = select(Deployment.target_id, Deployment.slot, Deployment.revision_id, changed.scalar_subquery())
+    for target_id, slot, *place in session.execute(query.where(col(Deployment.target_id).in_(target_ids))):
+        if slot is not None and place[0] is not None:
+            found[target_id][slot] = (place[0], place[1])
     return found
 
 
@@ -310,7 +317,7 @@ def _row(found: Sequence[Any]) -> DeploymentRow:
 
 def _revision(found: Sequence[Any]) -> RevisionRow:
     values = [*found]
-    values[-2] = _json(values[-2])  # the placement
+    values[-3] = _json(values[-3])  # the placement
     return RevisionRow(*values)
 
 

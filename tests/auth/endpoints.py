@@ -287,6 +287,11 @@ ENDPOINTS = {
     f"GET {TARGET}/keys": Endpoint("configure", "target", asking.own_target("/keys")),
     f"POST {TARGET}/keys": Endpoint("configure", "target", asking.own_target("/keys")),
     f"DELETE {TARGET}/keys/{{key}}": Endpoint("configure", "target", asking.delete_key),
+    f"GET {TARGET}/secrets": Endpoint("configure", "target", asking.own_target("/secrets")),
+    f"PUT {TARGET}/secrets/{{secret}}": Endpoint(
+        "configure", "target", asking.own_target("/secrets/key", json={"value": "v"})
+    ),
+    f"DELETE {TARGET}/secrets/{{secret}}": Endpoint("configure", "target", asking.delete_secret),
     f"GET {TARGET}/nodes": Endpoint("pull", "target", asking.own_target("/nodes")),
     "GET /api/v1/deployments": Endpoint("signed in", "api", at("/api/v1/deployments")),
     f"GET {DEPLOYMENT}": Endpoint("pull", "target", asking.deployed()),

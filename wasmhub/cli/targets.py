@@ -6,6 +6,7 @@ from typing import Any
 
 from wasmhub.cli.client import Hub
 from wasmhub.cli.command import WrongUse, add_action, new_actions, new_parser, or_list, run, whole_number
+from wasmhub.cli.config_secrets import add_secrets
 from wasmhub.cli.keys import add_keys
 from wasmhub.cli.meshes import KINDS, access_of, add_access, add_meshes, reach_of, settings_of
 from wasmhub.cli.printing import plain, show, table
@@ -64,6 +65,7 @@ def main(arguments: list[str]) -> int:
 
     add_meshes(actions)
     add_keys(actions)
+    add_secrets(actions)
     nodes = add_action(
         actions, "nodes", "list the proxies of a target and what each runs", "wasmhub targets nodes edge", list_nodes
     )
