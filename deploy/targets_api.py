@@ -43,6 +43,7 @@ NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(?:0|[1-9][0-9]{0,4})")
 MAX_BODY = 1024 * 1024  # bytes; a kubeconfig may be long
 _PAGE = 1000
+_CERTIFICATES = ("ca_file", "cert_file", "cert_key_file")  # files of a bootstrap
 _NUMBER = re.compile(r"[0-9]{1,16}")  # of a key; what is longer is none
 
 
@@ -146,8 +147,8 @@ async def get_bootstrap(request: Request) -> Response:
     """`GET /api/v1/targets/{target}/bootstrap`: a whole Envoy bootstrap, as JSON, which Envoy takes as it is.
 
     Query: `listen`, `upstream`, `admin` (host:port each), `node` (else give Envoy `--service-node`), `key_env`
-    (WASMHUB_FLEET_KEY) or `key_file`, `ca_file`, and `hub`, the hub's URL as the proxies reach it; where the target's
-    transport is another than `rest`, `xds` too: the URL of what WASMHUB_XDS_LISTEN opens.
+    (WASMHUB_FLEET_KEY) or `key_file`, `ca_file`, `cert_file` with `cert_key_file`, and `hub`, the hub's URL as the
+    proxies reach it; where the target is served over gRPC, `xds` too: the URL of what WASMHUB_XDS_LISTEN opens.
     """
     means, identity = means_of(request), await require(request, means_of(request).gate)
     options = _options(dict(request.query_params), means.gate.origins.of(request.scope).url)
@@ -260,7 +261,9 @@ def _change_rules(means: Means, identity: Identity, target: TargetRow, body: dic
 
 
 def _options(query: dict[str, str], hub: str) -> BootstrapOptions:
-    only(query, "listen", "upstream", "admin", "node", "key_env", "key_file", "ca_file", "hub", "xds")
+    only(query, "listen", "upstream", "admin", "node", "key_env", "key_file", *_CERTIFICATES, "hub", "xds")
+    if ("cert_file" in query) != ("cert_key_file" in query):
+        raise bad("cert_file and cert_key_file go together: the proxy's certificate and its key")
     for name in ("listen", "upstream", "admin"):
         given = query.get(name)
         if given is not None and not (_ADDRESS.fullmatch(given) and int(given.rpartition(":")[2]) <= 65535):
@@ -275,7 +278,7 @@ def _options(query: dict[str, str], hub: str) -> BootstrapOptions:
         node_id=text_field(query, "node", ""),
         key_env=text_field(query, "key_env", usual.key_env),
         key_file=text_field(query, "key_file", "", longest=4096),
-        ca_file=text_field(query, "ca_file", usual.ca_file, longest=4096),
+        **{name: text_field(query, name, getattr(usual, name), longest=4096) for name in _CERTIFICATES},
     )
 
 

@@ -52,6 +52,8 @@ class BootstrapOptions:
     key_env: str = "WASMHUB_FLEET_KEY"
     key_file: str = ""  # read instead of the variable; one ending in .json is an SDS document, followed as it changes
     ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
+    cert_file: str = ""  # the proxy's own certificate and its key, where the hub asks for one
+    cert_key_file: str = ""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def hub_cluster(options: BootstrapOptions, *, over_grpc: bool = False) -> dict[s
         }
     }
     if secure:
-        polled["transport_socket"] = tls(host, options.ca_file)
+        polled["transport_socket"] = tls(host, options.ca_file, _pair(options))
     return polled
 
 
@@ -249,6 +251,10 @@ def _key_filter(options: BootstrapOptions) -> dict[str, Any]:
         },
     }
     return injector
+
+
+def _pair(options: BootstrapOptions) -> tuple[str, str] | None:
+    return (options.cert_file, options.cert_key_file) if options.cert_file else None
 
 
 def _followed(options: BootstrapOptions) -> bool:

@@ -5,14 +5,21 @@ from typing import Any
 EXTENSIONS = "type.googleapis.com/envoy.extensions."
 
 
-def tls(host: str, ca_file: str) -> dict[str, Any]:
-    """A transport socket that believes only a certificate of these authorities for this host."""
+def tls(host: str, ca_file: str, own: tuple[str, str] | None = None) -> dict[str, Any]:
+    """A transport socket that believes only a certificate of these authorities for this host.
+
+    `own` are the files of the certificate and the key that it shows of itself.
+    """
     by_address = ":" in host or host.replace(".", "").isdigit()
     name = {"san_type": "IP_ADDRESS" if by_address else "DNS", "matcher": {"exact": host}}
     validation = {"trusted_ca": {"filename": ca_file}, "match_typed_subject_alt_names": [name]}
+    common: dict[str, Any] = {"validation_context": validation}
+    if own is not None:
+        chain, key = own
+        common["tls_certificates"] = [{"certificate_chain": {"filename": chain}, "private_key": {"filename": key}}]
     context: dict[str, Any] = {
         "@type": EXTENSIONS + "transport_sockets.tls.v3.UpstreamTlsContext",
-        "common_tls_context": {"validation_context": validation},
+        "common_tls_context": common,
     }
     if not by_address:
         context["sni"] = host

@@ -24,6 +24,8 @@ BOOTSTRAP = {
     "--key-env": ("key_env", "VARIABLE", "the variable that holds the fleet's key (WASMHUB_FLEET_KEY)"),
     "--key-file": ("key_file", "PATH", "the file that holds it instead; one ending in .json is followed as it changes"),
     "--ca-file": ("ca_file", "PATH", "the authorities that the proxy trusts, where the hub speaks HTTPS"),
+    "--cert-file": ("cert_file", "PATH", "the proxy's own certificate, where the hub asks for one"),
+    "--cert-key-file": ("cert_key_file", "PATH", "the key of that certificate"),
     "--hub": ("hub", "URL", "the hub as proxies reach it (its public URL, else the one in WASMHUB_URL)"),
     "--xds": ("xds", "URL", "the hub's port for gRPC as proxies reach it, where the target is served over that"),
 }
