@@ -47,3 +47,14 @@ def address(text: str) -> dict[str, Any]:
 def join(host: str, port: int) -> str:
     """`host:port`, also for an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def file_name(slot: int) -> str:
+    """The name of a slot's file in the folder of the fleet."""
+    return f"slot-{slot}.json"
+
+
+def file_source(folder: str, slot: int) -> dict[str, Any]:
+    """Where an Envoy reads that slot. It looks again when anything in the folder is replaced by a rename."""
+    path = f"{folder}/{file_name(slot)}"
+    return {"path_config_source": {"path": path, "watched_directory": {"path": folder}}}
