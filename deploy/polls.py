@@ -132,6 +132,20 @@ def contents(deployment: DeploymentRow, history: Sequence[RevisionRow]) -> list[
     return [content_key(deployment.id, one.number, _fingerprint(one)) for one in history]
 
 
+def held_of(database: Database, key: SecretKey, placed: DeploymentRow, revision: RevisionRow) -> Filter:
+    """The filter that a revision of a deployment puts into its slot. Raises StorageError where a secret is lost."""
+    with database.read() as session:
+        facts = find_facts(session, revision.module_sha256)
+        secrets = secrets_of(session, key, placed.target_id) if revision.secrets_at is not None else {}
+    try:
+        config = filled(revision.config, secrets, placed.target)
+    except MissingSecret as error:  # the hub's secret key is another one than it was sealed with
+        raise StorageError(str(error)) from None
+    limits = tuple(allowed(facts.facts)) if facts else ()
+    vm_id = f"{placed.id}-{revision.module_sha256}"
+    return Filter(placed.name, vm_id, revision.root_id, config, revision.failure_policy, limits)
+
+
 def _look(database: Database, target: TargetRow, poll: Poll) -> _View:
     with database.read() as session:
         node = find_node(session, target.id, poll.node)
@@ -174,18 +188,9 @@ def _render(
     module = modules.read(revision.module_sha256)
     if module is None:
         raise StorageError(f"the module of {poll.fleet}/{placed.name} cannot be read")
-    vm_id = f"{placed.id}-{revision.module_sha256}"
+    held = held_of(database, key, placed, revision)
     if salted(decision.record, decision.serve):
-        vm_id = f"{vm_id}-{decision.serve}"
-    with database.read() as session:
-        facts = find_facts(session, revision.module_sha256)
-        secrets = secrets_of(session, key, placed.target_id) if revision.secrets_at is not None else {}
-    try:
-        config = filled(revision.config, secrets, placed.target)
-    except MissingSecret as error:  # the hub's secret key is another one than it was sealed with
-        raise StorageError(str(error)) from None
-    limits = tuple(allowed(facts.facts)) if facts else ()
-    held = Filter(placed.name, vm_id, revision.root_id, config, revision.failure_policy, limits)
+        held = replace(held, vm_id=f"{held.vm_id}-{decision.serve}")
     head, tail = discovery_answer(poll.resource, decision.serve, held)
     return Answer(view.node.id, poll.slot, decision.serve, head, module, tail, held)
 

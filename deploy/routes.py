@@ -11,6 +11,7 @@ from deploy.deployments_api import (
     put_deployment,
 )
 from deploy.envoy_door import get_granted_module, poll_slot
+from deploy.files_door import get_files
 from deploy.secrets_api import list_secrets, put_secret, remove_secret
 from deploy.targets_api import (
     get_bootstrap,
@@ -38,6 +39,7 @@ ROUTES = [
     Route(_TARGET, patch_target, methods=["PATCH"]),
     Route(_TARGET, remove_target, methods=["DELETE"]),
     Route(_TARGET + "/bootstrap", get_bootstrap, methods=["GET"]),
+    Route(_TARGET + "/files", get_files, methods=["GET"]),
     Route(_TARGET + "/keys", list_keys, methods=["GET"]),
     Route(_TARGET + "/keys", post_key, methods=["POST"]),
     Route(_TARGET + "/keys/{key}", remove_key, methods=["DELETE"]),

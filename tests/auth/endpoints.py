@@ -284,6 +284,7 @@ ENDPOINTS = {
     ),
     f"DELETE {TARGET}": Endpoint("configure", "target", asking.own_target()),
     f"GET {TARGET}/bootstrap": Endpoint("pull", "target", asking.own_target("/bootstrap")),
+    f"GET {TARGET}/files": Endpoint("deploy", "target", asking.fleet_files),
     f"GET {TARGET}/keys": Endpoint("configure", "target", asking.own_target("/keys")),
     f"POST {TARGET}/keys": Endpoint("configure", "target", asking.own_target("/keys")),
     f"DELETE {TARGET}/keys/{{key}}": Endpoint("configure", "target", asking.delete_key),

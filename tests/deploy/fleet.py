@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import threading
 import time
@@ -34,6 +35,7 @@ _FILTER = """(module
     (i32.const 0)))"""
 TAKES = "(i32.const 1)"
 REFUSES = "(i32.const 0)"
+_SERVES = re.compile(r"proxies are served over gRPC on ([^\s\"]+)")
 REFUSES_THREE_BYTES = "(i32.ne (local.get 1) (i32.const 3))"
 
 
@@ -52,6 +54,12 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
             return found
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
         time.sleep(0.05)
+
+
+def xds_of(hub: HubProcess) -> str:
+    """The URL of the hub's port for gRPC."""
+    found = until(lambda: _SERVES.search(hub.log()), "the hub serves gRPC")
+    return f"{hub.url.partition(':')[0]}://{found[1]}"
 
 
 class Upstream:
@@ -88,8 +96,9 @@ class Fleet:
         self.hub = hub
         self.name = name
         self.path = f"/api/v1/targets/{name}"
-        self.oci = Client(hub.url, "admin", hub.admin_password)
-        self.http = httpx.Client(base_url=hub.url, auth=("admin", hub.admin_password), timeout=30, trust_env=False)
+        account = ("admin", hub.admin_password)
+        self.oci = Client(hub.url, *account, verify=hub.trust)
+        self.http = httpx.Client(base_url=hub.url, auth=account, timeout=30, trust_env=False, verify=hub.trust)
         made = self.http.post("/api/v1/targets", json={"name": name, "settings": {"refresh_seconds": 0.2, **settings}})
         assert made.status_code == 201, made.text
 

@@ -1,24 +1,16 @@
 """The whole way with a real hub and a real Envoy over gRPC, in each of its dialects."""
 
-import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.fleet import REFUSES, Envoy, Fleet, Load, Upstream, header_filter, until
+from tests.deploy.fleet import REFUSES, Envoy, Fleet, Load, Upstream, header_filter, xds_of
 from tests.hub import HubProcess
 from tests.peers import built_filter
 
 TRANSPORTS = ["grpc", "delta-grpc", "ads", "delta-ads"]
-SERVES = re.compile(r"proxies are served over gRPC on (\S+)")
-
-
-def xds_of(hub: HubProcess) -> str:
-    """The URL of the hub's port for gRPC."""
-    found = until(lambda: SERVES.search(hub.log()), "the hub serves gRPC")
-    return f"http://{found[1].rstrip(chr(34) + '}')}"
 
 
 @pytest.fixture(scope="module")
