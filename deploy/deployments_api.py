@@ -12,6 +12,7 @@ from deploy.commands import Wish, change, remove, roll_back
 from deploy.fields import bad, number_field, only, text_field, word_field
 from deploy.means import CHECKS_WAITING, Means, means_of
 from deploy.preview import preview
+from deploy.rollout_fields import read_rollout
 from deploy.targets_api import NAME
 from deploy.views import read_detail, read_list
 
@@ -50,6 +51,7 @@ async def put_deployment(request: Request) -> Response:
     `reference`: NAME[:TAG|@DIGEST], resolved now. `config`: a text, which the filter gets as it is, or any other JSON
     value, of which it gets the text; null for none. `order`: filters run in rising order (default: last).
     `root_id`, `failure_policy` (FAIL_CLOSED, FAIL_OPEN, FAIL_RELOAD). `placement`: for which workloads, on a mesh.
+    `rollout`: in waves, on a fleet, as `deploy.rollout_fields` reads it; without it all proxies get it at once.
     A field that is left out stays as it is.
     Answers 201 or 200 with the deployment and `warnings`, 422 with all `reasons` if it would not run there or if the
     target does not want it. `force` has it anyway where that can be forced, for those who may configure the target.
@@ -130,7 +132,7 @@ def _names(request: Request) -> tuple[str, str]:
 
 
 def _wish(body: dict[str, Any]) -> Wish:
-    only(body, "reference", "config", "order", "root_id", "failure_policy", "placement", "force")
+    only(body, "reference", "config", "order", "root_id", "failure_policy", "placement", "force", "rollout")
     return Wish(
         reference=text_field(body, "reference", longest=600) if "reference" in body else None,
         keeps_config="config" not in body,
@@ -140,6 +142,7 @@ def _wish(body: dict[str, Any]) -> Wish:
         failure_policy=word_field(body, "failure_policy", "", POLICIES) if "failure_policy" in body else None,
         force=_force(body),
         placement=body.get("placement"),
+        rollout=read_rollout(body["rollout"]) if body.get("rollout") is not None else None,
     )
 
 

@@ -13,6 +13,7 @@ from deploy.modules import Modules
 from deploy.slots import must_hold
 from deploy.targets.capabilities import allowed
 from deploy.targets.envoy_fleet import EXTENSION_TYPE, Filter, discovery_answer, parse_slot
+from deploy.waves import place_of
 from storage.database import Database, StorageError, now
 from storage.deployments import DeploymentRow, RevisionRow, revisions, target_deployments
 from storage.events import Actor
@@ -162,11 +163,19 @@ def _decide(view: _View, poll: Poll, known: SlotRow) -> Decision:
     hold = must_hold(poll.slot, runs, places, running)
     if view.placed is None:
         return decide(known, [EMPTY], poll.echoed, hold=hold, why=why)
-    wanted = contents(view.placed, view.history)
+    wanted = contents(view.placed, _due(view.placed, view.history, view.node.name))
     # Where nothing of the deployment can be run, another's filter gives way; a node that runs nothing yet stays closed.
     if (poll.echoed and runs != view.placed.id) or view.placed.current.failure_policy == "FAIL_OPEN":
         wanted.append(EMPTY)
     return decide(known, wanted, poll.echoed, hold=hold, why=why)
+
+
+def _due(deployment: DeploymentRow, history: Sequence[RevisionRow], node: str) -> Sequence[RevisionRow]:
+    """The revisions that a node may have: not the newest, as long as a rollout has not come to it."""
+    staged = deployment.staged
+    if staged is None or place_of(staged.id, node) < staged.cut:
+        return history
+    return [one for one in history if one.number != staged.revision]
 
 
 def _settled(row: SlotRow) -> int | None:

@@ -12,6 +12,14 @@ from deploy.deployments_api import (
 )
 from deploy.envoy_door import get_granted_module, poll_slot
 from deploy.files_door import get_files
+from deploy.rollouts_api import (
+    follow_rollout,
+    get_rollout,
+    list_rollouts,
+    post_abort,
+    post_pause,
+    post_resume,
+)
 from deploy.secrets_api import list_secrets, put_secret, remove_secret
 from deploy.targets_api import (
     get_bootstrap,
@@ -29,6 +37,8 @@ from deploy.targets_api import (
 _TARGETS = "/api/v1/targets"
 _TARGET = _TARGETS + "/{target}"
 _DEPLOYMENT = _TARGET + "/deployments/{deployment}"
+_ROLLOUTS = "/api/v1/rollouts"
+_ROLLOUT = _ROLLOUTS + "/{rollout}"
 
 ROUTES = [
     Route("/v3/discovery:extension_configs", poll_slot, methods=["POST"]),
@@ -53,11 +63,19 @@ ROUTES = [
     Route(_DEPLOYMENT, delete_deployment, methods=["DELETE"]),
     Route(_DEPLOYMENT + "/preview", post_preview, methods=["POST"]),
     Route(_DEPLOYMENT + "/rollback", post_rollback, methods=["POST"]),
+    Route(_ROLLOUTS, list_rollouts, methods=["GET"]),
+    Route(_ROLLOUT, get_rollout, methods=["GET"]),
+    Route(_ROLLOUT + "/events", follow_rollout, methods=["GET"]),
+    Route(_ROLLOUT + "/pause", post_pause, methods=["POST"]),
+    Route(_ROLLOUT + "/resume", post_resume, methods=["POST"]),
+    Route(_ROLLOUT + "/abort", post_abort, methods=["POST"]),
 ]
+
+_LISTS = (_TARGETS, "/api/v1/deployments", _ROLLOUTS)
 
 
 def is_deploy_path(path: str) -> bool:
     """Whether a path of the hub belongs to this door. `/modules/<sha256>.wasm`, without a grant, does not."""
     if path.startswith("/modules/"):
         return path.count("/") == 3
-    return path.startswith(("/v3/", "/api/v1/targets/")) or path in ("/api/v1/targets", "/api/v1/deployments")
+    return path.startswith(("/v3/", "/api/v1/targets/", "/api/v1/rollouts/")) or path in _LISTS

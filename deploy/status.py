@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deploy.ecds import content_of, deployment_of
-from storage.deployments import DeploymentRow
+from storage.deployments import DeploymentRow, Staged
 from storage.meshes import AWAY as AWAY_TARGET
 from storage.meshes import AWAY_SINCE, TargetSeen
 from storage.nodes import NodeRow
@@ -50,6 +50,8 @@ def judge(deployment: DeploymentRow, content: str, nodes: Sequence[NodeRow], *, 
     if not here:
         return Standing(WAITING, f"no proxy of {target} has asked for it {'lately' if seen else 'yet'}", seen)
     refused = [one.name for one in here if one.state == REFUSED]
+    if deployment.staged is not None:
+        return Standing(PROGRESSING, _staged(deployment.staged, here), seen)
     if refused:
         why = next((one.why for one in here if one.state == REFUSED and one.why), None)
         said = f": {why}" if why else "; see the proxy's log for why"
@@ -95,6 +97,13 @@ def standing_of(deployment: DeploymentRow, target: TargetSeen | None) -> Standin
         said = f"revision {number} was applied; what became of it cannot be seen: {away}"
         return Standing(UNOBSERVED, said, ())
     return Standing(seen.status, f"{seen.message}; {away}" if away else seen.message, ())
+
+
+def _staged(staged: Staged, here: Sequence[NodeStanding]) -> str:
+    runs = sum(one.state == RUNS for one in here)
+    wave = f"in wave {staged.wave}" if staged.wave else "before its first wave"
+    told = f"rollout {staged.id} is {staged.state} {wave}"
+    return f"{told}: {runs} of {len(here)} proxies run revision {staged.revision}"
 
 
 def _under_way(message: str) -> Standing:

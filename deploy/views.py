@@ -90,8 +90,12 @@ def stand(target: TargetRow, deployment: DeploymentRow, proxies: list[NodeRow], 
     proxies = [one for one in proxies if one.version != FETCHER]
     if target.settings.get("transport") == FILES and not proxies:
         return judge_files(deployment, content, fetchers)
-    live = max(SHORTEST_LIVE, int(target.settings["refresh_seconds"] * 1000) * 2 * POLLS_MISSED)
-    return judge(deployment, content, proxies, at=now(), live=live)
+    return judge(deployment, content, proxies, at=now(), live=live_within(target))
+
+
+def live_within(target: TargetRow) -> int:
+    """The milliseconds after which a node of a fleet that does not ask is away."""
+    return max(SHORTEST_LIVE, int(target.settings["refresh_seconds"] * 1000) * 2 * POLLS_MISSED)
 
 
 def _of_repository(session: Session, identity: Identity, name: str) -> list[DeploymentRow]:

@@ -1,4 +1,4 @@
-"""The gRPC door of Envoys: ECDS and ADS, state of the world and delta, over streams that stay open.
+"""The gRPC door of Envoys: ECDS and ADS, state of the world and delta, over streams that stay open; and their figures.
 
 Who deploys wakes the streams of this process at once; what other replicas were told is found by one small query, as
 long as there are streams. What a node is served is decided and stored as over REST (`deploy/polls.py`).
@@ -6,7 +6,7 @@ long as there are streams. What a node is served is decided and stored as over R
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,11 @@ from anyio.to_thread import run_sync
 from auth.secrets import fingerprint
 from deploy.means import Means
 from deploy.polls import NODE_LIMIT
+from deploy.stats_door import StatsDoor, key_of
 from deploy.xds_messages import READERS
 from deploy.xds_session import Ending, Session
 from storage.database import StorageError
-from storage.deployments import slot_revisions
+from storage.deployments import Place, slot_revisions
 from storage.nodes import touch_nodes
 from storage.targets import TargetRow, find_target_by_key, live_keys
 
@@ -77,7 +78,8 @@ class XdsDoor:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._threads = CapacityLimiter(8)
         self._pushes = asyncio.Semaphore(4)  # answers with a module in memory at a time
-        self._places: dict[int, dict[int, tuple[int, int | None]]] = {}
+        self._stats = StatsDoor(means.database, self._run, self._target)
+        self._places: dict[int, dict[int, Place]] = {}
         self._said: dict[tuple[str, str], float] = {}
 
     def wake(self) -> None:
@@ -95,6 +97,7 @@ class XdsDoor:
                 for name, delta in methods.items()
             }
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+        server.add_generic_rpc_handlers((self._stats.handler(),))
         try:
             if self._certificates is None:
                 server.add_insecure_port(self._address)
@@ -105,15 +108,17 @@ class XdsDoor:
             log.error("proxies cannot be served over gRPC on %s: %s", self._address, error)
             return
         log.info("proxies are served over gRPC on %s", self._address)
+        writing = asyncio.create_task(self._stats.write_on())
         try:
             await self._look_on()
         finally:
+            writing.cancel()
             for session in self._sessions:
                 session.end(grpc.StatusCode.UNAVAILABLE, "the hub stops; try again")
             await server.stop(GRACE)
 
     async def _serve(self, delta: bool, requests: AsyncIterator[Any], context: Any) -> None:
-        key = _key(context.invocation_metadata() or ())
+        key = key_of(context.invocation_metadata() or ())
         try:
             target = await self._run(self._target, key)
             if target is None:
@@ -220,21 +225,13 @@ class XdsDoor:
         with self._means.database.read() as session:
             return find_target_by_key(session, fingerprint(key))
 
-    def _find_places(self, targets: set[int]) -> dict[int, dict[int, tuple[int, int | None]]]:
+    def _find_places(self, targets: set[int]) -> dict[int, dict[int, Place]]:
         with self._means.database.read() as session:
             return slot_revisions(session, targets)
 
     def _live(self, keys: set[str]) -> set[str]:
         with self._means.database.read() as session:
             return live_keys(session, keys)
-
-
-def _key(metadata: Sequence[tuple[str, str | bytes]]) -> str:
-    for name, value in metadata:
-        if name == "authorization" and isinstance(value, str):
-            scheme, _, key = value.partition(" ")
-            return key.strip() if scheme.lower() == "bearer" else ""
-    return ""
 
 
 def _host(peer: str) -> str:

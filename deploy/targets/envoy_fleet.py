@@ -48,7 +48,7 @@ class BootstrapOptions:
 
     hub_url: str
     files: str = ""  # the folder of the slots' files, for the transport that reads them
-    xds: str = ""  # the URL of its port for gRPC, for every transport but rest
+    xds: str = ""  # the URL of its port for gRPC: for statistics, and for every transport over that
     listen: str = "0.0.0.0:10000"
     upstream: str = "127.0.0.1:8000"
     admin: str = "127.0.0.1:9901"
@@ -119,11 +119,16 @@ def bootstrap(fleet: Fleet, options: BootstrapOptions) -> dict[str, Any]:
         "listeners": [_listener(fleet, options, hub["name"])],
         "clusters": [cluster("upstream", options.upstream), *([hub] if asks else [])],
     }
+    told = hub_cluster(options, over_grpc=True) if asks and options.xds else None
+    if told is not None and told["name"] != hub["name"]:
+        static["clusters"].append(told)
     if asks and not _followed(options):
         source = {"filename": options.key_file} if options.key_file else {"environment_variable": options.key_env}
         static["secrets"] = [{"name": _KEY_SECRET, "generic_secret": {"secret": source}}]
     node = {"cluster": fleet.name} | ({"id": options.node_id} if options.node_id else {})
     made = {"node": node, "admin": {"address": address(options.admin)}, "static_resources": static}
+    if told is not None:
+        made |= stats_sink(told["name"])
     if TRANSPORTS[fleet.transport][1]:
         made["dynamic_resources"] = {"ads_config": _over_grpc(fleet, hub["name"])}
     return made
@@ -159,6 +164,20 @@ def hub_cluster(options: BootstrapOptions, *, over_grpc: bool = False) -> dict[s
     if secure:
         polled["transport_socket"] = tls(host, options.ca_file, _pair(options))
     return polled
+
+
+def stats_sink(hub: str) -> dict[str, Any]:
+    """Has Envoy push its statistics to the hub, which reads them while a filter is rolled out; `hub` is its cluster."""
+    sink = {
+        "@type": "type.googleapis.com/envoy.config.metrics.v3.MetricsServiceConfig",
+        "transport_api_version": "V3",
+        "grpc_service": {"envoy_grpc": {"cluster_name": hub}},
+        "histogram_emit_mode": "HISTOGRAM",
+    }
+    return {
+        "stats_sinks": [{"name": "envoy.stat_sinks.metrics_service", "typed_config": sink}],
+        "stats_flush_interval": "5s",
+    }
 
 
 def key_document(key: str) -> dict[str, Any]:
