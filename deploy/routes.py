@@ -11,6 +11,7 @@ from deploy.deployments_api import (
     put_deployment,
 )
 from deploy.envoy_door import get_granted_module, poll_slot
+from deploy.examinations_api import post_examination
 from deploy.targets_api import (
     get_bootstrap,
     get_target,
@@ -25,6 +26,7 @@ from deploy.targets_api import (
 )
 
 _TARGETS = "/api/v1/targets"
+_OWN = (_TARGETS, "/api/v1/deployments", "/api/v1/examinations")
 _TARGET = _TARGETS + "/{target}"
 _DEPLOYMENT = _TARGET + "/deployments/{deployment}"
 
@@ -41,6 +43,7 @@ ROUTES = [
     Route(_TARGET + "/keys", post_key, methods=["POST"]),
     Route(_TARGET + "/keys/{key}", remove_key, methods=["DELETE"]),
     Route(_TARGET + "/nodes", list_nodes, methods=["GET"]),
+    Route("/api/v1/examinations", post_examination, methods=["POST"]),
     Route("/api/v1/deployments", list_deployments, methods=["GET"]),
     Route(_DEPLOYMENT, get_deployment, methods=["GET"]),
     Route(_DEPLOYMENT, put_deployment, methods=["PUT"]),
@@ -54,4 +57,4 @@ def is_deploy_path(path: str) -> bool:
     """Whether a path of the hub belongs to this door. `/modules/<sha256>.wasm`, without a grant, does not."""
     if path.startswith("/modules/"):
         return path.count("/") == 3
-    return path.startswith(("/v3/", "/api/v1/targets/")) or path in ("/api/v1/targets", "/api/v1/deployments")
+    return path.startswith(("/v3/", "/api/v1/targets/")) or path in _OWN

@@ -288,6 +288,7 @@ ENDPOINTS = {
     f"POST {TARGET}/keys": Endpoint("configure", "target", asking.own_target("/keys")),
     f"DELETE {TARGET}/keys/{{key}}": Endpoint("configure", "target", asking.delete_key),
     f"GET {TARGET}/nodes": Endpoint("pull", "target", asking.own_target("/nodes")),
+    "POST /api/v1/examinations": Endpoint("pull", "repository", asking_meshes.examination),
     "GET /api/v1/deployments": Endpoint("signed in", "api", at("/api/v1/deployments")),
     f"GET {DEPLOYMENT}": Endpoint("pull", "target", asking.deployed()),
     f"PUT {DEPLOYMENT}": Endpoint("deploy", "target", asking.deploy),
