@@ -22,6 +22,7 @@ from deploy.targets.plan import DEPLOYMENT_LABEL, HUB_LABEL, TARGET_LABEL, Objec
 log = logging.getLogger("wasmhub.operator")
 AT_ONCE = 4  # that are worked on at a time
 UNKNOWN_KIND = 60.0  # seconds after which a kind that the cluster does not know, or does not show, is asked for again
+NOTHING_TO_DO = 10.0  # the same of FilterDeployments
 OURS = f"{HUB_LABEL}={HUB},{TARGET_LABEL}={PLACE}"
 
 
@@ -54,33 +55,42 @@ class Operator:
                 async with asyncio.timeout(3):
                     await self._election.give_back()
 
-    async def _hold(self) -> bool:
+    async def _hold(self, patience: float = RENEW) -> bool | None:
+        """Whether the lease is held; None where nobody says."""
         try:
             self._plane.use_token(token_inside(self._folder))
-            async with asyncio.timeout(RENEW):
+            async with asyncio.timeout(patience):
                 return await self._election.hold()
         except (OutgoingRefused, Refused, NotInside, TimeoutError) as error:
             log.warning("the lease cannot be held: %s", str(error) or "the API server does not answer")
-            return False
+            return None
 
     async def _lead(self) -> None:
-        """Works for as long as the lease is held."""
+        """Works for as long as the lease is held, and ends before another may take it."""
         self._queue, self._specs = Queue(), {}
         kinds = [(kind, OURS) for kind in MESHES[ISTIO].types]
         tasks = [asyncio.create_task(self._work()) for _ in range(AT_ONCE)]
         for place in self._places:
             tasks += [asyncio.create_task(self._follow(kind, ours, place)) for kind, ours in [(FILTERS, ""), *kinds]]
-        held = asyncio.get_running_loop().time()
         try:
-            while asyncio.get_running_loop().time() - held < SECONDS - RENEW:
-                await asyncio.sleep(RENEW)
-                moment = asyncio.get_running_loop().time()
-                if await self._hold():
-                    held = moment
+            await self._stay(asyncio.get_running_loop().time() + SECONDS)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _stay(self, until: float) -> None:
+        """Returns before the lease ends, which is renewed as long as it can be."""
+        held: bool | None = True
+        while held is not False:
+            left = until - 1 - asyncio.get_running_loop().time()
+            if left <= 0.1:
+                return
+            await asyncio.sleep(min(RENEW, left / 2))
+            moment = asyncio.get_running_loop().time()
+            held = await self._hold(min(RENEW, left / 2))
+            if held:
+                until = moment + SECONDS
 
     async def _work(self) -> None:
         """Makes one after the other true."""
@@ -111,7 +121,7 @@ class Operator:
                             break
             except (OutgoingRefused, Refused) as error:
                 if isinstance(error, Refused) and error.status in (403, 404):
-                    wait = UNKNOWN_KIND if kind != FILTERS else wait
+                    wait = UNKNOWN_KIND if kind != FILTERS else NOTHING_TO_DO
                     log.info("%s are not watched in %s: %s", kind[2], place or "the cluster", error)
             await asyncio.sleep(wait)
 
@@ -123,6 +133,8 @@ class Operator:
         if event.get("type") == "BOOKMARK":
             return True
         self._add(kind, found, anew=event.get("type") != "MODIFIED")
+        if kind == FILTERS and event.get("type") == "DELETED":
+            self._specs.pop((str(found["metadata"]["namespace"]), str(found["metadata"]["name"])), None)
         return True
 
     def _add(self, kind: Kind, one: Object, *, anew: bool) -> None:

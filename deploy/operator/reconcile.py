@@ -34,6 +34,7 @@ from deploy.targets.plan import BadPlacement, Module, Plan
 from storage.database import now
 
 log = logging.getLogger("wasmhub.operator")
+MOST_WRITTEN = 10_000  # versions
 AGAIN = 300.0  # seconds after which it is looked at although nothing is known to have changed
 Key = tuple[str, str]  # namespace and name
 
@@ -64,7 +65,7 @@ class Reconciler:
             return None
         one = Filter(live)
         if one.deleted:
-            return await self._take_away(key, one) if one.held else AGAIN
+            return await self._take_away(key, one) if one.held else None
         if not one.held:
             one = Filter(await self._hold(one, [FINALIZER]))
         try:
@@ -165,6 +166,8 @@ class Reconciler:
 
     async def _carry_out(self, one: Filter, wanted: Sequence[Wanted]) -> Pass:
         found = await carry_out(self.cluster, _scope(one), wanted, frozenset())
+        if len(self.written) > MOST_WRITTEN:  # watches that broke off have not told of them
+            self.written.clear()
         self.written |= found.written
         return found
 
