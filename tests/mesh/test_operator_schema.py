@@ -1,6 +1,7 @@
 """What the real API server takes and refuses of FilterDeployments, and what it takes of those that were wasme's."""
 
 import json
+import re
 import subprocess
 from typing import Any
 
@@ -87,9 +88,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("spec", "said"), REFUSED, ids=lambda value: json.dumps(value)[:60])
 def test_refused(filters: Filters, spec: dict[str, Any], said: str) -> None:
-    with pytest.raises(AssertionError, match=".") as refusal:
+    with pytest.raises(AssertionError, match=re.escape(said)):
         applied(filters, **spec)
-    assert said in str(refusal.value)
 
 
 @pytest.mark.parametrize("name", ["a.b", "a" * 64])
