@@ -85,7 +85,7 @@ def roll_back(
         kept = ", ".join(str(one.number) for one in history[1:]) or "none"
         raise ApiError(409, "conflict", f"{target_name}/{name} cannot go back to {wanted}; earlier revisions: {kept}")
     pinned = f"{earlier.repository}@{earlier.manifest_digest}"
-    found = _read_filter(means, identity, pinned)
+    found = read_filter(means, identity, pinned)
     examined = examine(means, target, name, pinned, found, earlier.config, earlier.placement, ran=True)
     taken = take(examined, force)
     revision = NewRevision(
@@ -125,7 +125,7 @@ def check(
         raise bad("the field reference is missing")
     before = current.current if current else None
     reference = wish.reference or (f"{before.repository}@{before.manifest_digest}" if before else "")
-    found = _read_filter(means, identity, reference)
+    found = read_filter(means, identity, reference)
     config = before.config if wish.keeps_config and before else wish.config
     placement = _placement(wish, before, target)
     taken = take(examine(means, target, name, reference, found, config, placement), wish.force)
@@ -188,7 +188,7 @@ def _placement(wish: Wish, before: RevisionRow | None, target: TargetRow) -> dic
     return read_placement(target.kind, given, target.settings)
 
 
-def _read_filter(means: Means, identity: Identity, reference: str) -> Found:
+def read_filter(means: Means, identity: Identity, reference: str) -> Found:
     """The filter once the reader has read it, which takes a moment after a push."""
     waited = 0.0
     while True:

@@ -60,7 +60,7 @@ async def put_deployment(request: Request) -> Response:
     target, name = _names(request)
     wish = _wish(await read_json(request, limit=MAX_BODY))
 
-    _refuse_crowd(means)
+    refuse_crowd(means)
     made, fresh = await run_sync(change, means, identity, target, name, wish, limiter=means.checks)
 
     return JSONResponse(made, 201 if fresh else 200)
@@ -76,7 +76,7 @@ async def post_preview(request: Request) -> Response:
     target, name = _names(request)
     wish = _wish(await read_json(request, limit=MAX_BODY))
 
-    _refuse_crowd(means)
+    refuse_crowd(means)
     found = await preview(means, identity, target, name, wish)
 
     return JSONResponse(found)
@@ -93,7 +93,7 @@ async def post_rollback(request: Request) -> Response:
     only(body, "revision", "force")
     number = number_field(body, "revision", 0, 1, 2**31) if "revision" in body else None
 
-    _refuse_crowd(means)
+    refuse_crowd(means)
     made = await run_sync(roll_back, means, identity, *_names(request), number, _force(body), limiter=means.checks)
 
     return JSONResponse(made)
@@ -108,7 +108,8 @@ async def delete_deployment(request: Request) -> Response:
     return Response(status_code=204)
 
 
-def _refuse_crowd(means: Means) -> None:
+def refuse_crowd(means: Means) -> None:
+    """Raises ApiError 503 where too many wait for their turn to be checked."""
     if means.checks.statistics().tasks_waiting >= CHECKS_WAITING:
         raise ApiError(503, "busy", "too many filters are being deployed; try again in a moment", {"Retry-After": "5"})
 
@@ -136,7 +137,7 @@ def _wish(body: dict[str, Any]) -> Wish:
     return Wish(
         reference=text_field(body, "reference", longest=600) if "reference" in body else None,
         keeps_config="config" not in body,
-        config=_config(body.get("config")),
+        config=read_config(body.get("config")),
         order=number_field(body, "order", 0, 1, MAX_ORDER) if "order" in body else None,
         root_id=text_field(body, "root_id") if "root_id" in body else None,
         failure_policy=word_field(body, "failure_policy", "", POLICIES) if "failure_policy" in body else None,
@@ -146,8 +147,8 @@ def _wish(body: dict[str, Any]) -> Wish:
     )
 
 
-def _config(value: Any) -> str | None:
-    """The text that the filter gets."""
+def read_config(value: Any) -> str | None:
+    """The text that the filter gets. Raises ApiError."""
     if value is None:
         return None
     text = value if isinstance(value, str) else json_text(value)

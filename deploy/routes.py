@@ -11,6 +11,7 @@ from deploy.deployments_api import (
     put_deployment,
 )
 from deploy.envoy_door import get_granted_module, poll_slot
+from deploy.examinations_api import post_examination
 from deploy.files_door import get_files
 from deploy.rollouts_api import (
     follow_rollout,
@@ -57,6 +58,7 @@ ROUTES = [
     Route(_TARGET + "/secrets/{secret}", put_secret, methods=["PUT"]),
     Route(_TARGET + "/secrets/{secret}", remove_secret, methods=["DELETE"]),
     Route(_TARGET + "/nodes", list_nodes, methods=["GET"]),
+    Route("/api/v1/examinations", post_examination, methods=["POST"]),
     Route("/api/v1/deployments", list_deployments, methods=["GET"]),
     Route(_DEPLOYMENT, get_deployment, methods=["GET"]),
     Route(_DEPLOYMENT, put_deployment, methods=["PUT"]),
@@ -71,7 +73,7 @@ ROUTES = [
     Route(_ROLLOUT + "/abort", post_abort, methods=["POST"]),
 ]
 
-_LISTS = (_TARGETS, "/api/v1/deployments", _ROLLOUTS)
+_LISTS = (_TARGETS, "/api/v1/deployments", _ROLLOUTS, "/api/v1/examinations")
 
 
 def is_deploy_path(path: str) -> bool:

@@ -294,6 +294,7 @@ ENDPOINTS = {
     ),
     f"DELETE {TARGET}/secrets/{{secret}}": Endpoint("configure", "target", asking.delete_secret),
     f"GET {TARGET}/nodes": Endpoint("pull", "target", asking.own_target("/nodes")),
+    "POST /api/v1/examinations": Endpoint("pull", "repository", asking_meshes.examination),
     "GET /api/v1/deployments": Endpoint("signed in", "api", at("/api/v1/deployments")),
     f"GET {DEPLOYMENT}": Endpoint("pull", "target", asking.deployed()),
     f"PUT {DEPLOYMENT}": Endpoint("deploy", "target", asking.deploy),
