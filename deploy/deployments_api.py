@@ -13,6 +13,7 @@ from deploy.fields import bad, number_field, only, text_field, word_field
 from deploy.means import CHECKS_WAITING, Means, means_of
 from deploy.preview import preview
 from deploy.rollout_fields import read_rollout
+from deploy.sidecar_forms import read_form
 from deploy.targets_api import NAME
 from deploy.views import read_detail, read_list
 
@@ -70,14 +71,16 @@ async def post_preview(request: Request) -> Response:
     """`POST /api/v1/targets/{target}/deployments/{deployment}/preview`: what the same body would make as a PUT.
 
     `objects` as they would be applied, but for secrets; `problems` that keep them from it; `diff` with what is there,
-    null where that is not known; `notes`. Nothing is changed.
+    null where that is not known; `notes`. Nothing is changed. For a Consul on Kubernetes the query may ask for a `form`
+    for another tool to apply: `service-defaults`, `volume` or `fork`, with `kube_namespace` and, of the latter two,
+    `workload`, the Deployment; of the last `sidecar_image` and `sidecar_base` too.
     """
     means, identity = means_of(request), await require(request, means_of(request).gate)
     target, name = _names(request)
-    wish = _wish(await read_json(request, limit=MAX_BODY))
+    wish, form = _wish(await read_json(request, limit=MAX_BODY)), read_form(request.query_params)
 
     refuse_crowd(means)
-    found = await preview(means, identity, target, name, wish)
+    found = await preview(means, identity, target, name, wish, form)
 
     return JSONResponse(found)
 
