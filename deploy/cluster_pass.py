@@ -31,7 +31,7 @@ class ClusterPass:
         desired = await run_sync(self.desires.read, target)
         scope = Scope(self.desires.hub_id, target.name, (*mesh.types, SECRET), _namespaces(desired))
         untouched = frozenset(one.row.name for one in desired if one.problems)
-        wanted = [_wanted(mesh, one) for one in desired if not one.problems]
+        wanted = [wanted_of(mesh, one) for one in desired if not one.problems]
         lookout = Lookout(Cluster(plane), target, desired)
         await lookout.before()
         found = await carry_out(Cluster(plane), scope, wanted, untouched)
@@ -64,7 +64,8 @@ async def _watch(
     news.set()
 
 
-def _wanted(mesh: Mesh, one: Desired) -> Wanted:
+def wanted_of(mesh: Mesh, one: Desired) -> Wanted:
+    """The objects of a deployment that can be made."""
     before = _seen(one)
     if one.plan is None:
         return Wanted(one.row.name, before=before)

@@ -9,6 +9,7 @@ from deploy.commands import change, remove, roll_back
 from deploy.fields import number_field, only
 from deploy.means import means_of
 from deploy.preview import preview
+from deploy.sidecar_forms import read_form
 from deploy.views import read_detail, read_list
 from deploy.wishes import known_name, new_name, read_force, read_wish, refuse_crowd
 
@@ -44,6 +45,7 @@ async def put_deployment(request: Request) -> Response:
     `reference`: NAME[:TAG|@DIGEST], resolved now. `config`: a text, which the filter gets as it is, or any other JSON
     value, of which it gets the text; null for none. `order`: filters run in rising order (default: last).
     `root_id`, `failure_policy` (FAIL_CLOSED, FAIL_OPEN, FAIL_RELOAD). `placement`: for which workloads, on a mesh.
+    `rollout`: in waves, on a fleet, as `deploy.rollout_fields` reads it; without it all proxies get it at once.
     A field that is left out stays as it is.
     Answers 201 or 200 with the deployment and `warnings`, 422 with all `reasons` if it would not run there or if the
     target does not want it. `force` has it anyway where that can be forced, for those who may configure the target.
@@ -62,14 +64,16 @@ async def post_preview(request: Request) -> Response:
     """`POST /api/v1/targets/{target}/deployments/{deployment}/preview`: what the same body would make as a PUT.
 
     `objects` as they would be applied, but for secrets; `problems` that keep them from it; `diff` with what is there,
-    null where that is not known; `notes`. Nothing is changed.
+    null where that is not known; `notes`. Nothing is changed. For a Consul on Kubernetes the query may ask for a `form`
+    for another tool to apply: `service-defaults`, `volume` or `fork`, with `kube_namespace` and, of the latter two,
+    `workload`, the Deployment; of the last `sidecar_image` and `sidecar_base` too.
     """
     means, identity = means_of(request), await require(request, means_of(request).gate)
     target, name = _names(request)
-    wish = read_wish(await read_json(request, limit=MAX_BODY))
+    wish, form = read_wish(await read_json(request, limit=MAX_BODY)), read_form(request.query_params)
 
     refuse_crowd(means)
-    found = await preview(means, identity, target, name, wish)
+    found = await preview(means, identity, target, name, wish, form)
 
     return JSONResponse(found)
 

@@ -12,7 +12,6 @@ from auth.permissions import ACTIONS
 from deploy.commands import change, remove, roll_back
 from deploy.filters import find_filter, find_schema
 from deploy.foresight import foresee, revision_changes
-from deploy.health import health_json, proxies_json
 from deploy.listing import Wanted, read_page
 from deploy.means import Means, allow, may_with
 from deploy.meshes import MESHES
@@ -20,6 +19,7 @@ from deploy.placing import placement_fields
 from deploy.reach import reach
 from deploy.shapes import deployment_json, revision_json, target_json
 from deploy.status import PROGRESSING, READY, STALLED, UNOBSERVED, WAITING
+from deploy.target_health import health_json, proxies_json
 from deploy.views import find, read_detail, stand
 from deploy.wishes import POLICIES, known_name, new_name, read_wish, refuse_crowd
 from storage.deployments import find_deployment, revisions, target_deployments

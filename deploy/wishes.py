@@ -8,6 +8,7 @@ from auth.door import ApiError
 from deploy.commands import Wish
 from deploy.fields import bad, number_field, only, text_field, word_field
 from deploy.means import CHECKS_WAITING, Means
+from deploy.rollout_fields import read_rollout
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # of a target and of a deployment
 MAX_CONFIG = 256 * 1024  # characters
@@ -17,16 +18,17 @@ POLICIES = ("FAIL_CLOSED", "FAIL_OPEN", "FAIL_RELOAD")
 
 def read_wish(body: dict[str, Any]) -> Wish:
     """The wish in a body. Raises ApiError."""
-    only(body, "reference", "config", "order", "root_id", "failure_policy", "placement", "force")
+    only(body, "reference", "config", "order", "root_id", "failure_policy", "placement", "force", "rollout")
     return Wish(
         reference=text_field(body, "reference", longest=600) if "reference" in body else None,
         keeps_config="config" not in body,
-        config=_config(body.get("config")),
+        config=read_config(body.get("config")),
         order=number_field(body, "order", 0, 1, MAX_ORDER) if "order" in body else None,
         root_id=text_field(body, "root_id") if "root_id" in body else None,
         failure_policy=word_field(body, "failure_policy", "", POLICIES) if "failure_policy" in body else None,
         force=read_force(body),
         placement=body.get("placement"),
+        rollout=read_rollout(body["rollout"]) if body.get("rollout") is not None else None,
     )
 
 
@@ -66,8 +68,8 @@ def json_text(value: Any) -> str:
         raise ApiError(400, "bad_request", "'config' holds what JSON cannot say, or is nested too deeply") from None
 
 
-def _config(value: Any) -> str | None:
-    """The text that the filter gets."""
+def read_config(value: Any) -> str | None:
+    """The text that the filter gets. Raises ApiError."""
     if value is None:
         return None
     text = value if isinstance(value, str) else json_text(value)
