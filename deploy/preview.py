@@ -14,13 +14,13 @@ from auth.identity import Identity
 from auth.outgoing import OutgoingRefused
 from deploy.commands import Wish, check, next_order
 from deploy.derived import find_readable
-from deploy.drafting import UNKNOWN, draft_plans, draft_row
+from deploy.drafting import UNKNOWN, draft_plans, draft_row, plan_problems
 from deploy.kubeconfig import access_of
 from deploy.kubernetes import Cluster, Refused
 from deploy.means import Means, allow
 from deploy.meshes import CONSUL, MESHES, pull_secret, pulls_images, secret_for
 from deploy.rehearsal import Change, merged_entry, rehearse, rehearse_consul
-from deploy.targets.plan import Object, Plan
+from deploy.targets.plan import Object, Plan, deployments_of
 from storage.deployments import DeploymentRow, find_deployment
 from storage.pullers import is_public, login_of
 from storage.targets import TargetRow
@@ -55,7 +55,7 @@ async def preview(means: Means, identity: Identity, target_name: str, name: str,
     objects: list[Object] = []
     diff: list[Change] | None = []
     if not draft.problems:
-        objects = _objects(draft)
+        objects = _own(draft, _objects(draft))
         try:
             async with asyncio.timeout(PATIENCE):
                 objects, diff = await _compare(means, draft, objects)
@@ -85,22 +85,33 @@ def _draft(means: Means, identity: Identity, target_name: str, name: str, wish: 
         row = draft_row(target, name, before, replace(revision, order=order, image_digest=image), found.repository)
         draft = Draft(target, row, *draft_plans(session, target, row, with_secret=secret))
     draft.notes += taken.warnings
-    draft.problems += MESHES[target.kind].problems(draft.plan)
+    draft.problems += plan_problems(target, draft.plan, draft.others)
     if image is None:
         draft.notes.append(_UNREADABLE)
     return draft
 
 
-def _objects(draft: Draft) -> list[Object]:
-    """What would be applied, with nothing that is secret."""
-    render = MESHES[draft.target.kind].render
-    if render is None:
+def _objects(draft: Draft, live: Sequence[Object] = ()) -> list[Object]:
+    """What would be applied, with nothing that is secret; with what `live` objects serve other deployments too."""
+    mesh = MESHES[draft.target.kind]
+    if mesh.render is None:
         return [merged_entry(draft.plan, _beside(draft), None)]
     hidden: list[Object] = []
     if draft.plan.pull_secret is not None:
         made = pull_secret(draft.plan, login_of(draft.target.name), HIDDEN)
         hidden = [{**made, "data": dict.fromkeys(made["data"], HIDDEN)}]
-    return [*hidden, *render(draft.plan)]
+    if mesh.together is None:
+        return [*hidden, *mesh.render(draft.plan)]
+    kept = [one for one in draft.others if mesh.problems(one)]
+    plans = [draft.plan, *(one for one in draft.others if one not in kept)]
+    return [*hidden, *mesh.together.render(plans, kept, live)]
+
+
+def _own(draft: Draft, objects: Sequence[Object]) -> list[Object]:
+    """Those of the objects that are for the deployment; what Consul keeps says that in no way of ours."""
+    if MESHES[draft.target.kind].together is None:
+        return list(objects)
+    return [one for one in objects if draft.plan.deployment in deployments_of(one)]
 
 
 async def _compare(means: Means, draft: Draft, objects: list[Object]) -> tuple[list[Object], list[Change]]:
@@ -112,7 +123,10 @@ async def _compare(means: Means, draft: Draft, objects: list[Object]) -> tuple[l
             merged, changes = await rehearse_consul(plane, draft.plan, _beside(draft))
             return [merged], changes
         mesh = MESHES[draft.target.kind]
-        return objects, await rehearse(Cluster(plane), mesh, draft.plan, objects, _namespaces(draft))
+        changes = await rehearse(
+            Cluster(plane), mesh, draft.plan, lambda live: _objects(draft, live), _namespaces(draft)
+        )
+        return objects, changes
     finally:
         await plane.close()
 

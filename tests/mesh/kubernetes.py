@@ -209,7 +209,7 @@ class ControlPlane(Server):
         deadline = time.monotonic() + 60
         while True:
             found = self.admin.get(definition["apiVersion"], definition["kind"], definition["metadata"]["name"])
-            conditions = (found or {}).get("status", {}).get("conditions", [])
+            conditions = (found or {}).get("status", {}).get("conditions") or []
             if any(one["type"] == "Established" and one["status"] == "True" for one in conditions):
                 return
             assert time.monotonic() < deadline, f"{definition['metadata']['name']}: {conditions}"
