@@ -29,6 +29,7 @@ VERBS = {
     "render": "print the objects that a deployment would be on a mesh, and what they would change",
     "undeploy": "take a filter off a target",
     "deployments": "list deployments, see how they do, go back to an earlier revision",
+    "rollout": "staged rollouts: watch, pause, resume or abort them",
     "audit": "who did what, when and where from: search it, write it to a file",
     "quota": "what namespaces hold and may hold; set limits",
     "gc": "remove bytes that nothing refers to any more",
