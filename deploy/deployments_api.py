@@ -12,6 +12,8 @@ from deploy.commands import Wish, change, remove, roll_back
 from deploy.fields import bad, number_field, only, text_field, word_field
 from deploy.means import CHECKS_WAITING, Means, means_of
 from deploy.preview import preview
+from deploy.rollout_fields import read_rollout
+from deploy.sidecar_forms import read_form
 from deploy.targets_api import NAME
 from deploy.views import read_detail, read_list
 
@@ -50,6 +52,7 @@ async def put_deployment(request: Request) -> Response:
     `reference`: NAME[:TAG|@DIGEST], resolved now. `config`: a text, which the filter gets as it is, or any other JSON
     value, of which it gets the text; null for none. `order`: filters run in rising order (default: last).
     `root_id`, `failure_policy` (FAIL_CLOSED, FAIL_OPEN, FAIL_RELOAD). `placement`: for which workloads, on a mesh.
+    `rollout`: in waves, on a fleet, as `deploy.rollout_fields` reads it; without it all proxies get it at once.
     A field that is left out stays as it is.
     Answers 201 or 200 with the deployment and `warnings`, 422 with all `reasons` if it would not run there or if the
     target does not want it. `force` has it anyway where that can be forced, for those who may configure the target.
@@ -68,14 +71,16 @@ async def post_preview(request: Request) -> Response:
     """`POST /api/v1/targets/{target}/deployments/{deployment}/preview`: what the same body would make as a PUT.
 
     `objects` as they would be applied, but for secrets; `problems` that keep them from it; `diff` with what is there,
-    null where that is not known; `notes`. Nothing is changed.
+    null where that is not known; `notes`. Nothing is changed. For a Consul on Kubernetes the query may ask for a `form`
+    for another tool to apply: `service-defaults`, `volume` or `fork`, with `kube_namespace` and, of the latter two,
+    `workload`, the Deployment; of the last `sidecar_image` and `sidecar_base` too.
     """
     means, identity = means_of(request), await require(request, means_of(request).gate)
     target, name = _names(request)
-    wish = _wish(await read_json(request, limit=MAX_BODY))
+    wish, form = _wish(await read_json(request, limit=MAX_BODY)), read_form(request.query_params)
 
     refuse_crowd(means)
-    found = await preview(means, identity, target, name, wish)
+    found = await preview(means, identity, target, name, wish, form)
 
     return JSONResponse(found)
 
@@ -131,7 +136,7 @@ def _names(request: Request) -> tuple[str, str]:
 
 
 def _wish(body: dict[str, Any]) -> Wish:
-    only(body, "reference", "config", "order", "root_id", "failure_policy", "placement", "force")
+    only(body, "reference", "config", "order", "root_id", "failure_policy", "placement", "force", "rollout")
     return Wish(
         reference=text_field(body, "reference", longest=600) if "reference" in body else None,
         keeps_config="config" not in body,
@@ -141,6 +146,7 @@ def _wish(body: dict[str, Any]) -> Wish:
         failure_policy=word_field(body, "failure_policy", "", POLICIES) if "failure_policy" in body else None,
         force=_force(body),
         placement=body.get("placement"),
+        rollout=read_rollout(body["rollout"]) if body.get("rollout") is not None else None,
     )
 
 

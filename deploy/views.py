@@ -12,7 +12,8 @@ from deploy.means import Means, allow, may_with
 from deploy.meshes import MESHES
 from deploy.polls import contents
 from deploy.shapes import deployment_json, revision_json, standing_json
-from deploy.status import Standing, judge, standing_of
+from deploy.status import FETCHER, Standing, judge, judge_files, standing_of
+from deploy.targets.envoy_fleet import FILES
 from storage.database import now
 from storage.deployments import (
     DeploymentRow,
@@ -85,8 +86,16 @@ def stand(target: TargetRow, deployment: DeploymentRow, proxies: list[NodeRow], 
     if target.kind in MESHES:
         return standing_of(deployment, seen)
     content = contents(deployment, [deployment.current])[0]
-    live = max(SHORTEST_LIVE, int(target.settings["refresh_seconds"] * 1000) * 2 * POLLS_MISSED)
-    return judge(deployment, content, proxies, at=now(), live=live)
+    fetchers = [one for one in proxies if one.version == FETCHER]
+    proxies = [one for one in proxies if one.version != FETCHER]
+    if target.settings.get("transport") == FILES and not proxies:
+        return judge_files(deployment, content, fetchers)
+    return judge(deployment, content, proxies, at=now(), live=live_within(target))
+
+
+def live_within(target: TargetRow) -> int:
+    """The milliseconds after which a node of a fleet that does not ask is away."""
+    return max(SHORTEST_LIVE, int(target.settings["refresh_seconds"] * 1000) * 2 * POLLS_MISSED)
 
 
 def _of_repository(session: Session, identity: Identity, name: str) -> list[DeploymentRow]:
