@@ -1,44 +1,21 @@
 """What may go wrong around an operator: each is told in the object's own conditions, and put right when it can be."""
 
 import secrets
+import signal
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.deploy.fleet import header_filter, until
+from tests.deploy.fleet import until
 from tests.hub import HubProcess
 from tests.mesh.kubernetes import ControlPlane, Object
-from tests.mesh.operators import ACCOUNT, CHART, Filters, Operator, Shelf, give_rights
+from tests.mesh.operators import ACCOUNT, Filters, Operator, Shelf, give_rights
 from tests.mesh.target import PLUGIN
-from tests.oci import Client
 from tests.peers import built_filter
 
 PULL = {"pullSecret": {"name": "hub"}}
 ROLE = ("rbac.authorization.k8s.io/v1", "Role")
-
-
-@pytest.fixture(scope="module")
-def fitted(cluster: ControlPlane) -> ControlPlane:
-    """The cluster, which knows FilterDeployments."""
-    cluster.install((CHART / "crds" / "filterdeployments.yaml").read_text())
-    return cluster
-
-
-@pytest.fixture(scope="module")
-def shelf(mesh_hub: HubProcess, oci: Client) -> Shelf:
-    """A private repository with two versions."""
-    made = Shelf(mesh_hub, oci)
-    made.push("1", header_filter("one"))
-    made.push("2", header_filter("two"))
-    return made
-
-
-@pytest.fixture
-def filters(fitted: ControlPlane, shelf: Shelf, namespace: str, mesh_hub: HubProcess) -> Filters:
-    """What somebody applies there."""
-    fitted.admin.apply(shelf.secret(namespace, int(mesh_hub.url.rpartition(":")[2])))
-    return Filters(fitted, namespace, shelf.name)
 
 
 @pytest.fixture
@@ -134,7 +111,7 @@ def test_an_api_server_that_goes_and_comes_back(filters: Filters, operator: Oper
     operator.start()
     filters.apply("marks", config={"a": 1}, **PULL)
     filters.becomes("marks", Applied="True")
-    fitted.end()
+    fitted.end(signal.SIGKILL)
     fitted.start()
     filters.apply("marks", config={"a": 2}, **PULL)
     filters.becomes("marks", 60, Applied="True")
