@@ -228,7 +228,7 @@ def _save(
                 target,
                 name,
                 replace(revision, order=order),
-                arrange=None if target.kind in MESHES else _arrange(target),
+                arrange=None if target.kind in MESHES else arrangement(target),
                 detail={"forced": list(forced)} if forced else None,
                 rollout=rollout,
             )
@@ -241,7 +241,7 @@ def _save(
     raise Conflict(f"too many deployments on {target.name} at once; try again")
 
 
-def _arrange(target: TargetRow) -> Arrange:
+def arrangement(target: TargetRow) -> Arrange:
     """How this target's filters are placed into its slots."""
     slots = target.settings["slots"]
 

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from auth.door import identify, read_json
 from auth.identity import Identity
 from deploy.commands import read_filter
-from deploy.deployments_api import MAX_BODY, read_config, refuse_crowd
+from deploy.deployments_api import MAX_BODY
 from deploy.derived import find_readable, readable_manifest
 from deploy.examining import examine, take
 from deploy.fields import bad, only, text_field, word_field
@@ -22,6 +22,7 @@ from deploy.filters import find_module
 from deploy.means import Means, means_of
 from deploy.mesh_targets import read_mesh_target, read_placement
 from deploy.meshes import ISTIO, MESHES, pulls_images
+from deploy.wishes import read_config, refuse_crowd
 from storage.database import now
 from storage.pullers import is_public
 from storage.targets import TargetRow

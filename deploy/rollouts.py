@@ -11,7 +11,7 @@ import secrets
 from anyio.to_thread import run_sync
 
 from deploy.health import Health, judge_health
-from deploy.views import live_within
+from deploy.views import live_for
 from deploy.waves import Step, next_step
 from storage.database import Conflict, Database, StorageError, now
 from storage.events import SYSTEM
@@ -121,6 +121,6 @@ def stand_of(database: Database, rollout_id: int, *, watched: int | None = None)
     if target is None:
         return None
     health: Health = judge_health(counted, rollout.wave, rollout.limits)
-    live = live_within(target)
+    live = live_for(target)
     step = next_step(rollout, proxies, health, at=now(), live=live, watched=live if watched is None else watched)
     return rollout, step

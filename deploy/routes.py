@@ -30,10 +30,12 @@ from deploy.targets_api import (
     list_targets,
     patch_target,
     post_key,
+    post_reach,
     post_target,
     remove_key,
     remove_target,
 )
+from deploy.watching import watch_deployment
 
 _TARGETS = "/api/v1/targets"
 _TARGET = _TARGETS + "/{target}"
@@ -57,12 +59,14 @@ ROUTES = [
     Route(_TARGET + "/secrets", list_secrets, methods=["GET"]),
     Route(_TARGET + "/secrets/{secret}", put_secret, methods=["PUT"]),
     Route(_TARGET + "/secrets/{secret}", remove_secret, methods=["DELETE"]),
+    Route(_TARGET + "/reach", post_reach, methods=["POST"]),
     Route(_TARGET + "/nodes", list_nodes, methods=["GET"]),
     Route("/api/v1/examinations", post_examination, methods=["POST"]),
     Route("/api/v1/deployments", list_deployments, methods=["GET"]),
     Route(_DEPLOYMENT, get_deployment, methods=["GET"]),
     Route(_DEPLOYMENT, put_deployment, methods=["PUT"]),
     Route(_DEPLOYMENT, delete_deployment, methods=["DELETE"]),
+    Route(_DEPLOYMENT + "/events", watch_deployment, methods=["GET"]),
     Route(_DEPLOYMENT + "/preview", post_preview, methods=["POST"]),
     Route(_DEPLOYMENT + "/rollback", post_rollback, methods=["POST"]),
     Route(_ROLLOUTS, list_rollouts, methods=["GET"]),

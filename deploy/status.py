@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploy.ecds import content_of, deployment_of
+from deploy.ecds import content_of, deployment_of, revision_of
 from storage.deployments import DeploymentRow, Staged
 from storage.meshes import AWAY as AWAY_TARGET
 from storage.meshes import AWAY_SINCE, TargetSeen
@@ -134,15 +134,9 @@ def _node(deployment: DeploymentRow, content: str, node: NodeRow, *, away: bool)
     elif slot is not None and content_of(slot.running) == content == content_of(slot.served):
         state = RUNS
     running = [row.running for row in node.slots.values() if deployment_of(row.running) == deployment.id]
-    revision = max(map(_revision, running), default=None)
+    revision = max(map(revision_of, running), default=None)
     why = slot.why if slot is not None and state == REFUSED and slot.refused[-1] == content else ""
     return NodeStanding(node.name, node.version, node.seen_at, state, revision, why)
-
-
-def _revision(version: str) -> int:
-    """The revision that a version of a deployment belongs to."""
-    part = version.split(".")[1:2]
-    return int(part[0][1:]) if part and part[0][1:].isdecimal() else 0
 
 
 def some_names(names: Sequence[str]) -> str:

@@ -20,9 +20,11 @@ from deploy.kubeconfig import access_json
 from deploy.means import Means, allow, means_of
 from deploy.mesh_targets import Asked, access_fields, read_mesh_target, try_out
 from deploy.meshes import MESHES
+from deploy.reach import reach
 from deploy.rules import RULES, read_rules, without_rules
 from deploy.shapes import key_json, node_json, state_json, target_json
 from deploy.targets.envoy_fleet import FILES, OVER_GRPC, TRANSPORTS, BootstrapOptions, Fleet, bootstrap, key_document
+from deploy.wishes import NAME
 from storage.meshes import TargetSeen, target_seen
 from storage.namespaces import Holding, find_namespace_holding
 from storage.nodes import nodes
@@ -40,7 +42,6 @@ from storage.targets import (
 
 KIND = "envoy-fleet"
 KEY = "whf"  # a fleet's key, `whf_...`
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(?:0|[1-9][0-9]{0,4})")
 MAX_BODY = 1024 * 1024  # bytes; a kubeconfig may be long
 _PAGE = 1000
@@ -125,6 +126,14 @@ async def get_target(request: Request) -> Response:
     seen = await run_sync(_seen, means, target)
 
     return JSONResponse(target_json(target) | ({"state": state_json(seen)} if seen is not None else {}))
+
+
+async def post_reach(request: Request) -> Response:
+    """`POST /api/v1/targets/{target}/reach`: what the hub meets there now: the server's `version`, and its `rights`."""
+    means, identity = means_of(request), await require(request, means_of(request).gate)
+    only(await read_json(request))
+
+    return JSONResponse(await reach(means, identity, request.path_params["target"]))
 
 
 async def remove_target(request: Request) -> Response:
