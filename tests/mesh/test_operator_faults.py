@@ -10,9 +10,10 @@ import pytest
 from tests.deploy.fleet import until
 from tests.hub import HubProcess
 from tests.mesh.kubernetes import ControlPlane, Object
-from tests.mesh.operators import ACCOUNT, Filters, Operator, Shelf, give_rights
+from tests.mesh.network import Network
+from tests.mesh.operators import ACCOUNT, CHART, Filters, Operator, Shelf, give_rights
 from tests.mesh.target import PLUGIN
-from tests.peers import built_filter
+from tests.peers import built_filter, mesh_file
 
 PULL = {"pullSecret": {"name": "hub"}}
 ROLE = ("rbac.authorization.k8s.io/v1", "Role")
@@ -107,16 +108,29 @@ def test_what_somebodys_finalizer_holds_is_waited_for(
     until(lambda: filters.get("marks") is None, "it goes with its object", 60)
 
 
-def test_an_api_server_that_goes_and_comes_back(filters: Filters, operator: Operator, fitted: ControlPlane) -> None:
-    operator.start()
-    filters.apply("marks", config={"a": 1}, **PULL)
-    filters.becomes("marks", Applied="True")
-    fitted.end(signal.SIGKILL)
-    fitted.start()
-    filters.apply("marks", config={"a": 2}, **PULL)
-    filters.becomes("marks", 60, Applied="True")
-    found = filters.object(PLUGIN, "marks")
-    assert found is not None and found["spec"]["pluginConfig"] == {"a": 2}
+def test_an_api_server_that_is_killed_and_comes_back(mesh_hub: HubProcess, shelf: Shelf, network: Network) -> None:
+    other = ControlPlane(network.address)  # that of all tests has others who watch it
+    try:
+        other.start().install(mesh_file("istio", "crds.yaml").read_text())
+        other.install((CHART / "crds" / "filterdeployments.yaml").read_text())
+        give_rights(other, other.namespace("home"), other.namespace("shop"))
+        filters = Filters(other, "shop", shelf.name)
+        operator = Operator(other, mesh_hub, shelf.token, "shop", "home")
+        try:
+            operator.start()
+            filters.apply("marks", config={"a": 1}, **PULL)
+            filters.becomes("marks", Applied="True")
+            other.end(signal.SIGKILL)
+            other.start()
+            filters.apply("marks", config={"a": 2}, **PULL)
+            filters.becomes("marks", 60, Applied="True")
+            found = filters.object(PLUGIN, "marks")
+            assert found is not None and found["spec"]["pluginConfig"] == {"a": 2}
+            assert "Traceback" not in operator.log()
+        finally:
+            operator.remove()
+    finally:
+        other.remove()
 
 
 def test_a_status_that_somebody_wrote_does_no_harm(operator: Operator, filters: Filters, fitted: ControlPlane) -> None:
