@@ -1,6 +1,7 @@
 """Requests about the pages of targets and deployments, and about what goes on there, for the table of endpoints."""
 
 from collections.abc import Callable
+from typing import Any
 
 from tests.auth.asking import Ask, Endpoint, at, deployed, filled, own_target
 from tests.auth.asking_meshes import mesh_target
@@ -26,6 +27,30 @@ def form_of(ask: Callable[[World, str], Ask], form: str, **typed: str) -> Callab
         return Ask(sent.path, sent.more, made.undo)
 
     return asked
+
+
+def rolled(ending: str = "", *, paused: bool = False, **more: Any) -> Callable[[World, str], Ask]:
+    """A request about a rollout that was begun just now."""
+
+    def ask(world: World, person: str) -> Ask:
+        path = f"/api/v1/targets/{world.new_target()}/deployments/d"
+        administrator = world.api("administrator")
+        administrator.put(path, json={"reference": world.filter, "config": "a"})
+        made = administrator.put(path, json={"config": "b", "rollout": {}})
+        assert made.status_code == 200, made.text
+        rollout = f"/api/v1/rollouts/{made.json()['rollout']}"
+        if paused:
+            assert administrator.post(f"{rollout}/pause").status_code == 200
+        return Ask(rollout + ending, more)
+
+    return ask
+
+
+def followed_to_its_end(world: World, person: str) -> Ask:
+    """A rollout's timeline that ends at once."""
+    found = rolled()(world, person)
+    assert world.api("administrator").post(f"{found.path}/abort").status_code == 200
+    return Ask(f"{found.path}/events")
 
 
 def opened(world: World, person: str) -> Ask:

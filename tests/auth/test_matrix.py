@@ -36,6 +36,7 @@ OF_A_REPOSITORY = [
     if one.door in ("registry", "repository", "form")
     or "{name:path}" in name
     or "{target}/deploy" in name
+    or "{rollout}" in name
     or name == "GET /modules/{grant}/{file}"
 ]
 READ = [
