@@ -33,7 +33,7 @@ class ClusterPass:
         desired = await run_sync(self.desires.read, target)
         scope = Scope(self.desires.hub_id, target.name, (*mesh.types, SECRET), _namespaces(desired))
         untouched = frozenset(one.row.name for one in desired if one.problems)
-        wanted = [_wanted(mesh, one) for one in desired if not one.problems]
+        wanted = [wanted_of(mesh, one) for one in desired if not one.problems]
         observed: dict[str, Observed] = {}
         if mesh.together is None:
             lookout = Lookout(Cluster(plane), target, desired)
@@ -73,7 +73,8 @@ async def _watch(
     news.set()
 
 
-def _wanted(mesh: Mesh, one: Desired) -> Wanted:
+def wanted_of(mesh: Mesh, one: Desired) -> Wanted:
+    """The objects of a deployment that can be made."""
     before = _seen(one)
     if one.plan is None:
         return Wanted(one.row.name, before=before)

@@ -32,6 +32,7 @@ from storage.deployments import (
     target_deployments,
     undeploy,
 )
+from storage.rollout_rows import NewRollout
 from storage.targets import TargetRow
 
 READ_WITHIN = 10.0  # seconds in which the reader has read what was just pushed
@@ -51,6 +52,7 @@ class Wish:
     failure_policy: str | None = None
     force: bool = False  # whatever speaks against it, as far as that can be forced
     placement: Any = None
+    rollout: NewRollout | None = None  # how it is to reach the nodes; None: all at once
 
 
 def change(means: Means, identity: Identity, target_name: str, name: str, wish: Wish) -> tuple[dict[str, Any], bool]:
@@ -58,9 +60,11 @@ def change(means: Means, identity: Identity, target_name: str, name: str, wish: 
     with means.database.read() as session:
         target = allow(session, identity, "deploy", target_name)
         current = find_deployment(session, target.id, name)
+    if wish.rollout is not None:
+        _refuse_waves(target, wish, current)
     revision, found, taken = check(means, identity, target, name, wish, current)
     revision = replace(revision, image_digest=_image(means, identity, found, target))
-    made = _save(means, identity, target, name, revision, taken.forced)
+    made = _save(means, identity, target, name, revision, taken.forced, wish.rollout)
     return {**show(means, target, made), "warnings": list(taken.warnings)}, current is None
 
 
@@ -81,7 +85,7 @@ def roll_back(
         kept = ", ".join(str(one.number) for one in history[1:]) or "none"
         raise ApiError(409, "conflict", f"{target_name}/{name} cannot go back to {wanted}; earlier revisions: {kept}")
     pinned = f"{earlier.repository}@{earlier.manifest_digest}"
-    found = _read_filter(means, identity, pinned)
+    found = read_filter(means, identity, pinned)
     examined = examine(means, target, name, pinned, found, earlier.config, earlier.placement, ran=True)
     taken = take(examined, force)
     revision = NewRevision(
@@ -121,7 +125,7 @@ def check(
         raise bad("the field reference is missing")
     before = current.current if current else None
     reference = wish.reference or (f"{before.repository}@{before.manifest_digest}" if before else "")
-    found = _read_filter(means, identity, reference)
+    found = read_filter(means, identity, reference)
     config = before.config if wish.keeps_config and before else wish.config
     placement = _placement(wish, before, target)
     taken = take(examine(means, target, name, reference, found, config, placement), wish.force)
@@ -138,6 +142,26 @@ def check(
         placement=placement,
     )
     return revision, found, taken
+
+
+def _refuse_waves(target: TargetRow, wish: Wish, current: DeploymentRow | None) -> None:
+    """Raises ApiError where a change cannot reach the proxies in waves."""
+    if target.kind in MESHES:
+        raise ApiError(
+            409,
+            "conflict",
+            f"{target.name} is a mesh, whose own control plane gives a change to all proxies at once; waves are for"
+            " fleets of Envoys, so deploy it without a rollout",
+        )
+    if current is None:
+        raise ApiError(
+            409,
+            "conflict",
+            f"nothing runs on {target.name} under that name yet, so there is nothing to go back to: deploy it without"
+            " a rollout first",
+        )
+    if wish.order is not None and wish.order != current.current.order:
+        raise bad("a rollout cannot move a filter past others; change its order by itself, before or after")
 
 
 def next_order(session: Session, target_id: int) -> int:
@@ -164,7 +188,7 @@ def _placement(wish: Wish, before: RevisionRow | None, target: TargetRow) -> dic
     return read_placement(target.kind, given, target.settings)
 
 
-def _read_filter(means: Means, identity: Identity, reference: str) -> Found:
+def read_filter(means: Means, identity: Identity, reference: str) -> Found:
     """The filter once the reader has read it, which takes a moment after a push."""
     waited = 0.0
     while True:
@@ -177,7 +201,13 @@ def _read_filter(means: Means, identity: Identity, reference: str) -> Found:
 
 
 def _save(
-    means: Means, identity: Identity, target: TargetRow, name: str, revision: NewRevision, forced: Sequence[str]
+    means: Means,
+    identity: Identity,
+    target: TargetRow,
+    name: str,
+    revision: NewRevision,
+    forced: Sequence[str],
+    rollout: NewRollout | None = None,
 ) -> DeploymentRow:
     """Stores a revision; one without an order of its own comes after all others, also if another comes at once.
 
@@ -198,8 +228,9 @@ def _save(
                 target,
                 name,
                 replace(revision, order=order),
-                arrange=None if target.kind in MESHES else _arrange(target),
+                arrange=None if target.kind in MESHES else arrangement(target),
                 detail={"forced": list(forced)} if forced else None,
+                rollout=rollout,
             )
         except OrderTaken:
             if revision.order != LAST:
@@ -210,7 +241,7 @@ def _save(
     raise Conflict(f"too many deployments on {target.name} at once; try again")
 
 
-def _arrange(target: TargetRow) -> Arrange:
+def arrangement(target: TargetRow) -> Arrange:
     """How this target's filters are placed into its slots."""
     slots = target.settings["slots"]
 

@@ -23,6 +23,13 @@ CHECKS_AT_ONCE = 4  # deploys that are checked at a time: each may wait for the 
 CHECKS_WAITING = 32  # deploys that may wait for their turn
 
 
+@dataclass
+class Watching:
+    """Who watches deployments."""
+
+    count: int = 0
+
+
 @dataclass(frozen=True)
 class Means:
     """What the handlers of this door work with."""
@@ -36,6 +43,8 @@ class Means:
     wake: Callable[[], None]  # has the controller look at once
     left: Left = field(default_factory=set)
     checks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(CHECKS_AT_ONCE))
+    following: list[object] = field(default_factory=list)  # an entry for each timeline that is followed right now
+    watching: Watching = field(default_factory=Watching)
 
 
 def means_of(request: Request) -> Means:

@@ -42,17 +42,22 @@ class Pass:
 
 @dataclass(frozen=True)
 class Scope:
-    """Whose objects, of which kinds, and in which namespaces where the hub may not list them all."""
+    """Whose objects, of which kinds, and in which namespaces where the hub may not list them all.
+
+    With `deployment` those of one alone, which is never looked for outside of the namespaces.
+    """
 
     hub_id: str
     target: str
     kinds: Sequence[Kind]
     namespaces: Sequence[str] = ()
+    deployment: str | None = None
 
     @property
     def selector(self) -> str:
-        """What the labels of this target's objects match."""
-        return f"{HUB_LABEL}={self.hub_id},{TARGET_LABEL}={self.target}"
+        """What the labels of these objects match."""
+        one = f",{DEPLOYMENT_LABEL}={self.deployment}" if self.deployment is not None else ""
+        return f"{HUB_LABEL}={self.hub_id},{TARGET_LABEL}={self.target}{one}"
 
     def owns(self, live: Object) -> bool:
         """Whether an object is one of this target's."""
@@ -203,11 +208,12 @@ def explain(refusal: Refused, key: Key) -> str:
 
 async def _listings(cluster: Cluster, scope: Scope, kind: Kind) -> dict[str | None, Listing]:
     """A kind's objects in the whole cluster, or in each namespace in use where the hub may list only there."""
-    try:
-        return {None: await cluster.list(kind, selector=scope.selector)}
-    except Refused as refusal:
-        if refusal.status != 403:
-            raise
+    if scope.deployment is None:
+        try:
+            return {None: await cluster.list(kind, selector=scope.selector)}
+        except Refused as refusal:
+            if refusal.status != 403:
+                raise
     found: dict[str | None, Listing] = {}
     for namespace in scope.namespaces:
         try:

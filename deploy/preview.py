@@ -20,6 +20,7 @@ from deploy.kubernetes import Cluster, Refused
 from deploy.means import Means, allow
 from deploy.meshes import CONSUL, MESHES, pull_secret, pulls_images, secret_for
 from deploy.rehearsal import Change, merged_entry, rehearse, rehearse_consul
+from deploy.sidecar_forms import Form, form_objects, form_problems
 from deploy.targets.plan import Object, Plan, deployments_of
 from storage.deployments import DeploymentRow, find_deployment
 from storage.pullers import is_public, login_of
@@ -46,12 +47,16 @@ class Draft:
     notes: list[str] = field(default_factory=list)
 
 
-async def preview(means: Means, identity: Identity, target_name: str, name: str, wish: Wish) -> dict[str, Any]:
+async def preview(
+    means: Means, identity: Identity, target_name: str, name: str, wish: Wish, form: Form | None = None
+) -> dict[str, Any]:
     """The `objects`, `problems`, `diff` and `notes` of what the wish would make. Raises ApiError as `change` does.
 
-    `diff` is None where the target does not answer, and a note says why.
+    `diff` is None where the target does not answer, and a note says why; and with a form that the hub never applies.
     """
     draft = await run_sync(_draft, means, identity, target_name, name, wish, limiter=means.checks)
+    if form is not None:
+        return await run_sync(_formed, means, draft, form)
     objects: list[Object] = []
     diff: list[Change] | None = []
     if not draft.problems:
@@ -66,6 +71,24 @@ async def preview(means: Means, identity: Identity, target_name: str, name: str,
         draft.notes.append(_NEW)
     said = None if diff is None else [vars(one) for one in diff]
     return {"objects": objects, "problems": draft.problems, "diff": said, "notes": draft.notes}
+
+
+def _formed(means: Means, draft: Draft, form: Form) -> dict[str, Any]:
+    """The objects of a form for Kubernetes. Raises ApiError."""
+    if draft.target.kind != CONSUL:
+        raise ApiError(409, "conflict", f"{draft.target.name} is no Consul; forms are for the sidecars of one")
+    beside = _beside(draft)
+    problems = draft.problems + form_problems(form, draft.plan, beside)
+    objects: list[Object] = []
+    if not problems:
+        module = means.modules.read(draft.plan.module.sha256)
+        if module is None:
+            raise ApiError(503, "unavailable", f"the module of {draft.plan.deployment} cannot be read; try again")
+        objects, notes = form_objects(form, draft.plan, beside, module)
+        draft.notes += notes
+    if f"/{UNKNOWN}/" in json.dumps(objects):
+        draft.notes.append(_NEW)
+    return {"objects": objects, "problems": problems, "diff": None, "notes": draft.notes}
 
 
 def _draft(means: Means, identity: Identity, target_name: str, name: str, wish: Wish) -> Draft:

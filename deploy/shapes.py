@@ -7,6 +7,7 @@ from deploy.status import Standing
 from storage.deployments import DeploymentRow, RevisionRow
 from storage.meshes import TargetSeen
 from storage.nodes import NodeRow
+from storage.rollout_rows import RolloutEventRow, RolloutRow
 from storage.targets import TargetKeyRow, TargetRow
 
 
@@ -41,6 +42,7 @@ def deployment_json(deployment: DeploymentRow, standing: Standing) -> dict[str, 
         "status": standing.status,
         "message": standing.message,
         "revision": revision_json(deployment.current),
+        "rollout": deployment.staged.id if deployment.staged is not None else None,
         "created_at": moment(deployment.created_at),
     }
 
@@ -79,6 +81,22 @@ def standing_json(standing: Standing) -> list[dict[str, Any]]:
     ]
 
 
+def seen_json(deployment: DeploymentRow) -> dict[str, Any]:
+    """What the last pass over its mesh has seen of a deployment: objects of the hub's, and proxies, one by one."""
+    seen = deployment.seen
+    detail = (seen.detail if seen is not None else None) or {}
+    known = [*(detail.get("pods") or {}).values(), *(detail.get("sidecars") or ())]
+    proxies = [
+        {"name": one["name"], "state": one["state"], "revision": one.get("revision"), "why": one.get("why") or ""}
+        for one in known
+    ]
+    return {
+        "objects": [str(name) for name in (seen.objects if seen is not None else None) or ()],
+        "proxies": sorted(proxies, key=lambda one: str(one["name"])),
+        "ended_at": moment(deployment.ended_at) if deployment.ended_at is not None else None,
+    }
+
+
 def node_json(node: NodeRow) -> dict[str, Any]:
     """A node with what it runs and refused in each slot."""
     slots = [
@@ -86,6 +104,40 @@ def node_json(node: NodeRow) -> dict[str, Any]:
         for number, row in sorted(node.slots.items())
     ]
     return {"name": node.name, "proxy": node.version, "seen_at": moment(node.seen_at), "slots": slots}
+
+
+def rollout_json(rollout: RolloutRow) -> dict[str, Any]:
+    """A rollout; `share` is how much of the fleet its present wave takes in, in percent."""
+    return {
+        "id": rollout.id,
+        "target": rollout.target,
+        "deployment": rollout.deployment,
+        "from_revision": rollout.from_revision,
+        "to_revision": rollout.to_revision,
+        "back_revision": rollout.back_revision,
+        "waves": list(rollout.waves),
+        "bake_seconds": rollout.bake / 1000,
+        "limits": rollout.limits,
+        "state": rollout.state,
+        "wave": rollout.wave,
+        "share": rollout.waves[rollout.wave - 1] if rollout.wave else 0,
+        "message": rollout.why,
+        "created_by": rollout.created_by,
+        "created_at": moment(rollout.created_at),
+        "ended_at": moment(rollout.ended_at) if rollout.ended_at is not None else None,
+    }
+
+
+def rollout_event_json(event: RolloutEventRow) -> dict[str, Any]:
+    """A line of a rollout's timeline."""
+    return {
+        "id": event.id,
+        "at": moment(event.at),
+        "kind": event.kind,
+        "wave": event.wave,
+        "message": event.message,
+        "figures": event.figures,
+    }
 
 
 def moment(milliseconds: int) -> str:

@@ -4,22 +4,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploy.ecds import content_of, deployment_of
-from storage.deployments import DeploymentRow
+from deploy.ecds import content_of, deployment_of, revision_of
+from storage.deployments import DeploymentRow, Staged
 from storage.meshes import AWAY as AWAY_TARGET
 from storage.meshes import AWAY_SINCE, TargetSeen
 from storage.nodes import NodeRow
 
 READY, PROGRESSING, WAITING, STALLED = "ready", "progressing", "waiting", "stalled"
 UNOBSERVED = "applied-not-observed"
-RUNS, REFUSED, PENDING, AWAY = "runs", "refused", "pending", "away"
+RUNS, REFUSED, PENDING, AWAY, FETCHED = "runs", "refused", "pending", "away", "fetched"
+FETCHER = "wasmhub targets files"  # what stands for a node's kind where somebody fetches files for proxies
 OBSERVED_WITHIN = 60_000  # milliseconds in which a node that was served says whether it took it
 _NAMED = 3  # proxies that a sentence names
 
 
 @dataclass(frozen=True)
 class NodeStanding:
-    """One node's part in a deployment: `state` is runs, refused, pending or away; `revision` what it runs of it."""
+    """One node's part in a deployment: `state` is one of the words above; `revision` what it runs of it."""
 
     name: str
     proxy: str
@@ -49,6 +50,8 @@ def judge(deployment: DeploymentRow, content: str, nodes: Sequence[NodeRow], *, 
     if not here:
         return Standing(WAITING, f"no proxy of {target} has asked for it {'lately' if seen else 'yet'}", seen)
     refused = [one.name for one in here if one.state == REFUSED]
+    if deployment.staged is not None:
+        return Standing(PROGRESSING, _staged(deployment.staged, here), seen)
     if refused:
         why = next((one.why for one in here if one.state == REFUSED and one.why), None)
         said = f": {why}" if why else "; see the proxy's log for why"
@@ -61,6 +64,22 @@ def judge(deployment: DeploymentRow, content: str, nodes: Sequence[NodeRow], *, 
             UNOBSERVED, f"{_names(late)} was given revision {number} and does not say that it runs it", seen
         )
     return Standing(PROGRESSING, f"{len(here) - len(late)} of {len(here)} proxies run revision {number}", seen)
+
+
+def judge_files(deployment: DeploymentRow, content: str, fetchers: Sequence[NodeRow]) -> Standing:
+    """How a deployment stands whose proxies read files that somebody fetches: never better than not observed."""
+    target, number = deployment.target, deployment.current.number
+    if not fetchers:
+        return Standing(WAITING, f"nobody has fetched the files of {target} yet", ())
+    given = [one for one in fetchers if _served(deployment, one) == content]
+    seen = tuple(
+        NodeStanding(one.name, one.version, one.seen_at, FETCHED if one in given else PENDING, None) for one in fetchers
+    )
+    late = [one.name for one in fetchers if one not in given]
+    if late:
+        return Standing(WAITING, f"{some_names(late)} did not fetch revision {number} yet", seen)
+    who = some_names([one.name for one in given])
+    return Standing(UNOBSERVED, f"{who} fetched revision {number}; what proxies make of it is not seen", seen)
 
 
 def standing_of(deployment: DeploymentRow, target: TargetSeen | None) -> Standing:
@@ -80,6 +99,13 @@ def standing_of(deployment: DeploymentRow, target: TargetSeen | None) -> Standin
     return Standing(seen.status, f"{seen.message}; {away}" if away else seen.message, ())
 
 
+def _staged(staged: Staged, here: Sequence[NodeStanding]) -> str:
+    runs = sum(one.state == RUNS for one in here)
+    wave = f"in wave {staged.wave}" if staged.wave else "before its first wave"
+    told = f"rollout {staged.id} is {staged.state} {wave}"
+    return f"{told}: {runs} of {len(here)} proxies run revision {staged.revision}"
+
+
 def _under_way(message: str) -> Standing:
     return Standing(PROGRESSING, message, ())
 
@@ -93,6 +119,11 @@ def _away(name: str, target: TargetSeen | None) -> str:
     return f"{name} is away{when}: {target.message}"
 
 
+def _served(deployment: DeploymentRow, node: NodeRow) -> str:
+    slot = node.slots.get(deployment.slot) if deployment.slot is not None else None
+    return slot.served if slot is not None else ""
+
+
 def _node(deployment: DeploymentRow, content: str, node: NodeRow, *, away: bool) -> NodeStanding:
     slot = node.slots.get(deployment.slot) if deployment.slot is not None else None
     state = PENDING
@@ -103,15 +134,9 @@ def _node(deployment: DeploymentRow, content: str, node: NodeRow, *, away: bool)
     elif slot is not None and content_of(slot.running) == content == content_of(slot.served):
         state = RUNS
     running = [row.running for row in node.slots.values() if deployment_of(row.running) == deployment.id]
-    revision = max(map(_revision, running), default=None)
+    revision = max(map(revision_of, running), default=None)
     why = slot.why if slot is not None and state == REFUSED and slot.refused[-1] == content else ""
     return NodeStanding(node.name, node.version, node.seen_at, state, revision, why)
-
-
-def _revision(version: str) -> int:
-    """The revision that a version of a deployment belongs to."""
-    part = version.split(".")[1:2]
-    return int(part[0][1:]) if part and part[0][1:].isdecimal() else 0
 
 
 def some_names(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The gRPC door of Envoys: ECDS and ADS, state of the world and delta, over streams that stay open.
+"""The gRPC door of Envoys: ECDS and ADS, state of the world and delta, over streams that stay open; and their figures.
 
 Who deploys wakes the streams of this process at once; what other replicas were told is found by one small query, as
 long as there are streams. What a node is served is decided and stored as over REST (`deploy/polls.py`).
@@ -6,7 +6,7 @@ long as there are streams. What a node is served is decided and stored as over R
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,11 @@ from anyio.to_thread import run_sync
 from auth.secrets import fingerprint
 from deploy.means import Means
 from deploy.polls import NODE_LIMIT
+from deploy.stats_door import StatsDoor, key_of
 from deploy.xds_messages import READERS
 from deploy.xds_session import Ending, Session
 from storage.database import StorageError
-from storage.deployments import slot_revisions
+from storage.deployments import Place, slot_revisions
 from storage.nodes import touch_nodes
 from storage.targets import TargetRow, find_target_by_key, live_keys
 
@@ -31,6 +32,8 @@ log = logging.getLogger("wasmhub")
 LOOK = 0.2  # seconds between two looks at what other replicas were told, while there are streams
 KEYS_EVERY = 1.0  # seconds between two looks at whether the keys of streams are still good
 SEEN_EVERY = 20.0  # seconds between two notes that the nodes of open streams are there
+SAID_EVERY = 60.0  # seconds between two lines of the log that say the same of the same address
+_SAID_MOST = 1000  # lines that are kept in mind for that
 GRACE = 2  # seconds that streams have to end when the hub stops
 MAX_REQUEST = 1024 * 1024  # bytes; an Envoy lists its extensions in its first request, which makes 77 KB
 _ECDS = "envoy.service.extension.v3.ExtensionConfigDiscoveryService"
@@ -40,6 +43,8 @@ _METHODS = {
     _ECDS: {"StreamExtensionConfigs": False, "DeltaExtensionConfigs": True},
     _ADS: {"StreamAggregatedResources": False, "DeltaAggregatedResources": True},
 }
+_NO_KEY = "a fleet's key is needed here: make one for the target and give it to this Envoy"
+_NO_FLEET = "this key is of no fleet: it was removed or never was one; give this Envoy a key of its target"
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_REQUEST),
     ("grpc.max_send_message_length", -1),
@@ -73,7 +78,9 @@ class XdsDoor:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._threads = CapacityLimiter(8)
         self._pushes = asyncio.Semaphore(4)  # answers with a module in memory at a time
-        self._places: dict[int, dict[int, int]] = {}
+        self._stats = StatsDoor(means.database, self._run, self._target)
+        self._places: dict[int, dict[int, Place]] = {}
+        self._said: dict[tuple[str, str], float] = {}
 
     def wake(self) -> None:
         """Something was deployed here just now. From any thread."""
@@ -90,6 +97,7 @@ class XdsDoor:
                 for name, delta in methods.items()
             }
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+        server.add_generic_rpc_handlers((self._stats.handler(),))
         try:
             if self._certificates is None:
                 server.add_insecure_port(self._address)
@@ -100,33 +108,48 @@ class XdsDoor:
             log.error("proxies cannot be served over gRPC on %s: %s", self._address, error)
             return
         log.info("proxies are served over gRPC on %s", self._address)
+        writing = asyncio.create_task(self._stats.write_on())
         try:
             await self._look_on()
         finally:
+            writing.cancel()
             for session in self._sessions:
                 session.end(grpc.StatusCode.UNAVAILABLE, "the hub stops; try again")
             await server.stop(GRACE)
 
     async def _serve(self, delta: bool, requests: AsyncIterator[Any], context: Any) -> None:
-        key = _key(context.invocation_metadata() or ())
+        key = key_of(context.invocation_metadata() or ())
         try:
             target = await self._run(self._target, key)
             if target is None:
-                raise Ending(grpc.StatusCode.UNAUTHENTICATED, "a fleet's key is needed here: make one for the target")
+                raise Ending(grpc.StatusCode.UNAUTHENTICATED, _NO_FLEET if key else _NO_KEY)
             session = Session(self._means, target, fingerprint(key), context, self._pushes, self._threads, delta=delta)
             self._admit(session)
         except StorageError as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
         except Ending as error:
-            await context.abort(error.code, str(error))
+            await self._refuse(context, error)
         self._sessions.add(session)
         self._changed.set()
         try:
             await session.run(requests, self._beside)
         except Ending as error:
-            await context.abort(error.code, str(error))
+            await self._refuse(context, error)
         finally:
             self._sessions.discard(session)
+
+    async def _refuse(self, context: Any, why: Ending) -> None:
+        """Ends a stream, and says so in the log: an Envoy tries for ever, with a stream for each of its slots."""
+        address, at = _host(context.peer()), asyncio.get_running_loop().time()
+        if (
+            why.code != grpc.StatusCode.UNAVAILABLE
+            and self._said.get((address, str(why)), -SAID_EVERY) <= at - SAID_EVERY
+        ):
+            if len(self._said) >= _SAID_MOST:
+                self._said.clear()
+            self._said[address, str(why)] = at
+            log.warning("the proxy at %s is not served: %s", address, why)
+        await context.abort(why.code, str(why))
 
     def _admit(self, new: Session) -> None:
         settings = new.target.settings
@@ -202,7 +225,7 @@ class XdsDoor:
         with self._means.database.read() as session:
             return find_target_by_key(session, fingerprint(key))
 
-    def _find_places(self, targets: set[int]) -> dict[int, dict[int, int]]:
+    def _find_places(self, targets: set[int]) -> dict[int, dict[int, Place]]:
         with self._means.database.read() as session:
             return slot_revisions(session, targets)
 
@@ -211,12 +234,9 @@ class XdsDoor:
             return live_keys(session, keys)
 
 
-def _key(metadata: Sequence[tuple[str, str | bytes]]) -> str:
-    for name, value in metadata:
-        if name == "authorization" and isinstance(value, str):
-            scheme, _, key = value.partition(" ")
-            return key.strip() if scheme.lower() == "bearer" else ""
-    return ""
+def _host(peer: str) -> str:
+    """The address of `ipv4:192.0.2.1:4711`."""
+    return peer.partition(":")[2].rpartition(":")[0] or peer
 
 
 def _credentials(certificates: Certificates) -> grpc.ServerCredentials:

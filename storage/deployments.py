@@ -6,18 +6,22 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, text, update
+from sqlalchemy import delete, func, text, update
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
 from proxywasm.images import DERIVED
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
+from storage.mesh_tables import ConfigSecret
+from storage.rollout_rows import OPEN, NewRollout, begin_rollout, refuse_beside_rollout
+from storage.rollout_tables import Rollout
 from storage.tables import Deployment, Revision, Target
 from storage.targets import TargetRow, namespace_of_target, touch_target
 
 KEPT_REVISIONS = 20  # of each deployment, for rollback
 _SEEN = 7  # columns of a deployment's state
+_STAGED = 5  # columns of its rollout
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class RevisionRow:
     created_by: str | None
     placement: dict[str, Any] | None = None
     image_digest: str | None = None
+    secrets_at: int | None = None  # when a secret was changed of those that its config may name
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,17 @@ class DeploymentSeen:
 
 
 @dataclass(frozen=True)
+class Staged:
+    """The rollout by which a revision is on its way: only nodes whose place is below `cut` are to have it."""
+
+    id: int
+    revision: int
+    cut: int
+    wave: int
+    state: str
+
+
+@dataclass(frozen=True)
 class DeploymentRow:
     """A deployment with its current revision."""
 
@@ -85,6 +101,7 @@ class DeploymentRow:
     ended_at: int | None
     seen: DeploymentSeen | None
     current: RevisionRow
+    staged: Staged | None = None
 
 
 @dataclass(frozen=True)
@@ -97,13 +114,18 @@ class Placed:
     order: int
 
 
+# What belongs into a slot: see `slot_revisions`.
+Place = tuple[int, int | None, int | None]
+
 # Decides the slots of all deployments of a target, given those there are and the one (by id and order) that is new or
 # moves; it may raise Conflict.
 Arrange = Callable[[Sequence[Placed], int, int], Mapping[int, int]]
 
 _REVISION = (
     "v.number, v.repository_id, v.reference, v.manifest_digest, v.module_sha256, v.config, v.root_id, v.failure_policy,"
-    ' v."order", v.action, v.created_at, r.name, u.name, v.placement, v.image_digest'
+    ' v."order", v.action, v.created_at, r.name, u.name, v.placement, v.image_digest,'
+    """ CASE WHEN v.config LIKE '%"$secret"%' THEN (SELECT max(c.changed_at) FROM config_secrets c"""
+    " JOIN deployments x ON x.target_id = c.target_id WHERE x.id = v.deployment_id) END"
 )
 _JOINED = (
     "JOIN repositories r ON r.id = v.repository_id"
@@ -112,9 +134,10 @@ _JOINED = (
 _DEPLOYMENTS = (
     'SELECT d.id, d.target_id, t.name, d.name, d.slot, d."grant", d.created_at, d.ended_at,'
     " s.revision, s.status, s.message, s.detail, s.objects, s.applied_at, s.changed_at,"
-    f" {_REVISION} FROM deployments d"
+    f" o.id, o.to_revision, o.cut, o.wave, o.state, {_REVISION} FROM deployments d"
     f" JOIN targets t ON t.id = d.target_id JOIN revisions v ON v.id = d.revision_id {_JOINED}"
     " LEFT JOIN deployment_states s ON s.deployment_id = d.id"
+    " LEFT JOIN rollouts o ON o.deployment_id = d.id AND o.state IN ('running', 'paused')"
 )
 _FIND = text(f"{_DEPLOYMENTS} WHERE d.target_id = :target AND d.name = :name")
 _OF_TARGET = text(f'{_DEPLOYMENTS} WHERE d.target_id = :target ORDER BY v."order", d.name')
@@ -157,13 +180,20 @@ def target_deployments(session: Session, target_id: int) -> list[DeploymentRow]:
     return [_row(found) for found in session.execute(_OF_TARGET, {"target": target_id})]
 
 
-def slot_revisions(session: Session, target_ids: Collection[int]) -> dict[int, dict[int, int]]:
-    """For each of some fleets the row id of the revision that belongs into each taken slot: one query for all."""
-    found: dict[int, dict[int, int]] = {one: {} for one in target_ids}
+def slot_revisions(session: Session, target_ids: Collection[int]) -> dict[int, dict[int, Place]]:
+    """For each of some fleets what belongs into each taken slot, one query for all: the row id of its revision, and
+    for how many of the nodes that is by now, and when a secret of the target was changed last.
+    """
+    found: dict[int, dict[int, Place]] = {one: {} for one in target_ids}
+    beside = (col(Rollout.deployment_id) == col(Deployment.id)) & col(Rollout.state).in_(OPEN)
+    changed = select(func.max(ConfigSecret.changed_at)).where(col(ConfigSecret.target_id) == col(Deployment.target_id))
     query = select(Deployment.target_id, Deployment.slot, Deployment.revision_id)
-    for target_id, slot, revision_id in session.execute(query.where(col(Deployment.target_id).in_(target_ids))):
+    places = query.add_columns(col(Rollout.cut), changed.scalar_subquery()).join(Rollout, beside, isouter=True)
+    for target_id, slot, revision_id, cut, told in session.execute(
+        places.where(col(Deployment.target_id).in_(target_ids))
+    ):
         if slot is not None and revision_id is not None:
-            found[target_id][slot] = revision_id
+            found[target_id][slot] = (revision_id, cut, told)
     return found
 
 
@@ -206,10 +236,12 @@ def save_deployment(
     *,
     arrange: Arrange | None,
     detail: dict[str, Any] | None = None,
+    rollout: NewRollout | None = None,
 ) -> DeploymentRow:
     """Makes a deployment, or gives it a new revision; `detail` goes into the event. Without `arrange` it has no slot.
 
-    Raises Conflict if the target or the module's bytes are gone, or as `arrange` does.
+    With `rollout` the revision reaches the nodes in waves. Raises Conflict if the target or the module's bytes are
+    gone, if another revision is being rolled out, or as `arrange` does.
     """
     with database.write() as session:
         if session.get(Target, target.id) is None:
@@ -224,11 +256,14 @@ def save_deployment(
             session.add(deployment)
             session.flush()
         deployment.ended_at = None
+        refuse_beside_rollout(session, deployment.id, f"{target.name}/{name}")
         if arrange is not None:
             _arrange(session, target.id, deployment.id, revision.order, arrange)
-        number = _add_revision(session, actor, deployment, revision)
+        number = add_revision(session, actor, deployment, revision)
         touch_target(session, target.id)
         said = {"revision": number, "manifest": revision.manifest_digest, "order": revision.order, **(detail or {})}
+        if rollout is not None:
+            said["rollout"] = _begin_rollout(session, actor, deployment.id, rollout, number)
         record(
             session,
             actor,
@@ -278,14 +313,26 @@ def _arrange(session: Session, target_id: int, deployment_id: int, order: int, a
             session.execute(update(Deployment).where(col(Deployment.id) == moved).values(slot=slot))
 
 
-def _add_revision(session: Session, actor: Actor, deployment: Deployment, revision: NewRevision) -> int:
+def _begin_rollout(session: Session, actor: Actor, deployment_id: int, rollout: NewRollout, number: int) -> int:
+    """Begins the way of a revision just made. Raises Conflict where there is none to go back to."""
+    kept = revisions(session, deployment_id, limit=2)
+    if len(kept) < 2:
+        raise Conflict("nothing runs there yet, so a rollout had nothing to go back to; deploy it without waves first")
+    return begin_rollout(session, deployment_id, rollout, kept[1].number, number, _user(actor))
+
+
+def _user(actor: Actor) -> int | None:
+    return actor.id if actor.kind in ("user", "robot") else None
+
+
+def add_revision(session: Session, actor: Actor, deployment: Deployment, revision: NewRevision) -> int:
     """Writes the next revision, makes it the current one and forgets those that are too old."""
     last = revisions(session, deployment.id, limit=1)
     number = last[0].number + 1 if last else 1
     row = Revision(
         deployment_id=deployment.id,
         number=number,
-        created_by=actor.id if actor.kind in ("user", "robot") else None,
+        created_by=_user(actor),
         created_at=now(),
         **vars(revision),
     )
@@ -304,13 +351,14 @@ def _row(found: Sequence[Any]) -> DeploymentRow:
     id_, target_id, target, name, slot, grant, created_at, ended_at, *rest = found
     revision, status, message, detail, objects, *times = rest[:_SEEN]
     seen = None if status is None else DeploymentSeen(revision, status, message, _json(detail), _json(objects), *times)
-    current = _revision(rest[_SEEN:])
-    return DeploymentRow(id_, target_id, target, name, slot, grant, created_at, ended_at, seen, current)
+    staged = None if rest[_SEEN] is None else Staged(*rest[_SEEN : _SEEN + _STAGED])
+    current = _revision(rest[_SEEN + _STAGED :])
+    return DeploymentRow(id_, target_id, target, name, slot, grant, created_at, ended_at, seen, current, staged)
 
 
 def _revision(found: Sequence[Any]) -> RevisionRow:
     values = [*found]
-    values[-2] = _json(values[-2])  # the placement
+    values[-3] = _json(values[-3])  # the placement
     return RevisionRow(*values)
 
 

@@ -24,7 +24,9 @@ from auth.sign_on import SignOn
 from auth.token_door import PATHS as TOKEN_PATHS
 from auth.token_door import create_token_door
 from deploy.controller import Controller
+from deploy.desk import Desk
 from deploy.door import create_deploy_door
+from deploy.rollouts import Conductor
 from deploy.routes import is_deploy_path
 from proxywasm.inspector import Inspector
 from registry.calls import Calls
@@ -89,6 +91,7 @@ class Hub:
         # With calls of its own: a cluster that is silent holds up nobody who signs in.
         calls = _outgoing(settings, at_once=REACHING_OUT)
         self._controller = Controller(self.database, secret_key, calls, hub_id)
+        self._conductor = Conductor(self.database)
         self._deploy = create_deploy_door(self.database, self.blobs, gate, meter, calls, self._deployed)
         self._xds = self._xds_door(settings, xds) if xds is not None else None
         # With calls of its own: a provider that is silent holds up no exchange of a job's token.
@@ -101,6 +104,7 @@ class Hub:
             meter,
             parts=self._health.readiness.parts,
             settings=shown_settings(settings),
+            deploying=Desk(self._deploy.state.means),
             teams_by_all=settings.create_teams == "everyone",
             sign_up=settings.sign_up,
         )
@@ -163,6 +167,7 @@ class Hub:
     def _deployed(self) -> None:
         """Has what was deployed brought to where it belongs."""
         self._controller.wake()
+        self._conductor.wake()
         if self._xds is not None:
             self._xds.wake()
 
@@ -196,8 +201,8 @@ class Hub:
 
     @contextlib.asynccontextmanager
     async def _background(self) -> AsyncIterator[None]:
-        background = (self._reader, self._collector, self._scrub, self._sign_ins, self._folding, self._controller)
-        tasks = [asyncio.create_task(one.run()) for one in background]
+        background = (self._reader, self._collector, self._scrub, self._sign_ins, self._folding)
+        tasks = [asyncio.create_task(one.run()) for one in (*background, self._controller, self._conductor)]
         if self._xds is not None:
             tasks.append(asyncio.create_task(self._xds.run()))
         if self._shared is not None:

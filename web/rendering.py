@@ -1,5 +1,7 @@
 """Pages from templates: the environment, and how sizes, digests and times read."""
 
+import calendar
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +31,7 @@ def create_environment(assets: Mapping[str, Asset]) -> Environment:
         auto_reload=False,
     )
     environment.filters.update(size=show_size, ago=show_ago, day=show_day, moment=show_moment, short=shorten_digest)
-    environment.filters.update(sentence=as_sentence, agent=read_agent)
+    environment.filters.update(sentence=as_sentence, agent=read_agent, instant=read_instant, pretty=show_json)
     environment.globals["asset"] = lambda name: f"/static/{assets[name].mark}/{name}"
     return environment
 
@@ -77,6 +79,16 @@ def show_day(moment: int) -> str:
 def show_moment(moment: int) -> str:
     """The moment in UTC, as RFC 3339 has it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment / 1000))
+
+
+def read_instant(said: str) -> int:
+    """A moment as the API says it, in milliseconds."""
+    return calendar.timegm(time.strptime(said, "%Y-%m-%dT%H:%M:%SZ")) * 1000
+
+
+def show_json(value: Any) -> str:
+    """A JSON value as people read it."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def shorten_digest(digest: str) -> str:

@@ -246,9 +246,19 @@ def own_target(ending: str = "", **more: Any) -> Callable[[World, str], Ask]:
     return lambda world, person: Ask(f"/api/v1/targets/{world.new_target()}{ending}", more)
 
 
+def fleet_files(world: World, person: str) -> Ask:
+    return Ask(f"/api/v1/targets/{world.new_target(transport='file')}/files?folder=/etc/envoy&by={person}")
+
+
 def delete_key(world: World, person: str) -> Ask:
     path = f"/api/v1/targets/{world.new_target()}/keys"
     return Ask(f"{path}/{world.api('administrator').post(path).json()['id']}")
+
+
+def delete_secret(world: World, person: str) -> Ask:
+    path = f"/api/v1/targets/{world.new_target()}/secrets/key"
+    assert world.api("administrator").put(path, json={"value": "v"}).status_code == 201
+    return Ask(path)
 
 
 def deployed(ending: str = "", **more: Any) -> Callable[[World, str], Ask]:

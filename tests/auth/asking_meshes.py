@@ -35,6 +35,12 @@ def preview(world: World, person: str) -> Ask:
     return mesh_target("/deployments/d/preview", json=body)(world, person)
 
 
+def examination(world: World, person: str) -> Ask:
+    """A look at whether the filter may run in a mesh that the hub knows nothing of."""
+    place = {"settings": SETTINGS, "placement": {"namespace": "shop"}}
+    return Ask("/api/v1/examinations", {"json": {"reference": world.filter, **place}})
+
+
 def new_mesh(world: World) -> str:
     """A target of the team whose cluster does not answer; over the API one must, when it is made."""
     name, space = f"t-{secrets.token_hex(4)}", "SELECT id FROM namespaces WHERE name = :team"

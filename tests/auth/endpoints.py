@@ -284,10 +284,17 @@ ENDPOINTS = {
     ),
     f"DELETE {TARGET}": Endpoint("configure", "target", asking.own_target()),
     f"GET {TARGET}/bootstrap": Endpoint("pull", "target", asking.own_target("/bootstrap")),
+    f"GET {TARGET}/files": Endpoint("deploy", "target", asking.fleet_files),
     f"GET {TARGET}/keys": Endpoint("configure", "target", asking.own_target("/keys")),
     f"POST {TARGET}/keys": Endpoint("configure", "target", asking.own_target("/keys")),
     f"DELETE {TARGET}/keys/{{key}}": Endpoint("configure", "target", asking.delete_key),
+    f"GET {TARGET}/secrets": Endpoint("configure", "target", asking.own_target("/secrets")),
+    f"PUT {TARGET}/secrets/{{secret}}": Endpoint(
+        "configure", "target", asking.own_target("/secrets/key", json={"value": "v"})
+    ),
+    f"DELETE {TARGET}/secrets/{{secret}}": Endpoint("configure", "target", asking.delete_secret),
     f"GET {TARGET}/nodes": Endpoint("pull", "target", asking.own_target("/nodes")),
+    "POST /api/v1/examinations": Endpoint("pull", "repository", asking_meshes.examination),
     "GET /api/v1/deployments": Endpoint("signed in", "api", at("/api/v1/deployments")),
     f"GET {DEPLOYMENT}": Endpoint("pull", "target", asking.deployed()),
     f"PUT {DEPLOYMENT}": Endpoint("deploy", "target", asking.deploy),

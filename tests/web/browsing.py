@@ -70,7 +70,7 @@ class Tab:
 
     def check(self, picture: str = "") -> None:
         """Checks the page that is open, and takes its picture where pictures are wanted."""
-        self.troubles = [one for one in self.troubles if "status of 40" not in one]  # what the browser says of a 404
+        self.troubles = [one for one in self.troubles if "status of 4" not in one]  # what the browser says of a refusal
         assert self.troubles == [], self.troubles
         assert self.page.locator("h1").count() == 1
         if self.scripts:

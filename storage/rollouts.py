@@ -1,0 +1,189 @@
+"""Staged rollouts: every step that one takes, and the way back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+from sqlmodel import col, select
+
+from storage.database import Conflict, Database, now
+from storage.deployments import NewRevision, add_revision, revisions
+from storage.events import SYSTEM, Actor, record
+from storage.rollout_rows import (
+    ABORTED,
+    BACK,
+    DONE,
+    HALTED,
+    OPEN,
+    PAUSED,
+    RUNNING,
+    RolloutRow,
+    add_event,
+    figures_of,
+    find_rollout,
+)
+from storage.rollout_tables import Rollout, RolloutFigures
+from storage.tables import Deployment, Node
+from storage.targets import namespace_of_target
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line for the timeline; `wave` is which it is about, where that is not the one that begins."""
+
+    kind: str
+    message: str
+    figures: dict[str, Any] | None = None
+    wave: int | None = None
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a node has counted since this was last written down."""
+
+    rollout_id: int
+    node_id: int
+    wave: int
+    changed: bool
+    figures: Mapping[str, Any]
+
+
+def move_rollout(
+    database: Database, before: RolloutRow, *, wave: int, cut: int, baking_since: int | None, lines: Sequence[Line]
+) -> bool:
+    """Takes a rollout that runs a step on, unless somebody else has changed it meanwhile: then False.
+
+    Bookkeeping: what a person asked for, and how it ended, are events.
+    """
+    with database.write(beside=True) as session:
+        values = {"wave": wave, "cut": max(cut, before.cut), "baking_since": baking_since}
+        if not _change(session, before, values):
+            return False
+        for line in lines:
+            add_event(
+                session, before.id, line.kind, wave if line.wave is None else line.wave, line.message, line.figures
+            )
+        return True
+
+
+def finish_rollout(database: Database, before: RolloutRow, message: str, lines: Sequence[Line] = ()) -> bool:
+    """Notes that every node has the revision, or that every node is back. False: somebody has changed it meanwhile."""
+    state = DONE if before.state == RUNNING else BACK
+    with database.write(beside=True) as session:
+        if not _change(session, before, {"state": state, "ended_at": now()}):
+            return False
+        for line in (*lines, Line(state, message)):
+            add_event(session, before.id, line.kind, before.wave, line.message, line.figures)
+        _record(session, SYSTEM, "rollout.done" if state == DONE else "rollout.back", before, {})
+        return True
+
+
+def pause_rollout(database: Database, actor: Actor, rollout: RolloutRow) -> RolloutRow:
+    """Keeps the nodes as they are until it is resumed. Raises Conflict if it does not run."""
+    return _turn(database, actor, rollout, "pause", RUNNING, PAUSED)
+
+
+def resume_rollout(database: Database, actor: Actor, rollout: RolloutRow) -> RolloutRow:
+    """Goes on with what was paused. Raises Conflict if it is not."""
+    return _turn(database, actor, rollout, "resume", PAUSED, RUNNING)
+
+
+def take_back_rollout(
+    database: Database, actor: Actor, rollout_id: int, why: str, figures: dict[str, Any] | None = None
+) -> RolloutRow:
+    """Ends a rollout and runs the revision before it everywhere, as a new one, in one step.
+
+    By the hub itself it is halted, by anybody else aborted. Raises Conflict if it is over already.
+    """
+    with database.write() as session:
+        found = find_rollout(session, rollout_id)
+        if found is None or found.state not in OPEN:
+            raise Conflict(f"rollout {rollout_id} is over: {found.state if found else 'it is gone'}")
+        deployment = session.get_one(Deployment, found.deployment_id)
+        earlier = next(one for one in revisions(session, deployment.id) if one.number == found.from_revision)
+        fields = {name: getattr(earlier, name) for name in NewRevision.__dataclass_fields__}
+        number = add_revision(session, actor, deployment, NewRevision(**{**fields, "action": "rollback"}))
+        itself = actor.kind == SYSTEM.kind
+        state, kind = (HALTED, "rollout.halt") if itself else (ABORTED, "rollout.abort")
+        values = {"state": state, "why": why, "back_revision": number, "ended_at": None if itself else now()}
+        _change(session, found, values)
+        add_event(session, found.id, state, found.wave, why, figures)
+        detail = {"why": why, "back": number, "wave": found.wave}
+        _record(session, actor, kind, found, detail | ({"figures": figures} if figures else {}))
+        back = {"revision": number, "manifest": earlier.manifest_digest, "order": earlier.order, "rollout": found.id}
+        _record(session, actor, "deployment.rollback", found, back)
+        return _again(session, found.id)
+
+
+def add_figures(database: Database, counted: Sequence[Counted]) -> None:
+    """Adds to what nodes have counted; what is of rollouts or nodes that are gone is dropped. Bookkeeping: no event."""
+    with database.write(beside=True) as session:
+        wanted = {(one.rollout_id, one.node_id, one.wave, one.changed): one for one in counted}
+        rollouts = set(
+            session.execute(select(Rollout.id).where(col(Rollout.id).in_({key[0] for key in wanted}))).scalars()
+        )
+        nodes = set(session.execute(select(Node.id).where(col(Node.id).in_({key[1] for key in wanted}))).scalars())
+        there = figures_of(session, wanted.keys())
+        for key, one in wanted.items():
+            if key[0] not in rollouts or key[1] not in nodes:
+                continue
+            row = there.get(key)
+            if row is None:
+                session.add(RolloutFigures(**_key(key), figures=dict(one.figures), at=now()))
+            else:
+                row.figures, row.at = added(row.figures, one.figures), now()
+
+
+def added(one: Any, other: Any) -> Any:
+    """The sum of two JSON values of the same shape: numbers, lists and objects of them."""
+    if isinstance(one, dict):
+        return {
+            name: added(one[name], other[name]) if name in one and name in other else one.get(name, other.get(name))
+            for name in {**one, **other}
+        }
+    if isinstance(one, list):
+        return [added(left, right) for left, right in zip(one, other, strict=True)]
+    return one + other
+
+
+def _key(key: tuple[int, int, int, bool]) -> dict[str, Any]:
+    return dict(zip(("rollout_id", "node_id", "wave", "changed"), key, strict=True))
+
+
+def _turn(database: Database, actor: Actor, rollout: RolloutRow, verb: str, before: str, after: str) -> RolloutRow:
+    with database.write() as session:
+        found = find_rollout(session, rollout.id)
+        if found is None or found.state != before:
+            state = found.state if found else "gone"
+            raise Conflict(f"rollout {rollout.id} is {state}, and only one that is {before} can be {verb}d")
+        _change(session, found, {"state": after})
+        add_event(session, found.id, f"{verb}d", found.wave, f"{verb}d by {actor.name}")
+        _record(session, actor, f"rollout.{verb}", found, {"wave": found.wave})
+        return _again(session, found.id)
+
+
+def _change(session: Session, before: RolloutRow, values: Mapping[str, Any]) -> bool:
+    """Changes the row if it still is as it was."""
+    same = (
+        col(Rollout.id) == before.id,
+        col(Rollout.state) == before.state,
+        col(Rollout.wave) == before.wave,
+        col(Rollout.cut) == before.cut,
+    )
+    changed: int = session.execute(update(Rollout).where(*same).values(**values)).rowcount  # type: ignore[attr-defined]
+    return changed == 1
+
+
+def _record(session: Session, actor: Actor, action: str, rollout: RolloutRow, detail: dict[str, Any]) -> None:
+    place = namespace_of_target(session, rollout.target_id)
+    said = {"rollout": rollout.id, "revision": rollout.to_revision, **detail}
+    record(session, actor, action, f"{rollout.target}/{rollout.deployment}", namespace_id=place, detail=said)
+
+
+def _again(session: Session, rollout_id: int) -> RolloutRow:
+    session.flush()
+    found = find_rollout(session, rollout_id)
+    assert found is not None
+    return found
