@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from anyio.to_thread import run_sync
@@ -13,6 +14,7 @@ from auth.door import ApiError
 from auth.identity import Identity
 from auth.outgoing import OutgoingRefused
 from deploy.commands import Wish, check, next_order
+from deploy.config_secrets import MissingSecret, filled, secrets_of, shown
 from deploy.derived import find_readable
 from deploy.drafting import UNKNOWN, draft_plans, draft_row, plan_problems
 from deploy.kubeconfig import access_of
@@ -29,6 +31,7 @@ from storage.targets import TargetRow
 HIDDEN = "(secret)"  # in the place of what nobody is shown
 PATIENCE = 20.0  # seconds for all that is asked of a cluster
 _NEW = f"where the module lies is decided when it is deployed; {UNKNOWN} stands in that place until then"
+_SECRETIVE = "what differs in configs is not shown, because configs of this target may hold secrets"
 _UNREADABLE = (
     "the target cannot fetch the image as it was pushed; when it is deployed, the hub makes one of the same module, and"
     " its digest takes the place of the one that is shown"
@@ -45,6 +48,7 @@ class Draft:
     others: Sequence[Plan]  # what else is on the target
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    told: "Draft | None" = None  # the same with the values of secrets in the configs, where the target has any
 
 
 async def preview(
@@ -107,6 +111,13 @@ def _draft(means: Means, identity: Identity, target_name: str, name: str, wish: 
         secret = secret_for(target, public=is_public(session, revision.repository_id))
         row = draft_row(target, name, before, replace(revision, order=order, image_digest=image), found.repository)
         draft = Draft(target, row, *draft_plans(session, target, row, with_secret=secret))
+        secrets = secrets_of(session, means.gate.secret_key, target.id)
+    if secrets:
+        told = [replace(one, config=_told(one, secrets)) for one in (draft.plan, *draft.others)]
+        draft.told = replace(draft, plan=told[0], others=told[1:])
+        draft.plan = replace(draft.plan, config=shown(draft.plan.config))
+        draft.others = [replace(one, config=shown(one.config)) for one in draft.others]
+        draft.notes.append(_SECRETIVE)
     draft.notes += taken.warnings
     draft.problems += plan_problems(target, draft.plan, draft.others)
     if image is None:
@@ -142,16 +153,35 @@ async def _compare(means: Means, draft: Draft, objects: list[Object]) -> tuple[l
     access = access_of(means.gate.secret_key.unseal(draft.target.sealed_access or b""))
     plane = ControlPlane(means.outgoing, access)
     try:
+        told = draft.told or draft
         if draft.target.kind == CONSUL:
-            merged, changes = await rehearse_consul(plane, draft.plan, _beside(draft))
-            return [merged], changes
-        mesh = MESHES[draft.target.kind]
-        changes = await rehearse(
-            Cluster(plane), mesh, draft.plan, lambda live: _objects(draft, live), _namespaces(draft)
-        )
-        return objects, changes
+            merged, changes = await rehearse_consul(plane, told.plan, _beside(told))
+            objects = [merged_entry(draft.plan, _beside(draft), merged)]
+        else:
+            mesh = MESHES[draft.target.kind]
+            rendered = partial(_objects, told)
+            changes = await rehearse(Cluster(plane), mesh, told.plan, rendered, _namespaces(draft))
+        return objects, [_hidden(one) for one in changes] if draft.told is not None else changes
     finally:
         await plane.close()
+
+
+def _told(plan: Plan, secrets: Mapping[str, str]) -> str | None:
+    """The config that a plan's filter gets; as it was written where a secret is missing, which was said before."""
+    try:
+        return filled(plan.config, secrets, plan.target)
+    except MissingSecret:
+        return plan.config
+
+
+def _hidden(change: Change) -> Change:
+    """The change without what stands in configs; a list or an object as a whole may hold one."""
+    fields = []
+    for one in change.fields:
+        whole = isinstance(one["before"], dict | list) or isinstance(one["after"], dict | list)
+        hides = whole or "config" in one["field"].lower()
+        fields.append({**one, "before": HIDDEN, "after": HIDDEN} if hides else one)
+    return replace(change, fields=fields)
 
 
 def _beside(draft: Draft) -> list[Plan]:

@@ -13,6 +13,7 @@ from deploy.cluster_pass import wanted_of
 from deploy.desired import Desired, judge
 from deploy.kubernetes import Cluster, Refused
 from deploy.lookout import Lookout
+from deploy.mesh_targets import OWN_RULES
 from deploy.meshes import pulls_images
 from deploy.operator.hub import Examined, Hub, HubAway, HubRefused
 from deploy.operator.resource import FILTERS, FINALIZER, HUB, PLACE, Filter
@@ -30,10 +31,12 @@ from deploy.operator.standing import (
 )
 from deploy.passing import SETTLED, Pass, Scope, Wanted, carry_out
 from deploy.rules import without_rules
+from deploy.status import WAITING
 from deploy.targets.plan import BadPlacement, Module, Plan
 from storage.database import now
 
 log = logging.getLogger("wasmhub.operator")
+FOR_PODS = 15.0  # the same where there are no pods yet, which are not watched
 MOST_WRITTEN = 10_000  # versions
 AGAIN = 300.0  # seconds after which it is looked at although nothing is known to have changed
 Key = tuple[str, str]  # namespace and name
@@ -50,7 +53,6 @@ class Reconciler:
     cluster: Cluster
     hub: Hub
     settings: Mapping[str, Any]
-    own_rules: Mapping[str, Sequence[str]]
     written: set[str] = field(default_factory=set)  # versions of objects that it wrote itself
     _said: dict[Key, tuple[str, int, Examined]] = field(default_factory=dict)  # by what the hub said it of
 
@@ -111,13 +113,14 @@ class Reconciler:
         await self._write(one, stood(one, resolved, examined.digest, image, examined.sha256, seen, done.trouble))
         if done.trouble is not None:
             raise Again(done.trouble)
-        return min(each for each in (AGAIN, found.again, lookout.again) if each is not None)
+        patience = FOR_PODS if seen.status == WAITING else AGAIN
+        return min(each for each in (patience, found.again, lookout.again) if each is not None)
 
     def _desired(self, one: Filter, examined: Examined) -> Desired:
         """It as the renderers are given it, and why it cannot be."""
         mesh, spec = one.mesh, one.spec
         try:
-            own = without_rules(one.settings(self.settings), *self.own_rules.get(mesh.kind, ()))
+            own = without_rules(one.settings(self.settings), *OWN_RULES.get(mesh.kind, ()))
             settings = mesh.read_settings(own)
             placement = mesh.read_placement(one.placement(), settings)
         except BadPlacement as error:

@@ -49,14 +49,12 @@ def status_of(one: Filter, report: Report, at: int) -> dict[str, Any]:
     resolved = one.status.get("resolved")
     if report.resolved is not None:
         resolved = {"generation": one.generation, "digest": report.resolved}
-    proxies = one.status.get("proxies") if report.proxies is None else report.proxies
-    more = {
-        "resolved": resolved,
-        "applied": report.applied if report.applied is not None else one.status.get("applied"),
-        "objects": report.objects,
-        "proxies": proxies,
-    }
-    return status | {name: value for name, value in more.items() if value}
+    applied = report.applied if report.applied is not None else one.status.get("applied")
+    proxies = report.proxies if report.proxies is not None else one.status.get("proxies")
+    status |= {"resolved": resolved} if resolved else {}
+    status |= {"applied": applied} if applied else {}
+    # Lists are always said, so that nobody else's stand there.
+    return status | {"objects": report.objects, "proxies": proxies or []}
 
 
 def not_resolved(one: Filter, reason: str, message: str, objects: list[str]) -> Report:

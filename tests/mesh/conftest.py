@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.deploy.fleet import Upstream
+from tests.deploy.fleet import Upstream, header_filter
 from tests.engines import free_port
 from tests.hub import HubProcess
 from tests.mesh.consul import Consul
@@ -14,6 +14,7 @@ from tests.mesh.front import Front
 from tests.mesh.istio import Istiod
 from tests.mesh.kubernetes import ControlPlane
 from tests.mesh.network import Network
+from tests.mesh.operators import CHART, Filters, Shelf
 from tests.mesh.target import HUB, Target
 from tests.oci import Client
 from tests.peers import mesh_file
@@ -126,3 +127,26 @@ def target(cluster: ControlPlane, mesh_hub: HubProcess, namespace: str) -> Itera
     """The cluster as a target, where no proxies are looked at."""
     with Target(mesh_hub, cluster.admin, namespace, observe="nothing") as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def fitted(cluster: ControlPlane) -> ControlPlane:
+    """The same, which knows FilterDeployments too."""
+    cluster.install((CHART / "crds" / "filterdeployments.yaml").read_text())
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def shelf(mesh_hub: HubProcess, oci: Client) -> Shelf:
+    """A private repository with two versions of a filter, for operators."""
+    made = Shelf(mesh_hub, oci)
+    made.push("1", header_filter("one"))
+    made.push("2", header_filter("two"))
+    return made
+
+
+@pytest.fixture
+def filters(fitted: ControlPlane, shelf: Shelf, namespace: str, mesh_hub: HubProcess) -> Filters:
+    """FilterDeployments of the test's namespace, in which a Secret `hub` pulls from that repository."""
+    fitted.admin.apply(shelf.secret(namespace, int(mesh_hub.url.rpartition(":")[2])))
+    return Filters(fitted, namespace, shelf.name)

@@ -184,6 +184,10 @@ class ControlPlane(Server):
         self.admin.apply({"apiVersion": api, "kind": kind, "metadata": where, "rules": list(rules)})
         binding = {"apiVersion": api, "kind": f"{kind}Binding", "metadata": where}
         self.admin.apply({**binding, "roleRef": role, "subjects": [subject]})
+        return self.as_account(name, namespace)
+
+    def as_account(self, name: str, namespace: str) -> Cluster:
+        """What a ServiceAccount that is there sees."""
         return self._as(self.token(name, namespace))
 
     def token(self, account: str, namespace: str, *audiences: str, seconds: int = 3600) -> str:

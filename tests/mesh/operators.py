@@ -62,7 +62,7 @@ class Shelf:
 
 
 class Operator(Server):
-    """One operator that looks after a namespace, with a namespace of its own for its lease."""
+    """One operator that looks after a namespace, or after all (the empty one); its lease is in one of its own."""
 
     def __init__(self, control: ControlPlane, hub: HubProcess, token: str, namespace: str, home: str, **settings: Any):
         super().__init__("operator")
@@ -79,7 +79,7 @@ class Operator(Server):
     def start(self, wait: str = "this operator leads", url: str = "") -> "Operator":
         """Starts it and waits until it says so."""
         where = urlsplit(self._control.url)
-        words: list[str | Path] = [WASMHUB, "operator", "--namespace", self._namespace]
+        words: list[str | Path] = [WASMHUB, "operator", *(["--namespace", self._namespace] if self._namespace else [])]
         words += ["--settings", self.folder / "settings.yaml", "--token-file", self.folder / "hub-token"]
         words += ["--service-account", self.folder]
         began = len(self.log()) if self.process is not None else 0

@@ -11,28 +11,12 @@ import pytest
 from tests.deploy.fleet import header_filter, until
 from tests.hub import HubProcess
 from tests.mesh.kubernetes import ControlPlane, Object
-from tests.mesh.operators import CHART, LEASE, Filters, Operator, Shelf, generation, give_rights
+from tests.mesh.operators import LEASE, Filters, Operator, Shelf, generation, give_rights
 from tests.mesh.target import FILTER, PLUGIN
 from tests.oci import Client
 
 APPLIED = "AppliedNotObserved"
 FINALIZER = "wasmhub.io/objects"
-
-
-@pytest.fixture(scope="module")
-def fitted(cluster: ControlPlane) -> ControlPlane:
-    """The cluster, which knows FilterDeployments."""
-    cluster.install((CHART / "crds" / "filterdeployments.yaml").read_text())
-    return cluster
-
-
-@pytest.fixture(scope="module")
-def shelf(mesh_hub: HubProcess, oci: Client) -> Shelf:
-    """A private repository with two versions."""
-    made = Shelf(mesh_hub, oci)
-    made.push("1", header_filter("one"))
-    made.push("2", header_filter("two"))
-    return made
 
 
 @pytest.fixture
@@ -52,13 +36,6 @@ def operator(fitted: ControlPlane, mesh_hub: HubProcess, shelf: Shelf, namespace
         assert "Traceback" not in made.log()
     finally:
         made.remove()
-
-
-@pytest.fixture
-def filters(fitted: ControlPlane, shelf: Shelf, namespace: str, mesh_hub: HubProcess) -> Filters:
-    """What somebody applies there."""
-    fitted.admin.apply(shelf.secret(namespace, int(mesh_hub.url.rpartition(":")[2])))
-    return Filters(fitted, namespace, shelf.name)
 
 
 PULL = {"pullSecret": {"name": "hub"}}

@@ -8,25 +8,20 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.mesh_targets import read_mesh_target
 from tests.cli.commands import Commands
 from tests.cli.test_convert import old
 from tests.deploy.fleet import header_filter
-from tests.hub import HubProcess
+from tests.hub import ROOT, HubProcess
 from tests.mesh.kubernetes import ControlPlane, Object
 from tests.mesh.operators import API, CHART, KIND, Filters
 from tests.mesh.target import Target
 from tests.oci import Client
 
+PAGE = (ROOT / "docs" / "operator.md").read_text()
 IMAGE = {"repository": "shop/limits", "tag": "1.2.0"}
 DIGEST = "sha256:" + "0" * 64
 FILTER = {"form": "EnvoyFilter"}
-
-
-@pytest.fixture
-def filters(control: ControlPlane, namespace: str) -> Filters:
-    """FilterDeployments that nobody makes true."""
-    control.install((CHART / "crds" / "filterdeployments.yaml").read_text())
-    return Filters(control, namespace, "shop/limits")
 
 
 def applied(filters: Filters, name: str = "marks", **spec: Any) -> Object:
@@ -138,6 +133,24 @@ def test_kubectl_shows_what_matters(filters: Filters) -> None:
         "Digest": DIGEST,
         "Message": "why",
     }
+
+
+def test_what_the_page_shows_is_taken(filters: Filters) -> None:
+    shown = [yaml.safe_load(one) for one in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
+    (filter_deployment,) = [one for one in shown if one.get("kind") == KIND]
+    filter_deployment["metadata"]["namespace"] = filters.namespace
+    assert filters.control.admin.apply(filter_deployment)["spec"]["image"]["repository"] == "shop/rate-limit"
+    (settings,) = [one for one in shown if "kind" not in one]
+    assert read_mesh_target("istio", {"hub": "https://hub.example.com", **settings}, {}).settings["policy"]
+
+
+def test_the_page_names_every_field(filters: Filters) -> None:
+    definition = yaml.safe_load((CHART / "crds" / "filterdeployments.yaml").read_text())
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    spec = schema["spec"]["properties"]
+    nested = {*spec["image"]["properties"], *spec["mesh"]["properties"], *spec["placement"]["properties"]}
+    for name in {*spec, *nested}:
+        assert re.search(rf"`(\w+\.)?{name}[.`]", PAGE), name
 
 
 def test_what_was_wasmes_is_taken(filters: Filters, mesh_hub: HubProcess, oci: Client) -> None:

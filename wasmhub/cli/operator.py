@@ -20,7 +20,7 @@ from auth.control_plane import ControlPlane
 from auth.door import ApiError
 from auth.outgoing import Outgoing
 from deploy.kubernetes import Cluster
-from deploy.mesh_targets import OWN_RULES, read_mesh_target
+from deploy.mesh_targets import read_mesh_target
 from deploy.meshes import ISTIO
 from deploy.operator.election import Election
 from deploy.operator.hub import Hub
@@ -89,7 +89,7 @@ async def _run(options: argparse.Namespace) -> None:
     hub = Hub(outgoing, url, options.token_file, os.environ.get("WASMHUB_TOKEN", ""))
     holder = f"{socket.gethostname()}-{secrets.token_hex(4)}"
     election = Election(Cluster(plane), namespace_inside(options.service_account), holder)
-    reconciler = Reconciler(Cluster(plane), hub, settings, OWN_RULES)
+    reconciler = Reconciler(Cluster(plane), hub, settings)
     operator = Operator(plane, options.service_account, election, reconciler, options.namespace or ())
     task = asyncio.create_task(operator.run())
     for number in (signal.SIGTERM, signal.SIGINT):
