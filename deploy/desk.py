@@ -122,7 +122,7 @@ class Desk:
             "health": health_json(target, seen, proxies),
             "proxies": proxies_json(target, proxies[:_NODES], deployments),
             "nodes": len(proxies),
-            "keys": keys,
+            "key_count": keys,
             "deployments": [deployment_json(*one) for one in standing],
             "count": len(deployments),
             "actions": _actions(identity, target),

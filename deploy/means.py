@@ -43,7 +43,7 @@ class Means:
     wake: Callable[[], None]  # has the controller look at once
     left: Left = field(default_factory=set)
     checks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(CHECKS_AT_ONCE))
-    following: list[object] = field(default_factory=list)  # an entry for each timeline that is followed right now
+    following: set[object] = field(default_factory=set)  # one for each timeline that is followed; without it, it ends
     watching: Watching = field(default_factory=Watching)
 
 

@@ -12,12 +12,16 @@ from storage.targets import TargetRow
 
 
 async def reach(means: Means, identity: Identity, name: str) -> dict[str, Any]:
-    """The server's version and each right of the hub's. Raises ApiError, also where the target cannot be reached."""
+    """The server's `version` and each of the hub's `rights`, or the `problem` why it cannot be reached."""
     target = await means.database.look(_find, means, identity, name)
     if target.sealed_access is None:
         raise ApiError(409, "conflict", f"{name} is an Envoy fleet: its Envoys ask the hub, which calls none of them")
     access = access_of(means.gate.secret_key.unseal(target.sealed_access))
-    return await try_out(means.outgoing, Asked(MESHES[target.kind], target.settings, access))
+    try:
+        met = await try_out(means.outgoing, Asked(MESHES[target.kind], target.settings, access))
+    except ApiError as refusal:
+        return {"version": "", "rights": [], "problem": refusal.message}
+    return {"version": "", "rights": [], **met, "problem": ""}
 
 
 def _find(means: Means, identity: Identity, name: str) -> TargetRow:

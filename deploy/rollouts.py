@@ -16,7 +16,7 @@ from deploy.waves import Step, next_step
 from storage.database import Conflict, Database, StorageError, now
 from storage.events import SYSTEM
 from storage.leases import give_back_lease, take_lease
-from storage.nodes import nodes
+from storage.nodes import slot_nodes
 from storage.rollout_rows import RolloutRow, any_watched, find_rollout, rollout_figures, watched_rollouts
 from storage.rollouts import finish_rollout, move_rollout, take_back_rollout
 from storage.targets import find_target
@@ -27,6 +27,7 @@ LEASE_SECONDS = 10
 RENEW = 4.0  # seconds; both together are the longest that rollouts stand still after a leader was killed
 LOOK = 1.0  # seconds between two looks at rollouts under way
 IDLE = 4.0  # and at whether there are any
+LONGEST_GAP = 15_000  # milliseconds between two looks beyond which nobody can have asked meanwhile
 
 
 class Conductor:
@@ -37,7 +38,8 @@ class Conductor:
         self._holder = secrets.token_hex(8)
         self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._began = now()
+        self._began = now()  # since when nodes could ask without a break, as far as this process knows
+        self._looked = now()
 
     def wake(self) -> None:
         """Has the next look begin at once; from any thread."""
@@ -64,6 +66,7 @@ class Conductor:
                     else:
                         renewed = None
                 except StorageError as error:
+                    self._began = now()  # nodes had no answer either
                     log.warning("rollouts are looked after later: %s", error)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), wait)
@@ -73,6 +76,9 @@ class Conductor:
                 await run_sync(give_back_lease, self._database, LEASE, self._holder)
 
     def _any(self) -> bool:
+        if now() - self._looked > LONGEST_GAP:  # the process, or its machine, stood still
+            self._began = now()
+        self._looked = now()
         with self._database.read() as session:
             return any_watched(session)
 
@@ -116,7 +122,7 @@ def stand_of(database: Database, rollout_id: int, *, watched: int | None = None)
         if rollout is None:
             return None
         target = find_target(session, rollout.target)
-        proxies = nodes(session, rollout.target_id)
+        proxies = slot_nodes(session, rollout.target_id, rollout.slot or 0)
         counted = rollout_figures(session, rollout.id)
     if target is None:
         return None

@@ -25,7 +25,7 @@ from storage.targets import targets
 
 _NUMBER = re.compile(r"[0-9]{1,16}")
 EVERY = 1.0  # seconds between two looks at a timeline that is followed
-LONGEST = 600  # seconds after which who follows one is to ask again
+LONGEST = 120  # seconds after which who follows one is to ask again
 FOLLOWERS = 64  # timelines that one process lets be followed at once
 QUIET = 15  # looks without news after which a word is sent, so that nobody in between gives up
 
@@ -113,11 +113,14 @@ async def _turn(request: Request, command: Callable[[Database, Actor, RolloutRow
 
 async def _lines(means: Means, identity: Identity, rollout: RolloutRow, last: int) -> AsyncIterator[str]:
     """The timeline as it grows, as lines of server-sent events."""
-    means.following.append(rollout)
+    follower = object()
+    means.following.add(follower)
     try:
         quiet = 0
         yield "retry: 3000\n\n"
         for _ in range(int(LONGEST / EVERY)):
+            if follower not in means.following:  # the hub is about to stop
+                return
             found = await means.database.look(_news, means, identity, rollout, last)
             if found is None:  # it is gone, or may be seen no more
                 return
@@ -133,7 +136,7 @@ async def _lines(means: Means, identity: Identity, rollout: RolloutRow, last: in
                 yield ": still here\n\n"
             await asyncio.sleep(EVERY)
     finally:
-        means.following.remove(rollout)
+        means.following.discard(follower)
 
 
 def _news(

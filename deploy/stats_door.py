@@ -17,7 +17,7 @@ from deploy.figures import Sample, difference
 from deploy.polls import LONGEST, NODE_LIMIT
 from deploy.stats_messages import node_of, read_message, sample_of
 from storage.database import Database, StorageError
-from storage.nodes import NodeRow, nodes
+from storage.nodes import NodeRow, slot_nodes
 from storage.rollout_rows import OPEN, RolloutRow, watched_rollouts
 from storage.rollouts import Counted, add_figures
 from storage.targets import TargetRow, live_keys
@@ -58,6 +58,10 @@ class Teller:
             return None
         return difference(known[1], self.latest, rollout.deployment)
 
+    def forget_but(self, rollouts: set[int]) -> None:
+        """Forgets what was under way before."""
+        self.before = {number: known for number, known in self.before.items() if number in rollouts}
+
     def settle(self) -> None:
         """Everything was written down."""
         self.latest.times = {}
@@ -93,6 +97,8 @@ class StatsDoor:
                 await self._write()
             except StorageError as error:
                 log.warning("what proxies count is not kept: %s", error)
+            except Exception:  # whatever it is, what comes next is to be kept
+                log.exception("what proxies count is not kept")
 
     async def _serve(self, requests: AsyncIterator[bytes], context: Any) -> bytes:
         key = key_of(context.invocation_metadata() or ())
@@ -150,21 +156,24 @@ class StatsDoor:
             teller.ended = teller.key in keys - good
             if not teller.fresh or teller.target.id not in self._listening:
                 continue
-            node = proxies.get((teller.target.id, teller.node))
-            if node is not None:
-                counted += _counted(teller, node, [one for one in rollouts if one.target_id == teller.target.id])
+            for rollout in rollouts:
+                if rollout.target_id == teller.target.id:
+                    counted += _counted(teller, proxies[rollout.id].get(teller.node), rollout)
+            teller.forget_but({one.id for one in rollouts})
             teller.settle()
         if counted:
             await self._run(add_figures, self._database, counted)
 
     def _look(
         self, targets: set[int], keys: set[str]
-    ) -> tuple[list[RolloutRow], dict[tuple[int, str], NodeRow], set[str]]:
-        """What is rolled out on these targets, their nodes by target and name, and which of the keys are good."""
+    ) -> tuple[list[RolloutRow], dict[int, dict[str, NodeRow]], set[str]]:
+        """What is rolled out on these targets, the nodes of each by name, and which of the keys are good."""
         with self._database.read() as session:
             rollouts = [one for one in watched_rollouts(session) if one.state in OPEN and one.target_id in targets]
-            places = {one.target_id for one in rollouts}
-            proxies = {(place, node.name): node for place in places for node in nodes(session, place)}
+            proxies = {
+                one.id: {node.name: node for node in slot_nodes(session, one.target_id, one.slot or 0)}
+                for one in rollouts
+            }
             return rollouts, proxies, live_keys(session, keys)
 
 
@@ -177,15 +186,15 @@ def key_of(metadata: Sequence[tuple[str, str | bytes]]) -> str:
     return ""
 
 
-def _counted(teller: Teller, node: NodeRow, rollouts: Sequence[RolloutRow]) -> list[Counted]:
-    found = []
-    teller.before = {one.id: teller.before[one.id] for one in rollouts if one.id in teller.before}
-    for rollout in rollouts:
-        changed = _changed(rollout, node)
-        figures = teller.count(rollout, changed)
-        if figures is not None and changed is not None:
-            found.append(Counted(rollout.id, node.id, rollout.wave, changed, figures))
-    return found
+def _counted(teller: Teller, node: NodeRow | None, rollout: RolloutRow) -> list[Counted]:
+    """What is to be written down of one proxy and one rollout, if anything."""
+    if node is None:
+        return []
+    changed = _changed(rollout, node)
+    figures = teller.count(rollout, changed)
+    if figures is None or changed is None:
+        return []
+    return [Counted(rollout.id, node.id, rollout.wave, changed, figures)]
 
 
 def _changed(rollout: RolloutRow, node: NodeRow) -> bool | None:

@@ -1,5 +1,6 @@
 """Nodes: the proxies of a target, and what each was served, runs and refused in each slot."""
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -21,6 +22,10 @@ _YIELD = Statement(
 # Commands about the nodes of one target, or about one node, take turns.
 _TARGET = Statement("SELECT id FROM targets WHERE id = :id", lock="FOR NO KEY UPDATE")
 _NODE = Statement("SELECT id FROM nodes WHERE id = :id", lock="FOR NO KEY UPDATE")
+_IN_SLOT = Statement(
+    "SELECT n.id, n.name, n.version, n.seen_at, s.served, s.delivered, s.running, s.refused, s.why FROM nodes n"
+    " LEFT JOIN node_slots s ON s.node_id = n.id AND s.slot = :slot WHERE n.target_id = :target ORDER BY n.name"
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,19 @@ def nodes(session: Session, target_id: int) -> list[NodeRow]:
         if slot.node_id in rows:
             rows[slot.node_id].slots[slot.slot] = _slot(slot)
     return list(rows.values())
+
+
+def slot_nodes(session: Session, target_id: int, slot: int) -> list[NodeRow]:
+    """All nodes of a target with that one slot alone, by name: for who asks again and again."""
+    found = []
+    for id_, name, version, seen_at, *row in _IN_SLOT.all(session, {"target": target_id, "slot": slot}):
+        slots = {}
+        if row[0] is not None:
+            served, delivered, running, refused, why = row
+            contents = json.loads(refused) if isinstance(refused, str) else refused
+            slots[slot] = SlotRow(served, bool(delivered), running, tuple(contents or ()), why)
+        found.append(NodeRow(id_, name, version, seen_at, slots))
+    return found
 
 
 def add_node(

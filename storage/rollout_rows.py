@@ -1,7 +1,7 @@
 """Staged rollouts as they are read, and how one begins beside its revision."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
 from storage.database import Conflict, now
-from storage.rollout_tables import Rollout, RolloutEvent, RolloutFigures
+from storage.rollout_tables import Rollout, RolloutEvent
 
 RUNNING, PAUSED, HALTED = "running", "paused", "halted"
 BACK, DONE, ABORTED = "rolled-back", "done", "aborted"
@@ -127,7 +127,7 @@ def rollout_events(session: Session, rollout_id: int, *, after: int = 0) -> list
 def rollout_figures(session: Session, rollout_id: int) -> list[FiguresRow]:
     """What its nodes have counted."""
     found = session.execute(_FIGURES, {"id": rollout_id})
-    return [FiguresRow(name, wave, bool(changed), _json(figures), at) for name, wave, changed, figures, at in found]
+    return [FiguresRow(name, wave, bool(changed), as_json(figures), at) for name, wave, changed, figures, at in found]
 
 
 def begin_rollout(
@@ -172,23 +172,13 @@ def add_event(
     session.add(RolloutEvent(rollout_id=rollout_id, at=now(), kind=kind, wave=wave, message=message, figures=figures))
 
 
-def figures_of(session: Session, keys: Collection[tuple[int, int, int, bool]]) -> dict[Any, RolloutFigures]:
-    """The rows of some nodes' figures, by rollout, node, wave and whether changed."""
-    found = {}
-    for key in keys:
-        row = session.get(RolloutFigures, key)
-        if row is not None:
-            found[key] = row
-    return found
-
-
 def _row(found: Any) -> RolloutRow:
     values = [*found]
-    values[4] = tuple(_json(values[4]))  # the waves
-    values[6] = _json(values[6])  # the limits
+    values[4] = tuple(as_json(values[4]))  # the waves
+    values[6] = as_json(values[6])  # the limits
     return RolloutRow(*values)
 
 
-def _json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """A JSON column of a statement in text, which one driver reads and the other hands over as it is."""
     return json.loads(value) if isinstance(value, str) else value

@@ -1,12 +1,13 @@
 """Staged rollouts: every step that one takes, and the way back."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
-from sqlmodel import col, select
+from sqlmodel import col
 
 from storage.database import Conflict, Database, now
 from storage.deployments import NewRevision, add_revision, revisions
@@ -21,12 +22,28 @@ from storage.rollout_rows import (
     RUNNING,
     RolloutRow,
     add_event,
-    figures_of,
+    as_json,
     find_rollout,
 )
-from storage.rollout_tables import Rollout, RolloutFigures
-from storage.tables import Deployment, Node
+from storage.rollout_tables import Rollout
+from storage.statements import Statement
+from storage.tables import Deployment
 from storage.targets import namespace_of_target
+
+# What each node of the target has counted in a wave with the revision before and with the new one; both may be none.
+_KNOWN = Statement(
+    "SELECT n.id, f.figures, g.figures FROM rollouts o JOIN deployments d ON d.id = o.deployment_id"
+    " JOIN nodes n ON n.target_id = d.target_id"
+    " LEFT JOIN rollout_figures f ON f.rollout_id = o.id AND f.node_id = n.id AND f.wave = :wave AND NOT f.changed"
+    " LEFT JOIN rollout_figures g ON g.rollout_id = o.id AND g.node_id = n.id AND g.wave = :wave AND g.changed"
+    " WHERE o.id = :rollout"
+)
+_LOCK = Statement("SELECT id FROM rollouts WHERE id = :id", lock="FOR NO KEY UPDATE")  # replicas take turns
+_ADD = Statement(
+    "INSERT INTO rollout_figures (rollout_id, node_id, wave, changed, figures, at)"
+    " VALUES (:rollout_id, :node_id, :wave, :changed, :figures, :at)"
+    " ON CONFLICT (rollout_id, node_id, wave, changed) DO UPDATE SET figures = excluded.figures, at = excluded.at"
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +92,7 @@ def finish_rollout(database: Database, before: RolloutRow, message: str, lines: 
         if not _change(session, before, {"state": state, "ended_at": now()}):
             return False
         for line in (*lines, Line(state, message)):
-            add_event(session, before.id, line.kind, before.wave, line.message, line.figures)
+            _write(session, before.id, before.wave, line)
         _record(session, SYSTEM, "rollout.done" if state == DONE else "rollout.back", before, {})
         return True
 
@@ -120,20 +137,22 @@ def take_back_rollout(
 def add_figures(database: Database, counted: Sequence[Counted]) -> None:
     """Adds to what nodes have counted; what is of rollouts or nodes that are gone is dropped. Bookkeeping: no event."""
     with database.write(beside=True) as session:
-        wanted = {(one.rollout_id, one.node_id, one.wave, one.changed): one for one in counted}
-        rollouts = set(
-            session.execute(select(Rollout.id).where(col(Rollout.id).in_({key[0] for key in wanted}))).scalars()
-        )
-        nodes = set(session.execute(select(Node.id).where(col(Node.id).in_({key[1] for key in wanted}))).scalars())
-        there = figures_of(session, wanted.keys())
-        for key, one in wanted.items():
-            if key[0] not in rollouts or key[1] not in nodes:
+        there: dict[tuple[int, int, int, bool], Any] = {}
+        for rollout_id, wave in {(one.rollout_id, one.wave) for one in counted}:
+            if not _LOCK.all(session, {"id": rollout_id}):
                 continue
-            row = there.get(key)
-            if row is None:
-                session.add(RolloutFigures(**_key(key), figures=dict(one.figures), at=now()))
-            else:
-                row.figures, row.at = added(row.figures, one.figures), now()
+            for node_id, *known in _KNOWN.all(session, {"rollout": rollout_id, "wave": wave}):
+                for changed, figures in zip((False, True), known, strict=True):
+                    there[rollout_id, node_id, wave, changed] = as_json(figures)
+        rows = []
+        for one in counted:
+            key = (one.rollout_id, one.node_id, one.wave, one.changed)
+            if key not in there:
+                continue  # the node, or the rollout, is gone
+            figures = one.figures if there[key] is None else added(there[key], one.figures)
+            there[key] = figures
+            rows.append({**_key(key), "figures": json.dumps(figures), "at": now()})
+        _ADD.run_each(session, rows)
 
 
 def added(one: Any, other: Any) -> Any:
@@ -162,6 +181,11 @@ def _turn(database: Database, actor: Actor, rollout: RolloutRow, verb: str, befo
         add_event(session, found.id, f"{verb}d", found.wave, f"{verb}d by {actor.name}")
         _record(session, actor, f"rollout.{verb}", found, {"wave": found.wave})
         return _again(session, found.id)
+
+
+def _write(session: Session, rollout_id: int, wave: int, line: Line) -> None:
+    about = wave if line.wave is None else line.wave
+    add_event(session, rollout_id, line.kind, about, line.message, line.figures)
 
 
 def _change(session: Session, before: RolloutRow, values: Mapping[str, Any]) -> bool:

@@ -45,13 +45,15 @@ def config_of(fields: Sequence[Field], form: Mapping[str, str], *, pretty: bool 
     return json.dumps(found, ensure_ascii=False, indent=2) if found else ""
 
 
-def typed_from(opened: Mapping[str, Any], fields: Sequence[Field]) -> dict[str, str]:
-    """What stands in the form for the revision that runs, or for a deployment that is new."""
+def typed_from(opened: Mapping[str, Any], fields: Sequence[Field], config: str | None = None) -> dict[str, str]:
+    """What stands in the form for the revision that runs, or for a deployment that is new; with another `config`."""
     current = opened["current"] or {}
-    config = str(current.get("config") or "")
+    config = str(current.get("config") or "") if config is None else config
     typed = write_config(fields, config) if fields else None
     found = {"config_as": "text", "config": _indented(config)} if typed is None else {"config_as": "fields", **typed}
     found |= {name: str(current[name]) for name in ("order", "root_id", "failure_policy") if current.get(name)}
+    if current and current["repository"] == opened["repository"]:
+        found["version"] = _version(current)  # a change of the config is none of the version
     placement = current.get("placement") or {}
     for said in opened.get("fields", ()):
         one = Field(said["name"], said["label"], said["is"], words=said["words"])
@@ -66,6 +68,12 @@ def _placement(places: Sequence[Field], form: Mapping[str, str]) -> Any:
         one.name: value for one in places if (value := read(one, form.get(PLACEMENT + one.name, ""))) is not ABSENT
     }
     return found.get("", found)  # a field without a name is all of it
+
+
+def _version(current: Mapping[str, Any]) -> str:
+    """The version that a revision was asked for by; its digest where that was the newest."""
+    rest = str(current["reference"]).removeprefix(current["repository"])
+    return rest[1:] if rest[:1] in (":", "@") else str(current["digest"])
 
 
 def _plain(value: Any) -> Any:

@@ -142,7 +142,7 @@ def _turned(fields: list[Field], typed: Mapping[str, str], form: str) -> tuple[d
     rest = {name: value for name, value in typed.items() if not name.startswith(CONFIG)}
     if form == "as-text":
         return {**rest, "config": config_of(fields, typed, pretty=True), "config_as": "text"}, ""
-    written = typed_from({"current": {"config": typed.get("config", "")}}, fields)
+    written = typed_from({"current": None}, fields, str(typed.get("config", "")))
     if written["config_as"] == "text" and typed.get("config", "").strip():
         return dict(typed), "the config says what its fields cannot; leave it as JSON"
     return {

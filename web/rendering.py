@@ -17,6 +17,7 @@ from web.assets import Asset
 from web.means import means_of
 from web.visitor import Visitor
 
+SHORT = 60  # characters of JSON that are read at a glance
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
 
@@ -87,8 +88,9 @@ def read_instant(said: str) -> int:
 
 
 def show_json(value: Any) -> str:
-    """A JSON value as people read it."""
-    return json.dumps(value, ensure_ascii=False, indent=2)
+    """A JSON value as people read it: on one line where that is short."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHORT else json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def shorten_digest(digest: str) -> str:
@@ -99,4 +101,4 @@ def shorten_digest(digest: str) -> str:
 
 def as_sentence(words: str) -> str:
     """What programs are told, as people read it: with a capital and a full stop."""
-    return f"{words[:1].upper()}{words[1:]}."
+    return f"{words}." if words.startswith("http") else f"{words[:1].upper()}{words[1:]}."

@@ -255,12 +255,6 @@ def delete_key(world: World, person: str) -> Ask:
     return Ask(f"{path}/{world.api('administrator').post(path).json()['id']}")
 
 
-def delete_secret(world: World, person: str) -> Ask:
-    path = f"/api/v1/targets/{world.new_target()}/secrets/key"
-    assert world.api("administrator").put(path, json={"value": "v"}).status_code == 201
-    return Ask(path)
-
-
 def deployed(ending: str = "", **more: Any) -> Callable[[World, str], Ask]:
     """A request about a deployment that was changed once."""
 

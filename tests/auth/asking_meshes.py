@@ -54,3 +54,10 @@ def new_mesh(world: World) -> str:
         sealed_access=load_secret_key(world.hub.told().get("WASMHUB_SECRET_KEY"), world.hub.data).seal(NOWHERE),
     )
     return name
+
+
+def delete_secret(world: World, person: str) -> Ask:
+    """The end of a secret that no config names."""
+    path = f"/api/v1/targets/{world.new_target()}/secrets/key"
+    assert world.api("administrator").put(path, json={"value": "v"}).status_code == 201
+    return Ask(path)

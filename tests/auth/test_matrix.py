@@ -35,7 +35,8 @@ OF_A_REPOSITORY = [
     for name, one in ENDPOINTS.items()
     if one.door in ("registry", "repository", "form")
     or "{name:path}" in name
-    or "{deployment}" in name
+    or "{target}/deploy" in name
+    or "{rollout}" in name
     or name == "GET /modules/{grant}/{file}"
 ]
 READ = [

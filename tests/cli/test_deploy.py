@@ -226,3 +226,65 @@ def test_what_a_target_refuses_is_forced_with_a_warning(admin: Commands, referen
     back = ("deployments", "rollback", "header", "--target", name, "--no-wait")
     assert "(change_headers)" in admin.refused(*back)
     assert "warning: forced: " in admin.run(*back, "--force").stderr
+
+
+def test_a_rollout_is_begun_followed_paused_and_aborted(
+    admin: Commands, target: str, reference: str, proxy: Proxy
+) -> None:
+    where = ("--target", target, "--as", "header")
+    admin.text("deploy", f"{reference}:1", *where)
+    said = admin.text("deploy", f"{reference}:2", *where, "--waves", "50,100", "--bake", "1s").splitlines()
+    assert f"{target}/header: revision 2 is {reference}:2" in said[0] and ", by rollout " in said[0]
+    assert [line.split()[1] for line in said[1:]] == ["started", *("wave", "baking", "unknown") * 2, "done"]
+    assert said[-1].endswith("revision 2 runs on all 1 proxies")
+
+    more = ("--waves", "100", "--bake", "1h", "--limit", "errors=5", "--limit", "latency=50")
+    made = admin.json("deploy", f"{reference}:1", *where, *more, "--no-wait")
+    number = str(made["rollout"])
+    table = admin.text("rollout", "--target", target, "--open").splitlines()
+    assert len(table) == 2 and table[1].split()[:5] == [number, target, "header", "3", "running"]
+    assert len(admin.json("rollout", "list", "--target", target)) == 2
+    assert admin.json("rollout", "show", number)["limits"] == {
+        "errors": 5.0,
+        "latency": 50.0,
+        "reloads": 0,
+        "requests": 50,
+    }
+    assert "is paused" in admin.text("rollout", "pause", number)
+    assert "is running" in admin.text("rollout", "resume", number)
+    busy = admin.refused("deploy", f"{reference}:2", *where)
+    assert f"`wasmhub rollout abort {number}`" in busy
+    waited = admin.run("rollout", "watch", number, "--wait", "0")
+    assert waited.returncode == 1 and "is not done: revision 3" in waited.stderr
+    assert "is aborted" in admin.text("rollout", "abort", number, "--why", "enough")
+    shown = admin.text("rollout", "show", number)
+    assert "aborted by admin: enough" in shown and f"{target}/header" in shown and "2 -> 3" in shown
+    failed = admin.run("rollout", "watch", number)
+    assert failed.returncode == 1 and failed.stderr.rstrip().endswith(
+        "runs what it ran before: aborted by admin: enough"
+    )
+
+
+def test_a_rollout_that_a_proxy_refuses_fails_with_the_reason(
+    admin: Commands, target: str, reference: str, proxy: Proxy
+) -> None:
+    admin.text("deploy", f"{reference}:1", "--target", target, "--as", "header")
+    proxy.takes = False
+    done = admin.run("deploy", f"{reference}:2", "--target", target, "--as", "header", "--waves", "100")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"wasmhub: {target}/header runs what it ran before: edge-1 refused revision 2")
+    assert [line.split()[1] for line in done.stdout.splitlines()[1:]][:3] == ["started", "wave", "halted"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (("--bake", "60s"), "say --waves too"),
+        (("--limit", "errors=1"), "say --waves too"),
+        (("--waves", "20,x"), "are no shares in percent"),
+        (("--waves", "100", "--limit", "mood=1"), "is no limit"),
+    ],
+)
+def test_what_cannot_be_a_rollout_is_said(admin: Commands, target: str, typed: tuple[str, ...], says: str) -> None:
+    done = admin.run("deploy", "a/b:1", "--target", target, *typed)
+    assert done.returncode == 2 and says in done.stderr

@@ -29,6 +29,7 @@ VERBS = (
     "render",
     "undeploy",
     "deployments",
+    "rollout",
 )
 ACTIONS = {
     "user": ("list", "create", "delete", "password"),
@@ -44,6 +45,7 @@ ACTIONS = {
     "targets": ("list", "create", "show", "configure", "delete", "bootstrap", "nodes"),
     "targets keys": ("list", "create", "delete"),
     "deployments": ("list", "show", "rollback"),
+    "rollout": ("list", "show", "watch", "pause", "resume", "abort"),
 }
 LEAVES = [("login",), ("logout",), ("whoami",), ("deploy",), ("render",), ("undeploy",)] + [
     (*verb.split(), name) for verb, names in ACTIONS.items() for name in names

@@ -65,6 +65,8 @@ def test_the_hub_sees_its_own_host() -> None:
         {"hub_url": "http://[::1]:8080"},
         {"key_file": "{folder}/fleet.key"},
         {"key_file": "{folder}/fleet-key.json"},
+        {"xds": "http://hub.example.com:18000"},
+        {"xds": "https://hub.example.com:18000"},
         {"listen": "[::1]:8081", "admin": "127.0.0.1:0", "upstream": "web.example.com:80"},
     ],
     ids=lambda change: ",".join(f"{name}={value}" for name, value in change.items()) or "as it is",
@@ -90,6 +92,18 @@ def test_envoy_takes_the_bootstrap(tmp_path: Path, change: dict[str, str], witho
     )
 
     assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize("transport", ["rest", "grpc", "delta-ads"])
+def test_statistics_go_where_the_hub_serves_grpc(transport: str) -> None:
+    fleet = replace(FLEET, transport=transport)
+    told = bootstrap(fleet, replace(OPTIONS, xds="http://hub.example.com:18000"))
+
+    (sink,) = told["stats_sinks"]
+    assert sink["typed_config"]["grpc_service"] == {"envoy_grpc": {"cluster_name": "hub.example.com:18000"}}
+    names = [one["name"] for one in told["static_resources"]["clusters"]]
+    assert names.count("hub.example.com:18000") == 1 and len(names) == (3 if transport == "rest" else 2)
+    assert "stats_sinks" not in bootstrap(FLEET, OPTIONS)
 
 
 def test_an_answer_holds_the_module_between_its_halves() -> None:

@@ -33,9 +33,10 @@ class Rollouts:
         self.fleet = fleet
         self.envoys = envoys
 
-    def begin(self, reference: str, **rollout: Any) -> int:
+    def begin(self, reference: str, policy: str = "FAIL_CLOSED", **rollout: Any) -> int:
         """Deploys in waves; the rollout's number."""
-        made = self.fleet.deploy("marks", reference, rollout={"waves": WAVES, "bake": "3s", **rollout})
+        wanted = {"waves": WAVES, "bake": "3s", **rollout}
+        made = self.fleet.deploy("marks", reference, failure_policy=policy, rollout=wanted)
         number: int = made["rollout"]
         return number
 
@@ -71,6 +72,19 @@ class Rollouts:
         except AssertionError:
             raise AssertionError(f"rollout is not {what}: {json.dumps(last, indent=1)}") from None
         return found
+
+    def watch(self, number: int, mark: str) -> list[tuple[int, set[str]]]:
+        """Which nodes showed a mark in each wave, again and again until the rollout is over."""
+        seen = []
+        before = self.get(number)
+        while before["state"] == "running":
+            shown = self.with_mark(mark)
+            after = self.get(number)
+            if after["wave"] == before["wave"]:
+                seen.append((after["wave"], shown))
+            before = after
+            time.sleep(0.1)
+        return seen
 
     def marks(self) -> dict[str, tuple[int, list[str]]]:
         """What a request to each node gets."""
@@ -130,13 +144,10 @@ def test_a_good_version_goes_through_all_waves_and_no_request_fails(rollouts: Ro
     with ExitStack() as stack:
         loads = {name: stack.enter_context(Load(one.listening(), 1)) for name, one in rollouts.envoys.items()}
         number = rollouts.begin(good)
-        seen = []
-        while (found := rollouts.get(number))["state"] == "running":
-            seen.append((found["wave"], len(rollouts.with_mark("good"))))
-            time.sleep(0.1)
+        seen = rollouts.watch(number, "good")
         over = rollouts.becomes(number, "done")
 
-    assert {wave: max(n for w, n in seen if w == wave) for wave, _ in seen} | {0: 0} == {0: 0, 1: 1, 2: 3, 3: 5}
+    assert {wave: max(len(n) for w, n in seen if w == wave) for wave, _ in seen} | {0: 0} == {0: 0, 1: 1, 2: 3, 3: 5}
     assert [one.failed for one in loads.values()] == [[]] * 5
     kinds = [(one["kind"], one["wave"]) for one in over["events"]]
     waves = [(kind, wave) for wave in (1, 2, 3) for kind in ("wave", "baking", "healthy")]
@@ -159,7 +170,7 @@ def test_a_version_that_breaks_on_one_request_of_a_hundred_is_halted_in_its_firs
     touched: set[str] = set()
     with ExitStack() as stack:
         loads = {name: stack.enter_context(Load(one.listening(), 1)) for name, one in rollouts.envoys.items()}
-        number = rollouts.begin(bad, bake="60s")
+        number = rollouts.begin(bad, policy, bake="60s")
         while (found := rollouts.get(number))["state"] == "running":
             touched |= {name for name, load in loads.items() if ("breaks",) in load.seen}
             time.sleep(0.1)
@@ -203,7 +214,7 @@ def test_a_version_that_an_envoy_refuses_is_halted(rollouts: Rollouts) -> None:
 def test_it_is_paused_resumed_and_aborted(rollouts: Rollouts) -> None:
     mark = rollouts.marks()["edge-1"][1][0]
     other = rollouts.fleet.push("marks", "other", header_filter("other"))
-    number = rollouts.begin(other, bake="1s")
+    number = rollouts.begin(other, bake="1s", limits={"requests": 1_000_000})
     rollouts.once(number, lambda found: found["wave"] == 1, "in its first wave")
     rollouts.post(number, "pause")
     first = until(lambda: rollouts.with_mark("other"), "the first wave shows")
@@ -228,7 +239,7 @@ def test_it_is_paused_resumed_and_aborted(rollouts: Rollouts) -> None:
     kinds = [one["kind"] for one in rollouts.get(number)["events"]]
     assert [one for one in kinds if one in ("paused", "resumed", "aborted")] == ["paused", "resumed", "aborted"]
     unknown = [one for one in rollouts.get(number)["events"] if one["kind"] == "unknown"]
-    assert unknown and "health is not known" in unknown[0]["message"], "without traffic nothing is taken for healthy"
+    assert unknown and "health is not known" in unknown[0]["message"], "too little traffic is not taken for health"
 
 
 def test_a_node_that_joins_and_a_hub_that_is_killed_change_no_order(
@@ -253,11 +264,8 @@ def test_a_node_that_joins_and_a_hub_that_is_killed_change_no_order(
         joined = start(stack, rollouts.fleet, tmp_path, upstream, key, new)
         joined.shows(mark)
         assert rollouts.with_mark("late") == first
-        seen: list[tuple[int, set[str]]] = []
-        while (found := rollouts.get(number))["state"] == "running":
-            seen.append((found["wave"], rollouts.with_mark("late")))
-            time.sleep(0.1)
-        assert rollouts.get(number)["state"] == "done", found
+        seen = rollouts.watch(number, "late")
+        assert rollouts.get(number)["state"] == "done"
         joined.shows("late")
     assert time.monotonic() - began > 10 + 2 * 10 - 3, "each wave was watched for its time"
     assert {1: first} == {wave: names for wave, names in seen if wave == 1}

@@ -9,6 +9,8 @@ from tests.deploy.fleet import Upstream, header_filter
 from tests.engines import free_port
 from tests.hub import HubProcess
 from tests.mesh.consul import Consul
+from tests.mesh.envoy_gateway import EnvoyGateway
+from tests.mesh.front import Front
 from tests.mesh.istio import Istiod
 from tests.mesh.kubernetes import ControlPlane
 from tests.mesh.network import Network
@@ -72,9 +74,30 @@ def mesh_hub(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iter
     listen = f"{network.address}:{free_port()}"
     around = f"{network.address}/24"  # where its clusters are
     data = tmp_path_factory.mktemp("hub") / "data"
-    with HubProcess(data, WASMHUB_LISTEN=listen, WASMHUB_OUTGOING_NETWORKS=around) as running:
+    told = {"WASMHUB_OUTGOING_NETWORKS": around, "WASMHUB_TRUSTED_PROXIES": network.address}
+    with HubProcess(data, WASMHUB_LISTEN=listen, **told) as running:
         yield running
         running.check_log()
+
+
+@pytest.fixture(scope="session")
+def front(mesh_hub: HubProcess, network: Network) -> Iterator[Front]:
+    """Where pods reach that hub by https."""
+    made = Front(network.address, HUB)
+    try:
+        yield made.start(mesh_hub.host)
+    finally:
+        made.remove()
+
+
+@pytest.fixture(scope="session")
+def gateways(control: ControlPlane, network: Network, front: Front) -> Iterator[EnvoyGateway]:
+    """Envoy Gateway in that cluster."""
+    made = EnvoyGateway(control, network, front.authority)
+    try:
+        yield made.start()
+    finally:
+        made.remove()
 
 
 @pytest.fixture(scope="session")

@@ -56,6 +56,8 @@ BOOKKEEPING = {
     "fill",
     "save_target_seen",  # what a pass has seen
     "save_deployment_seen",
+    "move_rollout",  # a step by itself; who began it and how it ended have one
+    "add_figures",
 }
 
 

@@ -73,62 +73,28 @@ def test_a_filter_is_deployed_refused_rolled_back_and_undeployed(
 ) -> None:
     tab = Tab(chromium, size, "light" if scripts else "dark", scripts=scripts)
     tabs.append(tab)
-    page, shot = tab.page, f"{size}-{'scripts' if scripts else 'plain'}"
     tab.sign_in(fleet.hub, "admin", fleet.hub.admin_password)
     assert envoy.marks() == []
-
-    page.goto(f"{fleet.hub.url}/r/{FILTER}?version=1.0.0")
-    page.get_by_role("link", name="Deploy", exact=True).click()
-    page.get_by_label("Target").select_option(fleet.name)
-    go_on(page, "Go on")
-    assert page.get_by_label("Version").input_value() == "1.0.0"
-    page.get_by_label("Name of the deployment").fill("marks")
-    page.get_by_label("level").select_option("warn")
-    go_on(page, "Look at what would happen")
-    assert "is a required property" in page.locator(".reasons").inner_text()
-    tab.check(f"way-refused-{shot}")
-    tab.fits()
-    go_on(page, "Change what was typed")
-    assert page.get_by_label("level").input_value() == "warn"
-    page.get_by_label("name", exact=True).fill("x-filter")
-    page.get_by_label("hosts").fill("shop.example\nedge.example")
-    go_on(page, "Look at what would happen")
-    assert page.locator("#checks").inner_text() == "Nothing speaks against it"
-    tab.check(f"way-preview-{shot}")
-    tab.fits()
-    go_on(page, "Deploy it")
-    page.wait_for_url(f"**/targets/{fleet.name}/deployments/marks?done=deploy*")
-    stands(page, "Ready", scripts)
+    deploy_by_form(tab, fleet, f"{size}-way")
+    stands(tab.page, "Ready", scripts)
     envoy.shows("one")
     config = fleet.deployment("marks")["revision"]["config"]
     assert config == '{"name": "x-filter", "level": "warn", "hosts": ["shop.example", "edge.example"]}'
-    tab.check(f"way-ready-{shot}")
+    tab.check(f"{size}-way-ready")
     tab.fits()
 
-    page.get_by_role("link", name="Change it").click()
-    page.get_by_label("Version").fill("3.0.0")
-    assert page.get_by_label("name", exact=True).input_value() == "x-filter"
-    go_on(page, "Look at what would happen")
-    assert page.locator(".differences").inner_text().count("sha256:") == 2
-    go_on(page, "Deploy it")
-    stands(page, "Stalled", scripts)
-    said = page.locator("#standing").inner_text()
-    assert "edge-1 refused revision 2: " in said and "wasm" in said.lower(), said
-    assert "wasm" in page.locator("#proxies .bad").inner_text().lower()
+    deploy_what_is_refused(tab)
+    stands(tab.page, "Stalled", scripts)
+    see_the_refusal(tab, fleet, f"{size}-way")
     assert envoy.marks() == ["one"]
-    tab.check(f"way-stalled-{shot}")
-    tab.fits()
-    page.goto(f"{fleet.hub.url}/targets/{fleet.name}")
-    assert "Refused marks, revision 2: " in page.locator("main").inner_text()
-    tab.check(f"way-target-{shot}")
-    page.goto(f"{fleet.hub.url}/targets/{fleet.name}/deployments/marks")
 
+    page = tab.page
     page.locator("summary", has_text="Roll back to revision 1").click()
     go_on(page, "Roll back to 1")
     stands(page, "Ready", scripts)
     assert page.locator("#revisions").get_by_text("Rolled back by admin").count() == 1
     assert fleet.deployment("marks")["revision"]["number"] == 3 and envoy.marks() == ["one"]
-    tab.check(f"way-back-{shot}")
+    tab.check(f"{size}-way-back")
 
     page.locator("summary", has_text="Undeploy marks").click()
     page.get_by_label("Type marks to be sure").fill("mark")
@@ -138,6 +104,59 @@ def test_a_filter_is_deployed_refused_rolled_back_and_undeployed(
     go_on(page, "Undeploy it")
     page.wait_for_url(f"**/deployments?target={fleet.name}*")
     envoy.shows()
+
+
+def deploy_by_form(tab: Tab, fleet: Fleet, picture: str) -> None:
+    """From the filter's page, with a config that is refused at first."""
+    page = tab.page
+    page.goto(f"{fleet.hub.url}/r/{FILTER}?version=1.0.0")
+    page.get_by_role("link", name="Deploy", exact=True).click()
+    page.get_by_label("Target").select_option(fleet.name)
+    go_on(page, "Go on")
+    assert page.get_by_label("Version").input_value() == "1.0.0"
+    page.get_by_label("Name of the deployment").fill("marks")
+    page.get_by_label("level").select_option("warn")
+    go_on(page, "Look at what would happen")
+    assert "is a required property" in page.locator(".reasons").inner_text()
+    tab.check(f"{picture}-refused")
+    tab.fits()
+    go_on(page, "Change what was typed")
+    assert page.get_by_label("level").input_value() == "warn"
+    page.get_by_label("name", exact=True).fill("x-filter")
+    page.get_by_label("hosts").fill("shop.example\nedge.example")
+    go_on(page, "Look at what would happen")
+    assert page.locator("#checks").inner_text() == "Nothing speaks against it"
+    tab.check(f"{picture}-preview")
+    tab.fits()
+    go_on(page, "Deploy it")
+    page.wait_for_url(f"**/targets/{fleet.name}/deployments/marks?done=deploy*")
+
+
+def deploy_what_is_refused(tab: Tab) -> None:
+    """Another version on the deployment's page, which keeps its config."""
+    page = tab.page
+    page.get_by_role("link", name="Change it").click()
+    assert page.get_by_label("Version").input_value() == "1.0.0"
+    page.get_by_label("Version").fill("3.0.0")
+    assert page.get_by_label("name", exact=True).input_value() == "x-filter"
+    go_on(page, "Look at what would happen")
+    assert page.locator(".differences").inner_text().count("sha256:") == 2
+    go_on(page, "Deploy it")
+
+
+def see_the_refusal(tab: Tab, fleet: Fleet, picture: str) -> None:
+    """Envoy's own words, on the pages of the deployment and of its target; ends on the former."""
+    page = tab.page
+    said = page.locator("#standing").inner_text()
+    assert "edge-1 refused revision 2: Unable to create Wasm plugin" in said, said
+    assert "Unable to create Wasm plugin" in page.locator("#proxies p.bad").inner_text()
+    tab.check(f"{picture}-stalled")
+    tab.fits()
+    page.goto(f"{fleet.hub.url}/targets/{fleet.name}")
+    assert "Refused marks, revision 2: Unable to create Wasm plugin" in page.locator("main").inner_text()
+    tab.check(f"{picture}-target")
+    tab.fits()
+    page.goto(f"{fleet.hub.url}/targets/{fleet.name}/deployments/marks")
 
 
 def test_what_others_do_shows_on_the_open_page(chromium: Browser, tabs: list[Tab], fleet: Fleet, envoy: Envoy) -> None:
@@ -190,7 +209,6 @@ def shown(edge: HubProcess) -> HubProcess:
         body = {"reference": f"{FILTER}:1.0.0", "config": {"name": "x"}, "placement": placed}
         made = fleet.http.put(f"/api/v1/targets/{MESH}/deployments/marks", json=body)
         assert made.status_code == 201, made.text
-        # What its proxies would tell a hub in a cluster that can be reached is written beside it.
     return edge
 
 

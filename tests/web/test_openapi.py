@@ -264,3 +264,39 @@ def test_robots_look_as_described(full: HubProcess) -> None:
             answer = client.request(method, url, json=body)
             assert answer.status_code == status, answer.text
             Draft202012Validator(schema_of(method, path, status)).validate(answer.json())
+
+
+def test_rollouts_look_as_described(full: HubProcess) -> None:
+    with httpx.Client(base_url=full.url, auth=ANN, trust_env=False) as client:
+        assert client.post("/api/v1/targets", json={"name": "staged"}).status_code == 201
+        described = "/api/v1/targets/{target}/deployments/{deployment}"
+        path = "/api/v1/targets/staged/deployments/one"
+        body = {"reference": "acme/add-header:2.0.0"}
+        for more, status in (({}, 201), ({"config": "x", "rollout": {"waves": [50, 100]}}, 200), ({}, 409)):
+            answer = client.put(path, json=body | more)
+            assert answer.status_code == status, answer.text
+            Draft202012Validator(schema_of("put", described, status)).validate(answer.json())
+        number = client.get(path).json()["rollout"]
+        for method, ending, status in (
+            ("get", "", 200),
+            ("post", "/pause", 200),
+            ("post", "/pause", 409),
+            ("post", "/resume", 200),
+            ("post", "/abort", 200),
+            ("get", "", 200),
+        ):
+            answer = client.request(method, f"/api/v1/rollouts/{number}{ending}")
+            assert answer.status_code == status, answer.text
+            Draft202012Validator(schema_of(method, "/api/v1/rollouts/{rollout}" + ending, status)).validate(
+                answer.json()
+            )
+        answer = client.get("/api/v1/rollouts?target=staged")
+        Draft202012Validator(schema_of("get", "/api/v1/rollouts", 200)).validate(answer.json())
+        assert [one["id"] for one in answer.json()["rollouts"]] == [number]
+        events = client.get(f"/api/v1/rollouts/{number}/events")
+        assert events.headers["content-type"].startswith("text/event-stream")
+        documents = [json.loads(line[6:]) for line in events.text.splitlines() if line.startswith('data: {"')]
+        described_event = {"$ref": "#/components/schemas/RolloutEvent", "components": DOCUMENT["components"]}
+        for one in documents:
+            Draft202012Validator(described_event).validate(one)
+        assert [one["kind"] for one in documents] == ["started", "paused", "resumed", "aborted"]

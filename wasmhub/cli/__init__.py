@@ -29,6 +29,7 @@ VERBS = {
     "render": "print the objects that a deployment would be on a mesh, and what they would change",
     "undeploy": "take a filter off a target",
     "deployments": "list deployments, see how they do, go back to an earlier revision",
+    "rollout": "staged rollouts: watch, pause, resume or abort them",
     "operator": "make the FilterDeployments of a cluster true, in a pod there",
     "convert": "turn wasme's FilterDeployments into the operator's, or into commands",
     "audit": "who did what, when and where from: search it, write it to a file",

@@ -1,0 +1,153 @@
+"""Rollouts over the API with nodes that poll by hand: fields, refusals, who gets what, and what the audit log says."""
+
+import secrets
+from typing import Any
+
+import pytest
+
+from tests.deploy.fleet import Fleet, header_filter, until
+from tests.deploy.test_polls import Node
+
+
+def begin(fleet: Fleet, *nodes: Node, **rollout: Any) -> int:
+    """A deployment with a second revision on its way; the nodes run the first."""
+    for tag in ("1", "2"):
+        fleet.push(f"r-{fleet.name}", tag, header_filter(f"v{tag}"))
+    fleet.deploy("marks", f"admin/r-{fleet.name}:1")
+    for node in nodes:
+        assert node.poll() is not None and node.poll() is None
+    made = fleet.deploy("marks", f"admin/r-{fleet.name}:2", rollout=rollout)
+    assert made["status"] in ("progressing", "waiting")
+    number: int = made["rollout"]
+    return number
+
+
+@pytest.mark.parametrize(
+    ("rollout", "says"),
+    [
+        ([], "rollout must be an object"),
+        ({"wave": [100]}, "there is no field 'wave'"),
+        ({"waves": []}, "waves must be rising"),
+        ({"waves": [20, 50]}, "end with 100"),
+        ({"waves": [50, 50, 100]}, "waves must be rising"),
+        ({"waves": [0, 100]}, "waves must be rising"),
+        ({"waves": ["20", 100]}, "waves must be rising"),
+        ({"waves": [True, 100]}, "waves must be rising"),
+        ({"waves": 100}, "waves must be rising"),
+        ({"bake": 60}, "bake must be a time"),
+        ({"bake": "0s"}, "bake must be a time"),
+        ({"bake": "8d"}, "bake must be a time"),
+        ({"bake": "60"}, "bake must be a time"),
+        ({"limits": []}, "limits must be an object"),
+        ({"limits": {"error": 1}}, "there is no field 'error'"),
+        ({"limits": {"errors": -1}}, "limits.errors must be a number from 0 to 100"),
+        ({"limits": {"requests": "many"}}, "limits.requests must be a number"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(fleet: Fleet, rollout: Any, says: str) -> None:
+    answer = fleet.put("marks", reference="admin/none:1", rollout=rollout)
+    assert answer.status_code == 400 and says in answer.text, answer.text
+
+
+def test_a_rollout_needs_something_to_go_back_to_and_moves_nothing(fleet: Fleet) -> None:
+    reference = fleet.push(f"r-{fleet.name}", "1", header_filter("v1"))
+    first = fleet.put("marks", reference=reference, rollout={})
+    assert first.status_code == 409 and "there is nothing to go back to" in first.text
+    fleet.deploy("marks", reference)
+    moved = fleet.put("marks", order=5, rollout={})
+    assert moved.status_code == 400 and "change its order by itself" in moved.text
+    assert fleet.deployment("marks")["rollout"] is None
+    assert fleet.http.get(f"/api/v1/rollouts?target={fleet.name}").json() == {"rollouts": []}
+
+
+def test_only_nodes_of_the_wave_get_the_new_revision_and_all_get_the_old_one_back(fleet: Fleet) -> None:
+    key = fleet.new_key()["key"]
+    nodes = [Node(fleet, key, f"edge-{number}") for number in range(5)]
+    number = begin(fleet, *nodes, waves=[20, 100], bake="1h")
+
+    def runs() -> list[int]:
+        for node in nodes:
+            node.poll()
+        return [int(node.version[1].split(".")[1][1:]) for node in nodes]
+
+    until(lambda: sorted(runs()) == [1, 1, 1, 1, 2], "one node has it")
+    runs()
+    assert (
+        fleet.deployment("marks")["message"] == f"rollout {number} is running in wave 1: 1 of 5 proxies run revision 2"
+    )
+    found = until(lambda: _with(fleet, number, " s more"), "it is watched")
+    assert found["state"] == "running" and "1 of 1 proxies run it" in found["message"]
+    assert "health is not known: no statistics" in found["message"]
+    assert [one["id"] for one in fleet.http.get("/api/v1/rollouts?open=true").json()["rollouts"]].count(number) == 1
+
+    busy = fleet.http.post(f"{fleet.path}/deployments/marks/rollback")
+    assert busy.status_code == 409 and f"rollout abort {number}" in busy.text
+    unsaid = fleet.http.post(f"/api/v1/rollouts/{number}/abort", json={"why": "two\nlines"})
+    assert unsaid.status_code == 400
+    assert fleet.http.post(f"/api/v1/rollouts/{number}/abort").status_code == 200
+    until(lambda: runs() == [3] * 5, "all are back, by a revision of its own")
+    runs()
+    assert fleet.deployment("marks")["status"] == "ready"
+    assert fleet.deployment("marks")["rollout"] is None
+    assert fleet.http.post(f"/api/v1/rollouts/{number}/abort").status_code == 409
+
+    events = fleet.http.get(f"/api/v1/events?subject={fleet.name}/marks").json()["events"]
+    said = [(one["action"], one["detail"].get("rollout")) for one in events]
+    assert said[:3] == [("deployment.rollback", number), ("rollout.abort", number), ("deployment.deploy", number)]
+
+
+def test_a_refusal_without_words_halts_it_too(fleet: Fleet) -> None:
+    node = Node(fleet, fleet.new_key()["key"], "edge-1")
+    number = begin(fleet, node, waves=[100], bake="1h")
+    until(lambda: node.poll(takes=False) is not None, "the new one is served")
+    for _ in range(4):
+        node.poll()
+    over = until(lambda: _in(fleet, number, "rolled-back", node), "it is taken back")
+    assert over["message"] == "edge-1 refused revision 2; see the proxy's log for why"
+    assert [one["kind"] for one in over["events"]] == ["started", "wave", "halted", "rolled-back"]
+    actions = [one["action"] for one in fleet.http.get(f"/api/v1/events?subject={fleet.name}/marks").json()["events"]]
+    assert {"rollout.halt", "rollout.back", "deployment.refused"} <= set(actions)
+
+
+def test_a_timeline_is_followed_as_events_and_goes_on_after_the_last_one_seen(fleet: Fleet) -> None:
+    number = begin(fleet, waves=[100])
+    path = f"/api/v1/rollouts/{number}"
+    with fleet.http.stream("GET", f"{path}/events") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        lines = answer.iter_lines()
+        first = next(line for line in lines if line.startswith("id: "))
+        assert next(lines) == "event: started"
+        fleet.http.post(f"{path}/pause")
+        fleet.http.post(f"{path}/abort")
+        assert list(lines)[-3:-1] == ["event: end", "data: {}"]
+    again = fleet.http.get(f"{path}/events", headers={"Last-Event-ID": first.removeprefix("id: ")}).text
+    assert [line for line in again.splitlines() if line.startswith("event: ")] == [
+        "event: paused",
+        "event: aborted",
+        "event: end",
+    ]
+    assert fleet.http.get(f"{path}/events", headers={"Last-Event-ID": "x"}).status_code == 400
+
+
+@pytest.mark.parametrize("number", ["0", "x", "-1", "9" * 16, "9" * 40, "1%00"])
+def test_there_is_no_such_rollout(fleet: Fleet, number: str) -> None:
+    for method, ending in (("GET", ""), ("GET", "/events"), ("POST", "/abort")):
+        assert fleet.http.request(method, f"/api/v1/rollouts/{number}{ending}").status_code == 404
+
+
+def test_a_rollout_goes_with_its_deployment(fleet: Fleet) -> None:
+    number = begin(fleet)
+    fleet.undeploy("marks")
+    assert fleet.http.get(f"/api/v1/rollouts/{number}").status_code == 404
+    assert fleet.http.get(f"/api/v1/rollouts?target={secrets.token_hex(4)}").status_code == 404
+
+
+def _with(fleet: Fleet, number: int, words: str) -> dict[str, Any] | None:
+    found = dict(fleet.http.get(f"/api/v1/rollouts/{number}").json())
+    return found if words in found["message"] else None
+
+
+def _in(fleet: Fleet, number: int, state: str, node: Node) -> dict[str, Any] | None:
+    node.poll()
+    found = dict(fleet.http.get(f"/api/v1/rollouts/{number}").json())
+    return found if found["state"] == state else None
