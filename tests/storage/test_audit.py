@@ -55,7 +55,7 @@ BOOKKEEPING = {
     "identify_hub",
     "fill",
     "save_target_seen",  # what a pass has seen
-    "save_deployment_seen",
+    "save_deployments_seen",
 }
 
 
