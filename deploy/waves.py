@@ -58,11 +58,19 @@ def cut_for(rollout_id: int, nodes: Sequence[str], share: int, before: int) -> i
 
 
 def next_step(
-    rollout: RolloutRow, nodes: Sequence[NodeRow], health: Health, *, at: int, live: int, watched: int
+    rollout: RolloutRow,
+    nodes: Sequence[NodeRow],
+    health: Health,
+    *,
+    at: int,
+    live: int,
+    watched: int,
+    closed: str = "",
 ) -> Step:
     """What is next at the time `at`. A node not seen for `live` milliseconds is away.
 
     `watched` is how long the nodes could ask the hub without a break: for less than `live`, none is missed yet.
+    `closed` is why no wave may begin now.
     """
     here = [one.name for one in nodes if one.seen_at >= at - live]
     wave = _wave(rollout, nodes, at - live)
@@ -77,6 +85,8 @@ def next_step(
     gone = [one.name for one in nodes if at - live > one.seen_at >= at - EXPECTED]
     if watched < live and gone:
         return Step("wait", f"{how}; the hub was away, and waits for {some_names(gone)} to come back", health=health)
+    if closed and (rollout.wave == 0 or not wave.live):
+        return Step("wait", f"{how}; {closed}", health=health)
     if rollout.wave == 0 or not wave.live:
         return _begin(rollout, here, max(rollout.wave, 1))
     if rollout.baking_since is None:
@@ -89,6 +99,8 @@ def next_step(
         return Step("wait", f"{how}; watched for {ceil(left / 1000)} s more; {health.message}", health=health)
     if wave.pending:
         return Step("wait", f"{how}; {some_names(wave.pending)} came later and not yet", health=health)
+    if closed and rollout.wave < len(rollout.waves):
+        return Step("wait", f"{how}; the next wave waits: {closed}", health=health)
     return _pass(rollout, wave, here, health)
 
 

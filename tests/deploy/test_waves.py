@@ -55,9 +55,11 @@ def fleet(*first: SlotRow | None, away: int = 0) -> list[NodeRow]:
     ]
 
 
-def step(row: RolloutRow, nodes: list[NodeRow], health: Health = FINE, watched: int = 10 * LIVE) -> Any:
+def step(
+    row: RolloutRow, nodes: list[NodeRow], health: Health = FINE, watched: int = 10 * LIVE, closed: str = ""
+) -> Any:
     """What is next."""
-    return next_step(row, nodes, health, at=AT, live=LIVE, watched=watched)
+    return next_step(row, nodes, health, at=AT, live=LIVE, watched=watched, closed=closed)
 
 
 def test_waves_only_grow_and_a_new_node_falls_into_one() -> None:
@@ -115,6 +117,15 @@ def test_after_a_restart_nobody_is_missed_at_once_and_nobody_jumps_ahead() -> No
     alone = step(ROW, fleet(GIVEN, GIVEN, away=2))
     assert alone.do == "move" and alone.wave == 1 and alone.cut > CUT, "the next take the place of who never ran it"
     assert "no proxy of edge asks" in step(replace(ROW, wave=0, cut=0), []).message
+
+
+def test_no_wave_begins_on_a_closed_target_and_what_is_bad_is_taken_back() -> None:
+    shut = "edge is frozen: moving"
+    assert step(replace(ROW, wave=0, cut=0), fleet(), closed=shut).message.endswith(f"first wave; {shut}")
+    over = replace(ROW, baking_since=AT - 30_000)
+    assert step(over, fleet(RUNS, RUNS), closed=shut).message.endswith(f"the next wave waits: {shut}")
+    assert step(over, fleet(RUNS, REFUSED), closed=shut).do == "halt"
+    assert step(replace(over, wave=3, cut=EVERYBODY), fleet(*[RUNS] * 10), closed=shut).do == "finish"
 
 
 def test_it_is_over_once_nobody_runs_it_any_more() -> None:
