@@ -106,6 +106,12 @@ def test_what_is_refused_worse_or_deadly_is_halted(state: str) -> None:
     assert (worse.do, worse.message) == ("halt", "worse health with revision 2: 9% failed")
     gone = step(row, fleet(RUNS, RUNS, away=2))
     assert gone.do == "halt" and gone.message.endswith("went away after running revision 2")
+    all_gone = step(row, [replace(one, seen_at=AT - 90_000) for one in fleet(RUNS, RUNS)])
+    assert all_gone.do == "wait", "a replica that died takes all of them with it"
+    half = [
+        replace(one, seen_at=AT - 90_000) if at % 2 == 0 or at == 1 else one for at, one in enumerate(fleet(RUNS, RUNS))
+    ]
+    assert step(row, half).do == "wait"
     assert step(row, fleet(RAN, RAN, REFUSED)).do != "halt", "of another deployment's time, or not in the wave"
 
 
