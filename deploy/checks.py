@@ -11,6 +11,7 @@ from typing import Any
 
 from deploy.rules import DENY, WARN
 from deploy.targets.envoy_fleet import MAX_MODULE_BYTES
+from deploy.windows import Closed
 from proxywasm.releases import OLDEST
 
 _RELEASE = re.compile(r"(\d{1,4})\.(\d{1,4})")
@@ -64,6 +65,7 @@ class Candidate:
     signed: Signed | None = None  # None: the target names no keys
     beside: int = 0
     oldest: tuple[str, str] | None = None
+    closed: Closed | None = None  # the target takes no change now
 
     @property
     def ask(self) -> str:
@@ -87,6 +89,10 @@ def judge(candidate: Candidate) -> Verdict:
     reasons += [Reason("capability", f"{said}; {way}", True) for said, way in _capabilities(candidate, DENY)]
     reasons += _signature(candidate)
     reasons += _room(candidate)
+    if candidate.closed is not None:
+        way = f"deploy it then, or {candidate.ask} to force it; going back and undeploying are always possible"
+        said = f"target {candidate.target} {candidate.closed.message}"
+        reasons.append(Reason(candidate.closed.code, f"{said}; {way}", True))
     warnings = [*notes, *(said for said, _ in _capabilities(candidate, WARN))]
     return Verdict(tuple(reasons), tuple(warnings))
 

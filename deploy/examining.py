@@ -15,6 +15,7 @@ from deploy.means import Means, may_with
 from deploy.meshes import pulls_images
 from deploy.schema import config_problem
 from deploy.signed import find_signed
+from deploy.windows import closed
 from storage.database import now
 from storage.deployments import target_deployments
 from storage.nodes import nodes
@@ -91,6 +92,7 @@ def examine(
         signed=find_signed(means.database, means.blobs, found, keys) if keys else None,
         beside=sum(_workload(one.placement) == _workload(placement) for one in others),
         oldest=oldest,
+        closed=None if ran else closed(target.settings, now()),
     )
     verdict = judge(candidate)
     if ran and problem is not None:

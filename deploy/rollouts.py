@@ -13,6 +13,7 @@ from anyio.to_thread import run_sync
 from deploy.health import Health, judge_health
 from deploy.views import live_for
 from deploy.waves import Step, next_step
+from deploy.windows import closed
 from storage.database import Conflict, Database, StorageError, now
 from storage.events import SYSTEM
 from storage.leases import give_back_lease, take_lease
@@ -128,5 +129,14 @@ def stand_of(database: Database, rollout_id: int, *, watched: int | None = None)
         return None
     health: Health = judge_health(counted, rollout.wave, rollout.limits)
     live = live_for(target)
-    step = next_step(rollout, proxies, health, at=now(), live=live, watched=live if watched is None else watched)
+    shut = closed(target.settings, now())
+    step = next_step(
+        rollout,
+        proxies,
+        health,
+        at=now(),
+        live=live,
+        watched=live if watched is None else watched,
+        closed=f"{target.name} {shut.message}" if shut is not None else "",
+    )
     return rollout, step

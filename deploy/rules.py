@@ -6,9 +6,10 @@ from typing import Any
 
 from auth.signatures import read_signing_key
 from deploy.fields import bad, number_field, only, text_field
+from deploy.windows import read_freeze, read_windows
 from proxywasm.capabilities import PROXY, SYSTEM
 
-RULES = ("policy", "max_filters", "cosign_keys", "envoy_version", "istio_version")
+RULES = ("policy", "max_filters", "cosign_keys", "envoy_version", "istio_version", "freeze", "windows")
 ALLOW, WARN, DENY = "allow", "warn", "deny"
 CAPABILITIES = tuple(dict.fromkeys(one.name for one in (*PROXY, *SYSTEM)))
 MOST_KEYS = 20
@@ -31,6 +32,10 @@ def read_rules(asked: Mapping[str, Any]) -> dict[str, Any]:
         found["max_filters"] = number_field(asked, "max_filters", 0, 1, MOST_FILTERS)
     if "cosign_keys" in asked:
         found["cosign_keys"] = _keys(asked["cosign_keys"])
+    if "freeze" in asked:
+        found["freeze"] = read_freeze(asked["freeze"])
+    if "windows" in asked:
+        found["windows"] = read_windows(asked["windows"])
     for name in _VERSIONS:
         if name in asked:
             found[name] = text_field(asked, name)

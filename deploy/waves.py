@@ -38,10 +38,18 @@ class _Wave:
     refused: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)  # ran it, and do not ask any more
     why: str = ""
+    others: int = 0  # nodes that it has not come to
+    others_lost: int = 0  # that do not ask any more either
 
     @property
     def live(self) -> int:
         return len(self.runs) + len(self.pending) + len(self.refused)
+
+    @property
+    def all_lose(self) -> bool:
+        """Whether nodes without the revision go away about as often: then it is not the revision's doing."""
+        ours = len(self.lost) / max(len(self.lost) + self.live, 1)
+        return self.others > 0 and 2 * self.others_lost / self.others >= ours
 
 
 def place_of(rollout_id: int, node: str) -> int:
@@ -58,11 +66,19 @@ def cut_for(rollout_id: int, nodes: Sequence[str], share: int, before: int) -> i
 
 
 def next_step(
-    rollout: RolloutRow, nodes: Sequence[NodeRow], health: Health, *, at: int, live: int, watched: int
+    rollout: RolloutRow,
+    nodes: Sequence[NodeRow],
+    health: Health,
+    *,
+    at: int,
+    live: int,
+    watched: int,
+    closed: str = "",
 ) -> Step:
     """What is next at the time `at`. A node not seen for `live` milliseconds is away.
 
     `watched` is how long the nodes could ask the hub without a break: for less than `live`, none is missed yet.
+    `closed` is why no wave may begin now.
     """
     here = [one.name for one in nodes if one.seen_at >= at - live]
     wave = _wave(rollout, nodes, at - live)
@@ -77,6 +93,11 @@ def next_step(
     gone = [one.name for one in nodes if at - live > one.seen_at >= at - EXPECTED]
     if watched < live and gone:
         return Step("wait", f"{how}; the hub was away, and waits for {some_names(gone)} to come back", health=health)
+    if wave.lost and not wave.live and gone:
+        said = f"{how}; {some_names(wave.lost)} went away as others did, and it waits for them to come back"
+        return Step("wait", said, health=health)
+    if closed and (rollout.wave == 0 or not wave.live):
+        return Step("wait", f"{how}; {closed}", health=health)
     if rollout.wave == 0 or not wave.live:
         return _begin(rollout, here, max(rollout.wave, 1))
     if rollout.baking_since is None:
@@ -89,6 +110,8 @@ def next_step(
         return Step("wait", f"{how}; watched for {ceil(left / 1000)} s more; {health.message}", health=health)
     if wave.pending:
         return Step("wait", f"{how}; {some_names(wave.pending)} came later and not yet", health=health)
+    if closed and rollout.wave < len(rollout.waves):
+        return Step("wait", f"{how}; the next wave waits: {closed}", health=health)
     return _pass(rollout, wave, here, health)
 
 
@@ -133,7 +156,7 @@ def _trouble(rollout: RolloutRow, wave: _Wave, health: Health, *, missed: bool) 
         return f"{some_names(wave.refused)} refused revision {rollout.to_revision}{said}"
     if health.word == WORSE:
         return f"worse health with revision {rollout.to_revision}: {health.message}"
-    if missed and len(wave.lost) > len(wave.runs):
+    if missed and len(wave.lost) > len(wave.runs) and not wave.all_lose:
         return f"{some_names(wave.lost)} went away after running revision {rollout.to_revision}"
     return ""
 
@@ -141,7 +164,10 @@ def _trouble(rollout: RolloutRow, wave: _Wave, health: Health, *, missed: bool) 
 def _wave(rollout: RolloutRow, nodes: Sequence[NodeRow], since: int) -> _Wave:
     found = _Wave()
     for node in nodes:
+        lost = node.seen_at < since and node.seen_at >= rollout.created_at
         if place_of(rollout.id, node.name) >= rollout.cut:
+            found.others += node.seen_at >= rollout.created_at
+            found.others_lost += lost
             continue
         slot = node.slots.get(rollout.slot) if rollout.slot is not None else None
         refusals = [one for one in slot.refused if _is(rollout, one)] if slot else []
@@ -149,7 +175,7 @@ def _wave(rollout: RolloutRow, nodes: Sequence[NodeRow], since: int) -> _Wave:
             found.refused.append(node.name)
             found.why = found.why or (slot.why if slot.refused[-1] in refusals else "")
         elif node.seen_at < since:
-            if slot is not None and _is(rollout, slot.running) and node.seen_at >= rollout.created_at:
+            if slot is not None and _is(rollout, slot.running) and lost:
                 found.lost.append(node.name)
         elif slot is not None and _is(rollout, slot.running) and _is(rollout, slot.served):
             found.runs.append(node.name)

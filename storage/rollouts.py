@@ -79,9 +79,7 @@ def move_rollout(
         if not _change(session, before, values):
             return False
         for line in lines:
-            add_event(
-                session, before.id, line.kind, wave if line.wave is None else line.wave, line.message, line.figures
-            )
+            _write(session, before.id, wave, line)
         return True
 
 

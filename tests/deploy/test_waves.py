@@ -55,9 +55,11 @@ def fleet(*first: SlotRow | None, away: int = 0) -> list[NodeRow]:
     ]
 
 
-def step(row: RolloutRow, nodes: list[NodeRow], health: Health = FINE, watched: int = 10 * LIVE) -> Any:
+def step(
+    row: RolloutRow, nodes: list[NodeRow], health: Health = FINE, watched: int = 10 * LIVE, closed: str = ""
+) -> Any:
     """What is next."""
-    return next_step(row, nodes, health, at=AT, live=LIVE, watched=watched)
+    return next_step(row, nodes, health, at=AT, live=LIVE, watched=watched, closed=closed)
 
 
 def test_waves_only_grow_and_a_new_node_falls_into_one() -> None:
@@ -104,6 +106,12 @@ def test_what_is_refused_worse_or_deadly_is_halted(state: str) -> None:
     assert (worse.do, worse.message) == ("halt", "worse health with revision 2: 9% failed")
     gone = step(row, fleet(RUNS, RUNS, away=2))
     assert gone.do == "halt" and gone.message.endswith("went away after running revision 2")
+    all_gone = step(row, [replace(one, seen_at=AT - 90_000) for one in fleet(RUNS, RUNS)])
+    assert all_gone.do == "wait", "a replica that died takes all of them with it"
+    half = [
+        replace(one, seen_at=AT - 90_000) if at % 2 == 0 or at == 1 else one for at, one in enumerate(fleet(RUNS, RUNS))
+    ]
+    assert step(row, half).do == "wait"
     assert step(row, fleet(RAN, RAN, REFUSED)).do != "halt", "of another deployment's time, or not in the wave"
 
 
@@ -115,6 +123,15 @@ def test_after_a_restart_nobody_is_missed_at_once_and_nobody_jumps_ahead() -> No
     alone = step(ROW, fleet(GIVEN, GIVEN, away=2))
     assert alone.do == "move" and alone.wave == 1 and alone.cut > CUT, "the next take the place of who never ran it"
     assert "no proxy of edge asks" in step(replace(ROW, wave=0, cut=0), []).message
+
+
+def test_no_wave_begins_on_a_closed_target_and_what_is_bad_is_taken_back() -> None:
+    shut = "edge is frozen: moving"
+    assert step(replace(ROW, wave=0, cut=0), fleet(), closed=shut).message.endswith(f"first wave; {shut}")
+    over = replace(ROW, baking_since=AT - 30_000)
+    assert step(over, fleet(RUNS, RUNS), closed=shut).message.endswith(f"the next wave waits: {shut}")
+    assert step(over, fleet(RUNS, REFUSED), closed=shut).do == "halt"
+    assert step(replace(over, wave=3, cut=EVERYBODY), fleet(*[RUNS] * 10), closed=shut).do == "finish"
 
 
 def test_it_is_over_once_nobody_runs_it_any_more() -> None:
