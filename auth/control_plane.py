@@ -10,7 +10,7 @@ import ssl
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpcore
@@ -20,6 +20,7 @@ from auth.outgoing import Outgoing, OutgoingRefused, read_place, trouble
 PATIENCE = 10.0  # seconds for a call in all
 LARGEST = 32 * 2**20  # bytes of an answer
 LONGEST_LINE = 4 * 2**20  # bytes of one event of a watch
+WATCHES = 200  # at a time; each holds a connection
 CONNECTIONS = 4  # to one control plane, kept for as long as IDLE
 IDLE = 60.0  # seconds
 
@@ -58,6 +59,7 @@ class ControlPlane:
 
     def __init__(self, outgoing: Outgoing, access: Access) -> None:
         self.url = access.url
+        self._access = access
         self._where = read_place(access.url)
         self._headers = _headers(access)
         self._server_name = access.server_name
@@ -68,7 +70,15 @@ class ControlPlane:
             network_backend=outgoing.backend(self._where),
         )
         watching = outgoing.backend(self._where)
-        self._watches = httpcore.AsyncConnectionPool(ssl_context=_tls(outgoing, access), network_backend=watching)
+        self._watches = httpcore.AsyncConnectionPool(
+            ssl_context=_tls(outgoing, access), max_connections=WATCHES, network_backend=watching
+        )
+
+    def use_token(self, token: str) -> None:
+        """Signs in with another token from the next call on."""
+        if token != self._access.token:
+            self._access = replace(self._access, token=token)
+            self._headers = _headers(self._access)
 
     async def ask(
         self,

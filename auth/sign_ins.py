@@ -8,7 +8,8 @@ of rows there is a bucket that runs dry. Then all that is left is one row for ea
 import asyncio
 import logging
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from contextlib import suppress
 from dataclasses import replace
 
 import anyio.to_thread
@@ -36,6 +37,7 @@ class SignIns:
         self._every = every
         self._noted: OrderedDict[tuple[str, str], float] = OrderedDict()  # credential, network -> until when
         self._refused: dict[Kind, Refusal] = {}
+        self._waiting: deque[list[Refusal]] = deque()  # rows that are to be written, each lot by whoever takes it out
         self._wake = asyncio.Event()
         self._rows = float(BURST)
         self._filled_at = time.monotonic()
@@ -70,10 +72,12 @@ class SignIns:
         try:
             while True:
                 await self._wake.wait()
-                await anyio.to_thread.run_sync(self._write, self._take())
+                self._waiting.append(self._take())
+                await anyio.to_thread.run_sync(self._write_waiting)
                 await asyncio.sleep(self._every)
         finally:
-            self._write(self._take())
+            self._waiting.append(self._take())
+            self._write_waiting()  # with what no thread had begun to write
 
     def _take(self) -> list[Refusal]:
         """The rows to write now: those that stand for most attempts by themselves, the rest by their kinds alone."""
@@ -91,6 +95,11 @@ class SignIns:
             since = min(there.since, one.since)
             alike[one.action, one.reason] = replace(there, times=there.times + one.times, since=since)
         return [*rows, *alike.values()]
+
+    def _write_waiting(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._write(self._waiting.popleft())
 
     def _write(self, rows: list[Refusal]) -> None:
         try:

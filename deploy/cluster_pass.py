@@ -10,11 +10,13 @@ from anyio.to_thread import run_sync
 
 from auth.control_plane import ControlPlane
 from auth.outgoing import OutgoingRefused
-from deploy.desired import Desired, Desires
+from deploy.desired import Desired, Desires, Observed
+from deploy.gateways import Gateways
 from deploy.kubernetes import RETRY, SECRET, Cluster, Kind
 from deploy.lookout import Lookout
-from deploy.meshes import MESHES, Mesh, kind_of, pull_secret
-from deploy.passing import Pass, Scope, Wanted, carry_out, place_of
+from deploy.meshes import MESHES, Mesh, Together, kind_of, pull_secret
+from deploy.passing import Pass, Scope, Share, Wanted, carry_out, place_of
+from deploy.targets.plan import Object
 from storage.pullers import login_of
 from storage.targets import TargetRow
 
@@ -31,14 +33,21 @@ class ClusterPass:
         desired = await run_sync(self.desires.read, target)
         scope = Scope(self.desires.hub_id, target.name, (*mesh.types, SECRET), _namespaces(desired))
         untouched = frozenset(one.row.name for one in desired if one.problems)
-        wanted = [_wanted(mesh, one) for one in desired if not one.problems]
-        lookout = Lookout(Cluster(plane), target, desired)
-        await lookout.before()
-        found = await carry_out(Cluster(plane), scope, wanted, untouched)
-        observed = await lookout.after(found.done)
+        wanted = [wanted_of(mesh, one) for one in desired if not one.problems]
+        observed: dict[str, Observed] = {}
+        if mesh.together is None:
+            lookout = Lookout(Cluster(plane), target, desired)
+            await lookout.before()
+            found = await carry_out(Cluster(plane), scope, wanted, untouched)
+            observed, again = await lookout.after(found.done), lookout.again
+        else:
+            gateways = Gateways(Cluster(plane), target, desired)
+            await gateways.before()
+            found = await carry_out(Cluster(plane), scope, wanted, untouched, _share(mesh, mesh.together, desired))
+            observed, again = await gateways.after(found), gateways.again
         await run_sync(self.desires.write_down, target, desired, found.done, observed)
-        if lookout.again is not None:
-            found.again = min(found.again or lookout.again, lookout.again)
+        if again is not None:
+            found.again = min(found.again or again, again)
         return found
 
     async def watch(self, plane: ControlPlane, target: TargetRow, found: Pass, news: asyncio.Event) -> None:
@@ -64,12 +73,13 @@ async def _watch(
     news.set()
 
 
-def _wanted(mesh: Mesh, one: Desired) -> Wanted:
+def wanted_of(mesh: Mesh, one: Desired) -> Wanted:
+    """The objects of a deployment that can be made."""
     before = _seen(one)
     if one.plan is None:
         return Wanted(one.row.name, before=before)
     assert mesh.render is not None, f"{mesh.kind} is no cluster"
-    rendered = mesh.render(one.plan)
+    rendered = mesh.render(one.plan) if mesh.together is None else []
     if one.tries:
         for wanted in rendered:
             wanted["metadata"]["annotations"] = {RETRY: str(one.tries)}
@@ -77,6 +87,24 @@ def _wanted(mesh: Mesh, one: Desired) -> Wanted:
     if one.secret is not None and one.plan.pull_secret is not None:
         objects.insert(0, (SECRET, pull_secret(one.plan, login_of(one.row.target), one.secret)))
     return Wanted(one.row.name, objects, before)
+
+
+def _share(mesh: Mesh, together: Together, desired: Sequence[Desired]) -> Share:
+    """What renders the objects that serve several deployments.
+
+    Of a deployment that cannot be as it is wanted stays what there is.
+    """
+
+    def share(live: Sequence[Object], in_trouble: frozenset[str]) -> list[tuple[Kind, Object]]:
+        plans, kept = [], []
+        for one in desired:
+            if one.plan is not None and not one.problems and one.row.name not in in_trouble:
+                plans.append(together.again(one.plan, one.tries))
+            elif one.plan is not None:
+                kept.append(one.plan)
+        return [(kind_of(mesh, wanted), wanted) for wanted in together.render(plans, kept, live)]
+
+    return share
 
 
 def _seen(one: Desired) -> list[str]:

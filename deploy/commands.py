@@ -18,6 +18,7 @@ from deploy.means import Means, allow
 from deploy.mesh_targets import read_placement
 from deploy.meshes import MESHES, pulls_images
 from deploy.slots import place
+from deploy.targets.envoy_fleet import FILES
 from deploy.views import find, show
 from storage.database import Conflict
 from storage.deployments import (
@@ -85,7 +86,7 @@ def roll_back(
         kept = ", ".join(str(one.number) for one in history[1:]) or "none"
         raise ApiError(409, "conflict", f"{target_name}/{name} cannot go back to {wanted}; earlier revisions: {kept}")
     pinned = f"{earlier.repository}@{earlier.manifest_digest}"
-    found = _read_filter(means, identity, pinned)
+    found = read_filter(means, identity, pinned)
     examined = examine(means, target, name, pinned, found, earlier.config, earlier.placement, ran=True)
     taken = take(examined, force)
     revision = NewRevision(
@@ -125,7 +126,7 @@ def check(
         raise bad("the field reference is missing")
     before = current.current if current else None
     reference = wish.reference or (f"{before.repository}@{before.manifest_digest}" if before else "")
-    found = _read_filter(means, identity, reference)
+    found = read_filter(means, identity, reference)
     config = before.config if wish.keeps_config and before else wish.config
     placement = _placement(wish, before, target)
     taken = take(examine(means, target, name, reference, found, config, placement), wish.force)
@@ -152,6 +153,13 @@ def _refuse_waves(target: TargetRow, wish: Wish, current: DeploymentRow | None) 
             "conflict",
             f"{target.name} is a mesh, whose own control plane gives a change to all proxies at once; waves are for"
             " fleets of Envoys, so deploy it without a rollout",
+        )
+    if target.settings.get("transport") == FILES:
+        raise ApiError(
+            409,
+            "conflict",
+            f"the proxies of {target.name} read files, and whoever puts them there gives them to all at once; waves are"
+            " for fleets that ask the hub, so deploy it without a rollout",
         )
     if current is None:
         raise ApiError(
@@ -188,7 +196,7 @@ def _placement(wish: Wish, before: RevisionRow | None, target: TargetRow) -> dic
     return read_placement(target.kind, given, target.settings)
 
 
-def _read_filter(means: Means, identity: Identity, reference: str) -> Found:
+def read_filter(means: Means, identity: Identity, reference: str) -> Found:
     """The filter once the reader has read it, which takes a moment after a push."""
     waited = 0.0
     while True:
@@ -228,7 +236,7 @@ def _save(
                 target,
                 name,
                 replace(revision, order=order),
-                arrange=None if target.kind in MESHES else _arrange(target),
+                arrange=None if target.kind in MESHES else arrangement(target),
                 detail={"forced": list(forced)} if forced else None,
                 rollout=rollout,
             )
@@ -241,7 +249,7 @@ def _save(
     raise Conflict(f"too many deployments on {target.name} at once; try again")
 
 
-def _arrange(target: TargetRow) -> Arrange:
+def arrangement(target: TargetRow) -> Arrange:
     """How this target's filters are placed into its slots."""
     slots = target.settings["slots"]
 

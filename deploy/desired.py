@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from auth.secrets import ROBOT, SecretKey, fingerprint, hint, new_secret
+from deploy.config_secrets import MissingSecret, filled, secrets_of
 from deploy.meshes import MESHES, plan_of, secret_for
 from deploy.status import PROGRESSING, STALLED, UNOBSERVED
 from deploy.targets.plan import Plan
@@ -54,7 +55,9 @@ class Desired:
     @property
     def attempt(self) -> str:
         """What is being tried: this revision, and how often it was tried before."""
-        return f"{self.row.current.number}.{self.tries}"
+        current = self.row.current
+        told = f".{current.secrets_at}" if current.secrets_at is not None else ""
+        return f"{current.number}.{self.tries}{told}"
 
     @property
     def tried(self) -> str | None:
@@ -110,6 +113,8 @@ class Desires:
             secrets = pull_credentials(session, target.id)
             modules, images = running_facts(session, target.id), running_images(session, target.id)
             public = running_public(session, target.id)
+            told = any(row.current.secrets_at is not None for row in rows)
+            named = secrets_of(session, self.secret_key, target.id) if told else {}
         found = []
         for row in rows:
             if row.ended_at is not None:
@@ -118,7 +123,7 @@ class Desires:
             held = None
             if secret_for(target, public=row.current.repository_id in public):
                 held = secrets[row.current.repository_id] = self._secret(target, row, secrets)
-            one = self._desired(target, row, modules.get(row.current.module_sha256), held)
+            one = self._desired(target, row, modules.get(row.current.module_sha256), held, named)
             there = one.plan is not None and (row.current.repository_id, one.plan.manifest) in images
             found.append(replace(one, pull=Pull(there, held.used_at if held is not None else None)))
         return found
@@ -137,9 +142,15 @@ class Desires:
                 save_deployment_seen(self.database, one.row, seen)
         take_unused_credentials(self.database, target.id)
 
-    def _desired(self, target: TargetRow, row: DeploymentRow, facts: Facts | None, held: PullRow | None) -> Desired:
+    def _desired(
+        self, target: TargetRow, row: DeploymentRow, facts: Facts | None, held: PullRow | None, named: Mapping[str, str]
+    ) -> Desired:
         plan = plan_of(target, row, facts, self.hub_id, held)
         secret = self.secret_key.unseal(held.sealed_secret).decode() if held is not None else None
+        try:
+            plan = replace(plan, config=filled(plan.config, named, target.name))
+        except MissingSecret as error:
+            return Desired(row, plan, [str(error)], secret)
         return Desired(row, plan, MESHES[target.kind].problems(plan), secret)
 
     def _secret(self, target: TargetRow, row: DeploymentRow, secrets: Mapping[int, PullRow]) -> PullRow:

@@ -1,5 +1,6 @@
 """A deployment as it would be: its row, what a renderer is given of it, and why it cannot be on its mesh."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sqlalchemy.orm import Session
@@ -28,13 +29,14 @@ def draft_row(
 
 
 def draft_plans(
-    session: Session, target: TargetRow, row: DeploymentRow, *, with_secret: bool
+    session: Session, target: TargetRow, row: DeploymentRow, *, with_secret: bool, alone: bool = False
 ) -> tuple[Plan, list[Plan]]:
-    """What the renderer is given of the deployment, and of the others on the target."""
+    """What the renderer is given of the deployment, and of the others on the target unless it is asked for `alone`."""
     hub_id, held = hub_id_in(session), None
     if with_secret:
         held = PullRow(row.current.repository_id, row.current.repository, login_of(target.name), b"", now(), None)
-    others = [one for one in target_deployments(session, target.id) if one.name != row.name and one.ended_at is None]
+    there = [] if alone else target_deployments(session, target.id)
+    others = [one for one in there if one.name != row.name and one.ended_at is None]
     found = [
         plan_of(target, one, find_facts(session, one.current.module_sha256), hub_id, held) for one in (row, *others)
     ]
@@ -46,8 +48,13 @@ def mesh_problems(session: Session, target: TargetRow, name: str, revision: NewR
     if target.kind not in MESHES:
         return []
     row = draft_row(target, name, None, revision, revision.reference)
-    held = None
-    if secret_for(target, public=is_public(session, revision.repository_id)):
-        held = PullRow(revision.repository_id, revision.reference, login_of(target.name), b"", now(), None)
-    facts = find_facts(session, revision.module_sha256)
-    return MESHES[target.kind].problems(plan_of(target, row, facts, hub_id_in(session), held))
+    secret = secret_for(target, public=is_public(session, revision.repository_id))
+    alone = MESHES[target.kind].together is None
+    return plan_problems(target, *draft_plans(session, target, row, with_secret=secret, alone=alone))
+
+
+def plan_problems(target: TargetRow, plan: Plan, others: Sequence[Plan]) -> list[str]:
+    """Why a plan cannot be brought to its mesh, alone or with what else is there."""
+    mesh = MESHES[target.kind]
+    alone = mesh.problems(plan)
+    return alone if alone or mesh.together is None else mesh.together.problems([plan, *others])

@@ -46,6 +46,12 @@ def deployment_of(version: str) -> int | None:
     return int(first[1:]) if first[:1] == "d" and _is_number(first[1:]) else None
 
 
+def revision_of(version: str) -> int:
+    """The revision that a version of a deployment belongs to."""
+    part = version.split(".")[1:2]
+    return int(part[0][1:]) if part and _is_number(part[0][1:]) else 0
+
+
 def attempt_of(version: str) -> int:
     """Which attempt a version is, counting from 1."""
     attempt = version.rpartition(".a")[2]

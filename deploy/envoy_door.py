@@ -105,11 +105,12 @@ def _key(request: Request) -> str:
     return key.strip() if scheme.lower() == "bearer" else ""
 
 
-def _answer(means: Means, key: str, body: bytes) -> Answer:
-    target = _target(means, key)
+def _answer(means: Means, fleet_key: str, body: bytes) -> Answer:
+    target = _target(means, fleet_key)
     if target is None:
         raise BadPoll(401, "a fleet's key is needed here: make one for the target and give it to this Envoy")
-    return answer_poll(means.database, means.modules, target, read_poll(body), left=means.left)
+    key = means.gate.secret_key
+    return answer_poll(means.database, means.modules, key, target, read_poll(body), left=means.left)
 
 
 def _target(means: Means, key: str) -> TargetRow | None:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from auth.door import ApiError
 from auth.identity import Identity
 from deploy.checks import Candidate, Verdict, judge, release_of
+from deploy.config_secrets import HIDDEN, MissingSecret, filled, secrets_of
 from deploy.filters import Found, find_module, find_schema
 from deploy.means import Means, may_with
 from deploy.meshes import pulls_images
@@ -76,7 +77,7 @@ def examine(
     facts: Mapping[str, Any] = module.facts if module is not None else {}
     if not config and facts.get("needs_config"):
         config = "{}"  # the SDK for AssemblyScript traps when there is none
-    problem = _config_problem(means, found, config)
+    problem = _config_problem(means, target, found, config)
     keys = target.settings.get("cosign_keys")
     candidate = Candidate(
         target=target.name,
@@ -111,15 +112,29 @@ def take(examined: Examined, force: bool) -> Taken:
     return Taken(examined.module_sha256, examined.config, overridden, warnings)
 
 
-def _config_problem(means: Means, found: Found, config: str | None) -> str | None:
+def _config_problem(means: Means, target: TargetRow, found: Found, config: str | None) -> str | None:
     """Why the config cannot be, whole."""
     try:
         with means.database.read() as session:
+            secrets = secrets_of(session, means.gate.secret_key, target.id)
+            whole = filled(config, secrets, target.name)
             schema = find_schema(session, found)
     except ApiError as error:
         return error.message
-    problem = config_problem(means.blobs.read(schema[0]), config or "{}") if schema else None
+    except MissingSecret as error:
+        return str(error)
+    problem = config_problem(means.blobs.read(schema[0]), whole or "{}") if schema else None
+    if problem is not None and whole != config:
+        problem = _without(secrets, problem)
     return None if problem is None else f"the config does not fit the schema of {found.repository}: {problem}"
+
+
+def _without(secrets: Mapping[str, str], sentence: str) -> str:
+    """The sentence, in which a schema's words on a value may hold the value."""
+    for name, value in secrets.items():
+        if value and (value in sentence or repr(value)[1:-1] in sentence):
+            return f"the value of {HIDDEN.format(name)[1:-1]} is not as the schema wants it"
+    return sentence
 
 
 def _workload(placement: Mapping[str, Any] | None) -> list[Any]:

@@ -64,15 +64,33 @@ class Cluster:
         found: Object | None = None if answer.status == 404 else _expect(answer)
         return found
 
-    async def apply(self, kind: Kind, wanted: Object, *, force: bool = False, dry_run: bool = False) -> Object:
-        """Server-side apply as the field manager `wasmhub`; `force` takes fields from other managers."""
+    async def apply(
+        self, kind: Kind, wanted: Object, *, force: bool = False, dry_run: bool = False, part: str = ""
+    ) -> Object:
+        """Server-side apply of an object, or of its `part`, such as its status, as the field manager `wasmhub`.
+
+        `force` takes fields from other managers.
+        """
         meta = wanted["metadata"]
         query = {"fieldManager": MANAGER, "force": "true" if force else "false", "fieldValidation": "Strict"}
         if dry_run:
             query["dryRun"] = "All"
-        path = f"{_path(kind, meta.get('namespace'))}/{quote(meta['name'], safe='')}?{_query(query)}"
+        name = quote(meta["name"], safe="") + (f"/{part}" if part else "")
+        path = f"{_path(kind, meta.get('namespace'))}/{name}?{_query(query)}"
         applied: Object = _expect(await self.plane.ask("PATCH", path, wanted, content_type=APPLY))
         return applied
+
+    async def create(self, kind: Kind, wanted: Object) -> Object:
+        """Makes an object. Raises Refused 409 where there is one of that name."""
+        made: Object = _expect(await self.plane.ask("POST", _path(kind, wanted["metadata"].get("namespace")), wanted))
+        return made
+
+    async def replace(self, kind: Kind, wanted: Object) -> Object:
+        """Puts an object in the place of the very version that it names. Raises Refused 409 where that is gone."""
+        meta = wanted["metadata"]
+        path = f"{_path(kind, meta.get('namespace'))}/{quote(meta['name'], safe='')}"
+        made: Object = _expect(await self.plane.ask("PUT", path, wanted))
+        return made
 
     async def delete(self, kind: Kind, live: Object) -> None:
         """Deletes this very object: not another that took its name meanwhile. One that is gone is well."""

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from auth.outgoing import OutgoingRefused
 from deploy.agents import PATH, Counters, Pod, could_not_pull, follow, read_counters, stand
-from deploy.desired import Desired, Done, Observed, next_try
+from deploy.desired import Desired, Done, Observed, Pull, next_try
 from deploy.kubernetes import Cluster, Refused
 from deploy.status import PENDING, PROGRESSING, UNOBSERVED
 from deploy.targets.plan import Object
@@ -77,7 +77,7 @@ class Lookout:
         since = applied_at if applied_at is not None else now()
         known = follow(self._known[one.row.name], pods, _plugin(one), number, applied_at=since, share=waited)
         age = now() - since
-        found = stand(known, number, age=age, ours=self._ours(one))
+        found = stand(known, number, age=age, ours=say_pull(one.pull))
         if found.status == PROGRESSING:
             self._look_in(SOON if age < EARLY else LATER)
         tries = self._try_again(one) if could_not_pull(known) else {"tries": one.tries}
@@ -91,19 +91,6 @@ class Lookout:
 
     def _look_in(self, seconds: float) -> None:
         self.again = seconds if self.again is None else min(self.again, seconds)
-
-    def _ours(self, one: Desired) -> str:
-        """What the hub knows of pulls of the deployment's image."""
-        pull = one.pull
-        if pull is None:
-            return ""
-        if not pull.there:
-            return ": it is no longer in the hub; push it again, or undeploy"
-        if pull.used_at is None or pull.used_at < now() - LATELY:
-            return (
-                ", and has not signed in to the hub with its secret: the hub was not reached, or the secret is another"
-            )
-        return ", although it has signed in to the hub; see the agent's log for why"
 
     def _unseen(self, one: Desired) -> Observed:
         said = f"revision {one.row.current.number} was applied; whether proxies run it cannot be seen: {self._trouble}"
@@ -136,7 +123,7 @@ class Lookout:
         for labels in selectors:
             selector = ",".join(f"{name}={value}" for name, value in labels.items())
             listing = await self.cluster.list(PODS, selector=selector, namespace=namespace)
-            found |= {pod["metadata"]["uid"]: pod for pod in listing.objects if _runs(pod)}
+            found |= {pod["metadata"]["uid"]: pod for pod in listing.objects if runs(pod)}
         return list(found.values())[:MOST_PODS]
 
     async def _counters(self, pod: Object) -> Counters | None:
@@ -146,6 +133,17 @@ class Lookout:
         except OutgoingRefused:
             return None
         return read_counters(text) if text is not None else None
+
+
+def say_pull(pull: Pull | None, log: str = "the agent's log") -> str:
+    """What the hub knows of pulls of an image, as the end of a sentence about one that failed."""
+    if pull is None:
+        return ""
+    if not pull.there:
+        return ": it is no longer in the hub; push it again, or undeploy"
+    if pull.used_at is None or pull.used_at < now() - LATELY:
+        return ", and has not signed in to the hub with its secret: the hub was not reached, or the secret is another"
+    return f", although it has signed in to the hub; see {log} for why"
 
 
 def _is_applied(one: Desired) -> bool:
@@ -164,7 +162,8 @@ def _plugin(one: Desired) -> str:
     return f"{one.plan.placement['namespace']}.{one.plan.name}"
 
 
-def _runs(pod: Object) -> bool:
+def runs(pod: Object) -> bool:
+    """Whether a pod runs, and is not about to end."""
     return (pod.get("status") or {}).get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]
 
 

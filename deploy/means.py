@@ -23,6 +23,13 @@ CHECKS_AT_ONCE = 4  # deploys that are checked at a time: each may wait for the 
 CHECKS_WAITING = 32  # deploys that may wait for their turn
 
 
+@dataclass
+class Watching:
+    """Who watches deployments."""
+
+    count: int = 0
+
+
 @dataclass(frozen=True)
 class Means:
     """What the handlers of this door work with."""
@@ -37,6 +44,7 @@ class Means:
     left: Left = field(default_factory=set)
     checks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(CHECKS_AT_ONCE))
     following: set[object] = field(default_factory=set)  # one for each timeline that is followed; without it, it ends
+    watching: Watching = field(default_factory=Watching)
 
 
 def means_of(request: Request) -> Means:

@@ -111,7 +111,7 @@ async def _rights(cluster: Cluster, asked: Asked) -> list[dict[str, Any]]:
         for verb in ("get", "list", "watch", "create", "patch", "delete"):
             allowed = await cluster.may(verb, kind)
             found.append({"may": f"{verb} {kind[2]}", "allowed": allowed, "else": "deployments there are stalled"})
-    if asked.settings.get("observe") == "agents":
+    if asked.settings.get("observe") in ("agents", "proxies"):
         for verb, kind, part in (("list", PODS, ""), ("get", PODS, "proxy")):
             allowed = await cluster.may(verb, kind, subresource=part)
             name = f"{verb} {kind[2]}/{part}" if part else f"{verb} {kind[2]}"

@@ -4,10 +4,11 @@ import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import deploy.targets.consul as consul
+import deploy.targets.envoy_gateway as envoy_gateway
 import deploy.targets.istio as istio
 from deploy.kubernetes import SECRET, Kind
 from deploy.targets.plan import Module, Object, Plan
@@ -15,6 +16,21 @@ from storage.deployments import DeploymentRow
 from storage.modules import Facts
 from storage.pullers import PullRow
 from storage.targets import TargetRow
+
+
+class Render(Protocol):
+    """Renders the plans of a target; of those that are `kept`, what the `live` objects say of them stays."""
+
+    def __call__(self, plans: Sequence[Plan], kept: Sequence[Plan], live: Sequence[Object]) -> list[Object]: ...
+
+
+@dataclass(frozen=True)
+class Together:
+    """Of a kind of target of which one object serves several deployments: what they are together."""
+
+    problems: Callable[[Sequence[Plan]], list[str]]
+    render: Render
+    again: Callable[[Plan, int], Plan]  # has it tried so many times more to get the module
 
 
 @dataclass(frozen=True)
@@ -27,12 +43,22 @@ class Mesh:
     problems: Callable[[Plan], list[str]]
     render: Callable[[Plan], list[Object]] | None = None  # where the target is a Kubernetes cluster
     types: Sequence[Kind] = ()  # of the objects that it may ever write
+    together: Together | None = None
 
 
-CONSUL, ISTIO = consul.KIND, istio.KIND
+CONSUL, ISTIO, ENVOY_GATEWAY = consul.KIND, istio.KIND, envoy_gateway.KIND
 MESHES: Mapping[str, Mesh] = {
     istio.KIND: Mesh(istio.KIND, istio.read_settings, istio.read_placement, istio.problems, istio.render, istio.TYPES),
     CONSUL: Mesh(CONSUL, consul.read_settings, consul.read_placement, consul.problems),
+    ENVOY_GATEWAY: Mesh(
+        ENVOY_GATEWAY,
+        envoy_gateway.read_settings,
+        envoy_gateway.read_placement,
+        envoy_gateway.problems,
+        envoy_gateway.render,
+        envoy_gateway.TYPES,
+        Together(envoy_gateway.problems_together, envoy_gateway.render_together, envoy_gateway.again),
+    ),
 }
 
 
@@ -66,7 +92,8 @@ def plan_of(
 
 def pulls_images(target: TargetRow) -> bool:
     """Whether something there pulls images, rather than the bare module under a grant."""
-    return target.kind == istio.KIND and target.settings.get("form") != "EnvoyFilter"
+    form = target.settings.get("form")
+    return (target.kind == ISTIO and form != "EnvoyFilter") or (target.kind == ENVOY_GATEWAY and form == "Image")
 
 
 def secret_for(target: TargetRow, *, public: bool) -> bool:
@@ -74,7 +101,9 @@ def secret_for(target: TargetRow, *, public: bool) -> bool:
     the repository is made private.
     """
     form = target.settings.get("form")
-    return target.kind == istio.KIND and (form in istio.PLUGIN_FORMS or (form == "EnvoyFilter-ECDS" and not public))
+    if target.kind == ISTIO:
+        return form in istio.PLUGIN_FORMS or (form == "EnvoyFilter-ECDS" and not public)
+    return target.kind == ENVOY_GATEWAY and form == "Image"
 
 
 def pull_secret(plan: Plan, login: str, secret: str) -> Object:

@@ -5,20 +5,22 @@ manager, and only what carries both is ever changed or taken away.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from deploy.desired import Done
-from deploy.kubernetes import Cluster, Kind, Listing, Refused, holds, is_ours, outgrown
-from deploy.targets.plan import DEPLOYMENT_LABEL, HUB_LABEL, TARGET_LABEL, Object
+from deploy.kubernetes import SECRET, Cluster, Kind, Listing, Refused, holds, is_ours, outgrown
+from deploy.targets.plan import DEPLOYMENT_LABEL, HUB_LABEL, TARGET_LABEL, Object, deployments_of
 
 SETTLED = 0.2  # seconds after which what was deleted is gone, unless somebody's finalizer holds it
 Key = tuple[Kind, str, str]  # the kind, the namespace and the name of an object
+# Objects that each serve several deployments, given those that are there and the deployments that are in trouble.
+Share = Callable[[Sequence[Object], frozenset[str]], Sequence[tuple[Kind, Object]]]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The objects of one deployment, none if it was undeployed, and those that the last pass found, as `say` does."""
+    """One deployment's own objects, none if it was undeployed, and all that the last pass found, as `say` does."""
 
     deployment: str
     objects: Sequence[tuple[Kind, Object]] = ()
@@ -33,34 +35,43 @@ class Pass:
     versions: dict[tuple[Kind, str | None], str] = field(default_factory=dict)
     indexes: dict[tuple[str, str], str] = field(default_factory=dict)  # the same of Consul, by namespace and partition
     written: set[str] = field(default_factory=set)  # versions of objects that this pass wrote
+    live: dict[Key, Object] = field(default_factory=dict)  # the objects that are as wished, as they are now
     unseen: set[tuple[str, str]] = field(default_factory=set)  # kinds, by namespace, that the hub may not list there
     again: float | None = None  # seconds after which there is something to be seen that nobody tells
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Whose objects, of which kinds, and in which namespaces where the hub may not list them all."""
+    """Whose objects, of which kinds, and in which namespaces where the hub may not list them all.
+
+    With `deployment` those of one alone, which is never looked for outside of the namespaces.
+    """
 
     hub_id: str
     target: str
     kinds: Sequence[Kind]
     namespaces: Sequence[str] = ()
+    deployment: str | None = None
 
     @property
     def selector(self) -> str:
-        """What the labels of this target's objects match."""
-        return f"{HUB_LABEL}={self.hub_id},{TARGET_LABEL}={self.target}"
+        """What the labels of these objects match."""
+        one = f",{DEPLOYMENT_LABEL}={self.deployment}" if self.deployment is not None else ""
+        return f"{HUB_LABEL}={self.hub_id},{TARGET_LABEL}={self.target}{one}"
 
     def owns(self, live: Object) -> bool:
         """Whether an object is one of this target's."""
         return is_ours(live, self.hub_id, self.target)
 
 
-async def carry_out(cluster: Cluster, scope: Scope, wanted: Iterable[Wanted], untouched: frozenset[str]) -> Pass:
+async def carry_out(
+    cluster: Cluster, scope: Scope, wanted: Sequence[Wanted], untouched: frozenset[str], share: Share | None = None
+) -> Pass:
     """Makes the cluster hold what is wanted and nothing else of this target's.
 
-    The objects of `untouched` deployments stay as they are, whatever they are. Raises OutgoingRefused where the
-    cluster does not answer, and Refused where it refuses what every pass needs.
+    The own objects of `untouched` deployments stay as they are, whatever they are; what is in those that they `share`
+    is for that to say. Raises OutgoingRefused where the cluster does not answer, and Refused where it refuses what
+    every pass needs.
     """
     found = Pass()
     live, absent = await owned(cluster, scope, found)
@@ -76,9 +87,35 @@ async def carry_out(cluster: Cluster, scope: Scope, wanted: Iterable[Wanted], un
                 await _make(cluster, scope, found, key, wished, live.get(key), done)
             elif key in live:  # what stands on something that is not there is worse than what there was
                 done.objects.append(say(key))
-        _say_left(found, one, done)
+    if share is not None:
+        kept |= await _share(cluster, scope, found, live, absent, share)
+    for one in wanted:
+        _say_left(found, one, found.done[one.deployment])
     await _prune(cluster, found, live, kept, untouched)
     return found
+
+
+async def _share(
+    cluster: Cluster, scope: Scope, found: Pass, live: dict[Key, Object], absent: set[Kind], share: Share
+) -> set[Key]:
+    """Makes the objects that serve several deployments; what becomes of one is said of all of these."""
+    kept = set()
+    in_trouble = frozenset(name for name, done in found.done.items() if done.trouble)
+    shared = [one for key, one in live.items() if key[0] != SECRET]
+    for kind, wished in share(shared, in_trouble):
+        key, made = key_of(kind, wished), Done()
+        kept.add(key)
+        if kind in absent:
+            made.trouble = no_such_kind(kind)
+        elif (kind[1], key[1]) in found.unseen:  # it would not be known what of others it holds
+            made.trouble = f"the hub may not list {kind[1]} in {key[1]}; give its account that right"
+        else:
+            await _make(cluster, scope, found, key, wished, live.get(key), made)
+        for done in (found.done[name] for name in deployments_of(wished)):
+            done.objects += made.objects
+            done.written = done.written or made.written
+            done.trouble = done.trouble or made.trouble
+    return kept
 
 
 def _say_left(found: Pass, one: Wanted, done: Done) -> None:
@@ -86,7 +123,7 @@ def _say_left(found: Pass, one: Wanted, done: Done) -> None:
     wished = {say(key_of(*wished)) for wished in one.objects}
     for name in one.before:
         kind, place = name.partition(" ")[0], place_of(name)
-        if name in wished or (kind, place) not in found.unseen:
+        if name in wished or name in done.objects or (kind, place) not in found.unseen:
             continue
         done.objects.append(name)
         said = f"the hub may not list {kind} in {place}, so it cannot take {name} away; give its account that right"
@@ -171,11 +208,12 @@ def explain(refusal: Refused, key: Key) -> str:
 
 async def _listings(cluster: Cluster, scope: Scope, kind: Kind) -> dict[str | None, Listing]:
     """A kind's objects in the whole cluster, or in each namespace in use where the hub may list only there."""
-    try:
-        return {None: await cluster.list(kind, selector=scope.selector)}
-    except Refused as refusal:
-        if refusal.status != 403:
-            raise
+    if scope.deployment is None:
+        try:
+            return {None: await cluster.list(kind, selector=scope.selector)}
+        except Refused as refusal:
+            if refusal.status != 403:
+                raise
     found: dict[str | None, Listing] = {}
     for namespace in scope.namespaces:
         try:
@@ -202,6 +240,7 @@ async def _make(
             return
         elif holds(live, wished) and not outgrown(live, wished):
             done.objects.append(say(key))
+            found.live[key] = live
             return
         applied = await apply_ours(cluster, key[0], wished, live)
     except Refused as refusal:
@@ -210,6 +249,7 @@ async def _make(
             done.objects.append(say(key))
         return
     done.objects.append(say(key))
+    found.live[key] = applied
     version = applied["metadata"].get("resourceVersion")
     if live is None or version != live["metadata"].get("resourceVersion"):
         done.written = True
@@ -234,16 +274,19 @@ async def _prune(
 ) -> None:
     """Takes away what is the hub's and no more wanted; a secret after what uses it."""
     for key in sorted(live.keys() - kept, key=lambda key: key[0][1] == "Secret"):
-        deployment = str(live[key]["metadata"]["labels"].get(DEPLOYMENT_LABEL))
-        done = found.done[deployment]
+        of_them = [found.done[name] for name in deployments_of(live[key])]
+        trouble = None
         if "deletionTimestamp" in live[key]["metadata"]:
-            done.trouble = done.trouble or _held(key, live[key])
-        elif deployment not in untouched:
+            trouble = _held(key, live[key])
+        elif live[key]["metadata"]["labels"].get(DEPLOYMENT_LABEL) not in untouched:
             try:
                 await cluster.delete(key[0], live[key])
-                done.written = True
                 found.again = SETTLED
+                for done in of_them:
+                    done.written = True
                 continue
             except Refused as refusal:
-                done.trouble = done.trouble or explain(refusal, key)
-        done.objects.append(say(key))
+                trouble = explain(refusal, key)
+        for done in of_them:
+            done.trouble = done.trouble or trouble
+            done.objects.append(say(key))

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from auth.secrets import SecretKey
+from deploy.config_secrets import MissingSecret, filled, secrets_of
 from deploy.ecds import EMPTY, Decision, content_key, content_of, decide, deployment_of, salted
 from deploy.modules import Modules
 from deploy.slots import must_hold
@@ -105,7 +107,9 @@ def read_poll(body: bytes) -> Poll:
     return Poll(name, proxy_of(node), names[0], *slot, echoed[:LONGEST])
 
 
-def answer_poll(database: Database, modules: Modules, target: TargetRow, poll: Poll, *, left: Left) -> Answer:
+def answer_poll(
+    database: Database, modules: Modules, key: SecretKey, target: TargetRow, poll: Poll, *, left: Left
+) -> Answer:
     """Decides and stores what the node is answered. Raises BadPoll, and StorageError where the store cannot."""
     if poll.fleet != target.name or not 0 < poll.slot <= target.settings["slots"]:
         raise BadPoll(404, f"this key belongs to target {target.name}, which has no such slot")
@@ -113,7 +117,7 @@ def answer_poll(database: Database, modules: Modules, target: TargetRow, poll: P
         view = _look(database, target, poll)
         delivered = view.before.delivered or (view.node.id, poll.slot, view.before.served) in left
         decision = _decide(view, poll, replace(view.before, delivered=delivered))
-        answer = _render(database, modules, view, poll, decision)
+        answer = _render(database, modules, key, view, poll, decision)
         if decision.record == view.before or save_slot(
             database, view.node.id, poll.slot, view.before, decision.record, refusal=_refusal(view, poll, decision)
         ):
@@ -127,6 +131,20 @@ def answer_poll(database: Database, modules: Modules, target: TargetRow, poll: P
 def contents(deployment: DeploymentRow, history: Sequence[RevisionRow]) -> list[str]:
     """The contents of a deployment's revisions, in their order."""
     return [content_key(deployment.id, one.number, _fingerprint(one)) for one in history]
+
+
+def held_of(database: Database, key: SecretKey, placed: DeploymentRow, revision: RevisionRow) -> Filter:
+    """The filter that a revision of a deployment puts into its slot. Raises StorageError where a secret is lost."""
+    with database.read() as session:
+        facts = find_facts(session, revision.module_sha256)
+        secrets = secrets_of(session, key, placed.target_id) if revision.secrets_at is not None else {}
+    try:
+        config = filled(revision.config, secrets, placed.target)
+    except MissingSecret as error:  # the hub's secret key is another one than it was sealed with
+        raise StorageError(str(error)) from None
+    limits = tuple(allowed(facts.facts)) if facts else ()
+    vm_id = f"{placed.id}-{revision.module_sha256}"
+    return Filter(placed.name, vm_id, revision.root_id, config, revision.failure_policy, limits)
 
 
 def _look(database: Database, target: TargetRow, poll: Poll) -> _View:
@@ -166,7 +184,9 @@ def _settled(row: SlotRow) -> int | None:
     return runs if deployment_of(row.served) == runs else None
 
 
-def _render(database: Database, modules: Modules, view: _View, poll: Poll, decision: Decision) -> Answer:
+def _render(
+    database: Database, modules: Modules, key: SecretKey, view: _View, poll: Poll, decision: Decision
+) -> Answer:
     if decision.serve is None:
         return Answer(view.node.id, poll.slot)
     if decision.serve == EMPTY or view.placed is None:
@@ -177,13 +197,9 @@ def _render(database: Database, modules: Modules, view: _View, poll: Poll, decis
     module = modules.read(revision.module_sha256)
     if module is None:
         raise StorageError(f"the module of {poll.fleet}/{placed.name} cannot be read")
-    vm_id = f"{placed.id}-{revision.module_sha256}"
+    held = held_of(database, key, placed, revision)
     if salted(decision.record, decision.serve):
-        vm_id = f"{vm_id}-{decision.serve}"
-    with database.read() as session:
-        facts = find_facts(session, revision.module_sha256)
-    limits = tuple(allowed(facts.facts)) if facts else ()
-    held = Filter(placed.name, vm_id, revision.root_id, revision.config, revision.failure_policy, limits)
+        held = replace(held, vm_id=f"{held.vm_id}-{decision.serve}")
     head, tail = discovery_answer(poll.resource, decision.serve, held)
     return Answer(view.node.id, poll.slot, decision.serve, head, module, tail, held)
 
@@ -215,7 +231,9 @@ def _refusal(view: _View, poll: Poll, decision: Decision) -> tuple[Actor, str] |
 
 
 def _fingerprint(revision: RevisionRow) -> str:
-    parts = [revision.module_sha256, revision.config, revision.root_id, revision.failure_policy]
+    parts: list[Any] = [revision.module_sha256, revision.config, revision.root_id, revision.failure_policy]
+    if revision.secrets_at is not None:
+        parts.append(revision.secrets_at)  # what its config stands for may be other bytes since then
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
 
 

@@ -1,6 +1,6 @@
 """What would change in a cluster or a Consul if objects were applied there: asked of the server, and nothing does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -11,7 +11,7 @@ from deploy.kubernetes import SECRET, Cluster, Refused
 from deploy.meshes import Mesh, kind_of
 from deploy.passing import Key, Pass, Scope, apply_ours, explain, key_of, no_such_kind, owned, say, taken
 from deploy.targets.merging import mark
-from deploy.targets.plan import DEPLOYMENT_LABEL, Object, Plan
+from deploy.targets.plan import Object, Plan, deployments_of
 
 CREATE, CHANGE, NONE, DELETE, REFUSED = "create", "change", "none", "delete", "refused"
 _COUNTED = ("managedFields", "resourceVersion", "generation", "creationTimestamp", "uid")  # nobody's wish
@@ -29,24 +29,31 @@ class Change:
 
 
 async def rehearse(
-    cluster: Cluster, mesh: Mesh, plan: Plan, objects: Sequence[Object], namespaces: Sequence[str]
+    cluster: Cluster,
+    mesh: Mesh,
+    plan: Plan,
+    objects: Callable[[Sequence[Object]], Sequence[Object]],
+    namespaces: Sequence[str],
 ) -> list[Change]:
     """What applying a deployment's objects would do, by server-side dry runs; `namespaces` are where they are and go.
 
-    Raises OutgoingRefused, and Refused where the hub may not even look.
+    `objects` renders them, given the target's that are there. Raises OutgoingRefused, and Refused where the hub may not
+    even look.
     """
     scope = Scope(plan.hub_id, plan.target, (*mesh.types, SECRET), namespaces)
     live, absent = await owned(cluster, scope, Pass())
-    mine = {key: one for key, one in live.items() if one["metadata"]["labels"].get(DEPLOYMENT_LABEL) == plan.deployment}
+    mine = {key: one for key, one in live.items() if plan.deployment in deployments_of(one)}
     found, kept = [], set()
-    for wished in objects:
+    for wished in objects([one for key, one in live.items() if key[0] != SECRET]):
         kind = kind_of(mesh, wished)
         key = key_of(kind, wished)
         kept.add(key)
+        if key not in mine and plan.deployment not in deployments_of(wished):
+            continue
         if kind in absent:
             found.append(Change(say(key), REFUSED, no_such_kind(kind)))
         else:
-            found.append(await _try(cluster, scope, key, wished, mine.get(key)))
+            found.append(await _try(cluster, scope, key, wished, live.get(key)))
     return found + [Change(say(key), DELETE) for key in mine if key not in kept]
 
 

@@ -11,7 +11,7 @@ import secrets
 from anyio.to_thread import run_sync
 
 from deploy.health import Health, judge_health
-from deploy.views import live_within
+from deploy.views import live_for
 from deploy.waves import Step, next_step
 from deploy.windows import closed
 from storage.database import Conflict, Database, StorageError, now
@@ -128,7 +128,7 @@ def stand_of(database: Database, rollout_id: int, *, watched: int | None = None)
     if target is None:
         return None
     health: Health = judge_health(counted, rollout.wave, rollout.limits)
-    live = live_within(target)
+    live = live_for(target)
     shut = closed(target.settings, now())
     step = next_step(
         rollout,

@@ -11,6 +11,8 @@ from deploy.deployments_api import (
     put_deployment,
 )
 from deploy.envoy_door import get_granted_module, poll_slot
+from deploy.examinations_api import post_examination
+from deploy.files_door import get_files
 from deploy.rollouts_api import (
     follow_rollout,
     get_rollout,
@@ -19,6 +21,7 @@ from deploy.rollouts_api import (
     post_pause,
     post_resume,
 )
+from deploy.secrets_api import list_secrets, put_secret, remove_secret
 from deploy.targets_api import (
     get_bootstrap,
     get_target,
@@ -27,10 +30,12 @@ from deploy.targets_api import (
     list_targets,
     patch_target,
     post_key,
+    post_reach,
     post_target,
     remove_key,
     remove_target,
 )
+from deploy.watching import watch_deployment
 
 _TARGETS = "/api/v1/targets"
 _TARGET = _TARGETS + "/{target}"
@@ -47,14 +52,21 @@ ROUTES = [
     Route(_TARGET, patch_target, methods=["PATCH"]),
     Route(_TARGET, remove_target, methods=["DELETE"]),
     Route(_TARGET + "/bootstrap", get_bootstrap, methods=["GET"]),
+    Route(_TARGET + "/files", get_files, methods=["GET"]),
     Route(_TARGET + "/keys", list_keys, methods=["GET"]),
     Route(_TARGET + "/keys", post_key, methods=["POST"]),
     Route(_TARGET + "/keys/{key}", remove_key, methods=["DELETE"]),
+    Route(_TARGET + "/secrets", list_secrets, methods=["GET"]),
+    Route(_TARGET + "/secrets/{secret}", put_secret, methods=["PUT"]),
+    Route(_TARGET + "/secrets/{secret}", remove_secret, methods=["DELETE"]),
+    Route(_TARGET + "/reach", post_reach, methods=["POST"]),
     Route(_TARGET + "/nodes", list_nodes, methods=["GET"]),
+    Route("/api/v1/examinations", post_examination, methods=["POST"]),
     Route("/api/v1/deployments", list_deployments, methods=["GET"]),
     Route(_DEPLOYMENT, get_deployment, methods=["GET"]),
     Route(_DEPLOYMENT, put_deployment, methods=["PUT"]),
     Route(_DEPLOYMENT, delete_deployment, methods=["DELETE"]),
+    Route(_DEPLOYMENT + "/events", watch_deployment, methods=["GET"]),
     Route(_DEPLOYMENT + "/preview", post_preview, methods=["POST"]),
     Route(_DEPLOYMENT + "/rollback", post_rollback, methods=["POST"]),
     Route(_ROLLOUTS, list_rollouts, methods=["GET"]),
@@ -65,7 +77,7 @@ ROUTES = [
     Route(_ROLLOUT + "/abort", post_abort, methods=["POST"]),
 ]
 
-_LISTS = (_TARGETS, "/api/v1/deployments", _ROLLOUTS)
+_LISTS = (_TARGETS, "/api/v1/deployments", _ROLLOUTS, "/api/v1/examinations")
 
 
 def is_deploy_path(path: str) -> bool:

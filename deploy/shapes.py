@@ -81,6 +81,22 @@ def standing_json(standing: Standing) -> list[dict[str, Any]]:
     ]
 
 
+def seen_json(deployment: DeploymentRow) -> dict[str, Any]:
+    """What the last pass over its mesh has seen of a deployment: objects of the hub's, and proxies, one by one."""
+    seen = deployment.seen
+    detail = (seen.detail if seen is not None else None) or {}
+    known = [*(detail.get("pods") or {}).values(), *(detail.get("sidecars") or ())]
+    proxies = [
+        {"name": one["name"], "state": one["state"], "revision": one.get("revision"), "why": one.get("why") or ""}
+        for one in known
+    ]
+    return {
+        "objects": [str(name) for name in (seen.objects if seen is not None else None) or ()],
+        "proxies": sorted(proxies, key=lambda one: str(one["name"])),
+        "ended_at": moment(deployment.ended_at) if deployment.ended_at is not None else None,
+    }
+
+
 def node_json(node: NodeRow) -> dict[str, Any]:
     """A node with what it runs and refused in each slot."""
     slots = [

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploy.ecds import content_of, deployment_of
+from deploy.ecds import content_of, deployment_of, revision_of
 from storage.deployments import DeploymentRow, Staged
 from storage.meshes import AWAY as AWAY_TARGET
 from storage.meshes import AWAY_SINCE, TargetSeen
@@ -12,14 +12,15 @@ from storage.nodes import NodeRow
 
 READY, PROGRESSING, WAITING, STALLED = "ready", "progressing", "waiting", "stalled"
 UNOBSERVED = "applied-not-observed"
-RUNS, REFUSED, PENDING, AWAY = "runs", "refused", "pending", "away"
+RUNS, REFUSED, PENDING, AWAY, FETCHED = "runs", "refused", "pending", "away", "fetched"
+FETCHER = "wasmhub targets files"  # what stands for a node's kind where somebody fetches files for proxies
 OBSERVED_WITHIN = 60_000  # milliseconds in which a node that was served says whether it took it
 _NAMED = 3  # proxies that a sentence names
 
 
 @dataclass(frozen=True)
 class NodeStanding:
-    """One node's part in a deployment: `state` is runs, refused, pending or away; `revision` what it runs of it."""
+    """One node's part in a deployment: `state` is one of the words above; `revision` what it runs of it."""
 
     name: str
     proxy: str
@@ -65,6 +66,22 @@ def judge(deployment: DeploymentRow, content: str, nodes: Sequence[NodeRow], *, 
     return Standing(PROGRESSING, f"{len(here) - len(late)} of {len(here)} proxies run revision {number}", seen)
 
 
+def judge_files(deployment: DeploymentRow, content: str, fetchers: Sequence[NodeRow]) -> Standing:
+    """How a deployment stands whose proxies read files that somebody fetches: never better than not observed."""
+    target, number = deployment.target, deployment.current.number
+    if not fetchers:
+        return Standing(WAITING, f"nobody has fetched the files of {target} yet", ())
+    given = [one for one in fetchers if _served(deployment, one) == content]
+    seen = tuple(
+        NodeStanding(one.name, one.version, one.seen_at, FETCHED if one in given else PENDING, None) for one in fetchers
+    )
+    late = [one.name for one in fetchers if one not in given]
+    if late:
+        return Standing(WAITING, f"{some_names(late)} did not fetch revision {number} yet", seen)
+    who = some_names([one.name for one in given])
+    return Standing(UNOBSERVED, f"{who} fetched revision {number}; what proxies make of it is not seen", seen)
+
+
 def standing_of(deployment: DeploymentRow, target: TargetSeen | None) -> Standing:
     """How a deployment on a mesh stands, as the last pass has written it down; of one that is away, as it was."""
     seen, number, ended_at = deployment.seen, deployment.current.number, deployment.ended_at
@@ -102,6 +119,11 @@ def _away(name: str, target: TargetSeen | None) -> str:
     return f"{name} is away{when}: {target.message}"
 
 
+def _served(deployment: DeploymentRow, node: NodeRow) -> str:
+    slot = node.slots.get(deployment.slot) if deployment.slot is not None else None
+    return slot.served if slot is not None else ""
+
+
 def _node(deployment: DeploymentRow, content: str, node: NodeRow, *, away: bool) -> NodeStanding:
     slot = node.slots.get(deployment.slot) if deployment.slot is not None else None
     state = PENDING
@@ -112,15 +134,9 @@ def _node(deployment: DeploymentRow, content: str, node: NodeRow, *, away: bool)
     elif slot is not None and content_of(slot.running) == content == content_of(slot.served):
         state = RUNS
     running = [row.running for row in node.slots.values() if deployment_of(row.running) == deployment.id]
-    revision = max(map(_revision, running), default=None)
+    revision = max(map(revision_of, running), default=None)
     why = slot.why if slot is not None and state == REFUSED and slot.refused[-1] == content else ""
     return NodeStanding(node.name, node.version, node.seen_at, state, revision, why)
-
-
-def _revision(version: str) -> int:
-    """The revision that a version of a deployment belongs to."""
-    part = version.split(".")[1:2]
-    return int(part[0][1:]) if part and part[0][1:].isdecimal() else 0
 
 
 def some_names(names: Sequence[str]) -> str:

@@ -15,13 +15,16 @@ from auth.identity import Identity
 from auth.permissions import Resource, may
 from auth.secrets import fingerprint, hint, new_secret
 from deploy.fields import bad, number_field, only, text_field, word_field
+from deploy.files_door import folder_field
 from deploy.kubeconfig import access_json
 from deploy.means import Means, allow, means_of
 from deploy.mesh_targets import Asked, access_fields, read_mesh_target, try_out
 from deploy.meshes import MESHES
+from deploy.reach import reach
 from deploy.rules import RULES, read_rules, without_rules
 from deploy.shapes import key_json, node_json, state_json, target_json
-from deploy.targets.envoy_fleet import TRANSPORTS, BootstrapOptions, Fleet, bootstrap, key_document
+from deploy.targets.envoy_fleet import FILES, OVER_GRPC, TRANSPORTS, BootstrapOptions, Fleet, bootstrap, key_document
+from deploy.wishes import NAME
 from storage.meshes import TargetSeen, target_seen
 from storage.namespaces import Holding, find_namespace_holding
 from storage.nodes import nodes
@@ -39,10 +42,10 @@ from storage.targets import (
 
 KIND = "envoy-fleet"
 KEY = "whf"  # a fleet's key, `whf_...`
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(?:0|[1-9][0-9]{0,4})")
 MAX_BODY = 1024 * 1024  # bytes; a kubeconfig may be long
 _PAGE = 1000
+_CERTIFICATES = ("ca_file", "cert_file", "cert_key_file")  # files of a bootstrap
 _NUMBER = re.compile(r"[0-9]{1,16}")  # of a key; what is longer is none
 
 
@@ -72,7 +75,7 @@ async def post_target(request: Request) -> Response:
 
     `name`; `kind` (`envoy-fleet`, or a mesh's); `namespace`, the caller's own by default; `settings`: the rules of
     `deploy.rules`, and of a fleet `slots` (8), `without_hub` (`wait`, or `open`), `refresh_seconds` (5), `node_limit`
-    (1000), `transport` (`rest`, `grpc`, `delta-grpc`, `ads` or `delta-ads`). A mesh also takes `kubeconfig`, or
+    (1000), `transport` (`rest`, `grpc`, `delta-grpc`, `ads`, `delta-ads` or `file`). A mesh also takes `kubeconfig`, or
     Consul's `token` and `ca`, which nobody is ever shown again; the answer says under `reach` what the hub met there.
     """
     means, identity = means_of(request), await require(request, means_of(request).gate)
@@ -125,6 +128,14 @@ async def get_target(request: Request) -> Response:
     return JSONResponse(target_json(target) | ({"state": state_json(seen)} if seen is not None else {}))
 
 
+async def post_reach(request: Request) -> Response:
+    """`POST /api/v1/targets/{target}/reach`: what the hub meets there now: the server's `version`, and its `rights`."""
+    means, identity = means_of(request), await require(request, means_of(request).gate)
+    only(await read_json(request))
+
+    return JSONResponse(await reach(means, identity, request.path_params["target"]))
+
+
 async def remove_target(request: Request) -> Response:
     """`DELETE /api/v1/targets/{target}[?abandon=true]`: 409 while something is deployed on it.
 
@@ -146,14 +157,17 @@ async def get_bootstrap(request: Request) -> Response:
     """`GET /api/v1/targets/{target}/bootstrap`: a whole Envoy bootstrap, as JSON, which Envoy takes as it is.
 
     Query: `listen`, `upstream`, `admin` (host:port each), `node` (else give Envoy `--service-node`), `key_env`
-    (WASMHUB_FLEET_KEY) or `key_file`, `ca_file`, and `hub`, the hub's URL as the proxies reach it; where the target's
-    transport is another than `rest`, `xds` too: the URL of what WASMHUB_XDS_LISTEN opens.
+    (WASMHUB_FLEET_KEY) or `key_file`, `ca_file`, `cert_file` with `cert_key_file`, and `hub`, the hub's URL as the
+    proxies reach it; where the target is served over gRPC, `xds` too: the URL of what WASMHUB_XDS_LISTEN opens; where
+    its proxies read files, `files`: the folder.
     """
     means, identity = means_of(request), await require(request, means_of(request).gate)
     options = _options(dict(request.query_params), means.gate.origins.of(request.scope).url)
     target = _fleet_only(await run_sync(_find, means, identity, "pull", request.path_params["target"]))
     fleet = _fleet(target)
-    if fleet.transport != "rest" and not options.xds:
+    if fleet.transport == FILES and not options.files:
+        raise bad(f"the field files is missing: proxies of {target.name} read files, so say in which folder they lie")
+    if fleet.transport in OVER_GRPC and not options.xds:
         raise bad(
             f"the field xds is missing: proxies of {target.name} are served over gRPC, so say where they reach that"
             " port of the hub (WASMHUB_XDS_LISTEN), such as https://hub.example.com:18000"
@@ -260,7 +274,9 @@ def _change_rules(means: Means, identity: Identity, target: TargetRow, body: dic
 
 
 def _options(query: dict[str, str], hub: str) -> BootstrapOptions:
-    only(query, "listen", "upstream", "admin", "node", "key_env", "key_file", "ca_file", "hub", "xds")
+    only(query, "listen", "upstream", "admin", "node", "key_env", "key_file", *_CERTIFICATES, "hub", "xds", "files")
+    if ("cert_file" in query) != ("cert_key_file" in query):
+        raise bad("cert_file and cert_key_file go together: the proxy's certificate and its key")
     for name in ("listen", "upstream", "admin"):
         given = query.get(name)
         if given is not None and not (_ADDRESS.fullmatch(given) and int(given.rpartition(":")[2]) <= 65535):
@@ -269,13 +285,14 @@ def _options(query: dict[str, str], hub: str) -> BootstrapOptions:
     return BootstrapOptions(
         hub_url=usual.hub_url,
         xds=_hub_url("xds", text_field(query, "xds")) if "xds" in query else "",
+        files=folder_field(query, "files") if "files" in query else "",
         listen=query.get("listen", usual.listen),
         upstream=query.get("upstream", usual.upstream),
         admin=query.get("admin", usual.admin),
         node_id=text_field(query, "node", ""),
         key_env=text_field(query, "key_env", usual.key_env),
         key_file=text_field(query, "key_file", "", longest=4096),
-        ca_file=text_field(query, "ca_file", usual.ca_file, longest=4096),
+        **{name: text_field(query, name, getattr(usual, name), longest=4096) for name in _CERTIFICATES},
     )
 
 

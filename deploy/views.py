@@ -11,8 +11,9 @@ from auth.permissions import may
 from deploy.means import Means, allow, may_with
 from deploy.meshes import MESHES
 from deploy.polls import contents
-from deploy.shapes import deployment_json, revision_json, standing_json
-from deploy.status import Standing, judge, standing_of
+from deploy.shapes import deployment_json, revision_json, seen_json, standing_json
+from deploy.status import FETCHER, Standing, judge, judge_files, standing_of
+from deploy.targets.envoy_fleet import FILES
 from storage.database import now
 from storage.deployments import (
     DeploymentRow,
@@ -38,7 +39,7 @@ def read_list(means: Means, identity: Identity, target: str | None, repository: 
         if repository is None:
             found = [one for place in seen for one in target_deployments(session, place.id)]
         else:
-            found = [one for one in _of_repository(session, identity, repository) if one.target_id in by_id]
+            found = [one for one in of_repository(session, identity, repository) if one.target_id in by_id]
         places = {one.target_id for one in found}
         proxies = {target_id: nodes(session, target_id) for target_id in places}
         seen_there = {target_id: target_seen(session, target_id) for target_id in places}
@@ -57,6 +58,7 @@ def read_detail(means: Means, identity: Identity, target_name: str, name: str) -
     shown = deployment_json(deployment, standing)
     shown["revisions"] = [revision_json(one) for one in history]
     shown["nodes"] = standing_json(standing)
+    shown |= seen_json(deployment)
     if may_with(identity, "deploy", target):
         shown["module_path"] = f"/modules/{deployment.grant}/{deployment.current.module_sha256}.wasm"
     return shown
@@ -85,15 +87,20 @@ def stand(target: TargetRow, deployment: DeploymentRow, proxies: list[NodeRow], 
     if target.kind in MESHES:
         return standing_of(deployment, seen)
     content = contents(deployment, [deployment.current])[0]
-    return judge(deployment, content, proxies, at=now(), live=live_within(target))
+    fetchers = [one for one in proxies if one.version == FETCHER]
+    proxies = [one for one in proxies if one.version != FETCHER]
+    if target.settings.get("transport") == FILES and not proxies:
+        return judge_files(deployment, content, fetchers)
+    return judge(deployment, content, proxies, at=now(), live=live_for(target))
 
 
-def live_within(target: TargetRow) -> int:
-    """The milliseconds after which a node of a fleet that does not ask is away."""
+def live_for(target: TargetRow) -> int:
+    """Milliseconds after which a node of the fleet that does not ask is away."""
     return max(SHORTEST_LIVE, int(target.settings["refresh_seconds"] * 1000) * 2 * POLLS_MISSED)
 
 
-def _of_repository(session: Session, identity: Identity, name: str) -> list[DeploymentRow]:
+def of_repository(session: Session, identity: Identity, name: str) -> list[DeploymentRow]:
+    """What runs from a repository; nothing, as if it did not exist, for those who may not read it."""
     holding = find_holding(session, name, identity.user_id)
     if holding is None or holding.repository_id is None:
         return []

@@ -24,7 +24,7 @@ from deploy.stats_door import StatsDoor, key_of
 from deploy.xds_messages import READERS
 from deploy.xds_session import Ending, Session
 from storage.database import StorageError
-from storage.deployments import slot_revisions
+from storage.deployments import Place, slot_revisions
 from storage.nodes import touch_nodes
 from storage.targets import TargetRow, find_target_by_key, live_keys
 
@@ -32,6 +32,8 @@ log = logging.getLogger("wasmhub")
 LOOK = 0.2  # seconds between two looks at what other replicas were told, while there are streams
 KEYS_EVERY = 1.0  # seconds between two looks at whether the keys of streams are still good
 SEEN_EVERY = 20.0  # seconds between two notes that the nodes of open streams are there
+SAID_EVERY = 60.0  # seconds between two lines of the log that say the same of the same address
+_SAID_MOST = 1000  # lines that are kept in mind for that
 GRACE = 2  # seconds that streams have to end when the hub stops
 MAX_REQUEST = 1024 * 1024  # bytes; an Envoy lists its extensions in its first request, which makes 77 KB
 _ECDS = "envoy.service.extension.v3.ExtensionConfigDiscoveryService"
@@ -41,6 +43,8 @@ _METHODS = {
     _ECDS: {"StreamExtensionConfigs": False, "DeltaExtensionConfigs": True},
     _ADS: {"StreamAggregatedResources": False, "DeltaAggregatedResources": True},
 }
+_NO_KEY = "a fleet's key is needed here: make one for the target and give it to this Envoy"
+_NO_FLEET = "this key is of no fleet: it was removed or never was one; give this Envoy a key of its target"
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_REQUEST),
     ("grpc.max_send_message_length", -1),
@@ -75,7 +79,8 @@ class XdsDoor:
         self._threads = CapacityLimiter(8)
         self._pushes = asyncio.Semaphore(4)  # answers with a module in memory at a time
         self._stats = StatsDoor(means.database, self._run, self._target)
-        self._places: dict[int, dict[int, tuple[int, int | None]]] = {}
+        self._places: dict[int, dict[int, Place]] = {}
+        self._said: dict[tuple[str, str], float] = {}
 
     def wake(self) -> None:
         """Something was deployed here just now. From any thread."""
@@ -117,21 +122,34 @@ class XdsDoor:
         try:
             target = await self._run(self._target, key)
             if target is None:
-                raise Ending(grpc.StatusCode.UNAUTHENTICATED, "a fleet's key is needed here: make one for the target")
+                raise Ending(grpc.StatusCode.UNAUTHENTICATED, _NO_FLEET if key else _NO_KEY)
             session = Session(self._means, target, fingerprint(key), context, self._pushes, self._threads, delta=delta)
             self._admit(session)
         except StorageError as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
         except Ending as error:
-            await context.abort(error.code, str(error))
+            await self._refuse(context, error)
         self._sessions.add(session)
         self._changed.set()
         try:
             await session.run(requests, self._beside)
         except Ending as error:
-            await context.abort(error.code, str(error))
+            await self._refuse(context, error)
         finally:
             self._sessions.discard(session)
+
+    async def _refuse(self, context: Any, why: Ending) -> None:
+        """Ends a stream, and says so in the log: an Envoy tries for ever, with a stream for each of its slots."""
+        address, at = _host(context.peer()), asyncio.get_running_loop().time()
+        if (
+            why.code != grpc.StatusCode.UNAVAILABLE
+            and self._said.get((address, str(why)), -SAID_EVERY) <= at - SAID_EVERY
+        ):
+            if len(self._said) >= _SAID_MOST:
+                self._said.clear()
+            self._said[address, str(why)] = at
+            log.warning("the proxy at %s is not served: %s", address, why)
+        await context.abort(why.code, str(why))
 
     def _admit(self, new: Session) -> None:
         settings = new.target.settings
@@ -207,13 +225,18 @@ class XdsDoor:
         with self._means.database.read() as session:
             return find_target_by_key(session, fingerprint(key))
 
-    def _find_places(self, targets: set[int]) -> dict[int, dict[int, tuple[int, int | None]]]:
+    def _find_places(self, targets: set[int]) -> dict[int, dict[int, Place]]:
         with self._means.database.read() as session:
             return slot_revisions(session, targets)
 
     def _live(self, keys: set[str]) -> set[str]:
         with self._means.database.read() as session:
             return live_keys(session, keys)
+
+
+def _host(peer: str) -> str:
+    """The address of `ipv4:192.0.2.1:4711`."""
+    return peer.partition(":")[2].rpartition(":")[0] or peer
 
 
 def _credentials(certificates: Certificates) -> grpc.ServerCredentials:

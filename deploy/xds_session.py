@@ -161,7 +161,9 @@ class Session:
         refuses, why = (refusal.version, refusal.why) if refusal else ("", "")
         resource = slot_name(self.target.name, slot)
         poll = Poll(self.node, self._proxy, resource, self.target.name, slot, running, refuses, why)
-        decide = partial(answer_poll, self._means.database, self._means.modules, self.target, poll, left=set())
+        means = self._means
+        stores = means.database, means.modules, means.gate.secret_key
+        decide = partial(answer_poll, *stores, self.target, poll, left=set())
         return await run_sync(decide, limiter=self._threads)
 
     async def _send(self, slot: int, answer: Answer) -> None:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, text, update
+from sqlalchemy import delete, func, text, update
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
 from proxywasm.images import DERIVED
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
+from storage.mesh_tables import ConfigSecret
 from storage.rollout_rows import OPEN, NewRollout, begin_rollout, refuse_beside_rollout
 from storage.rollout_tables import Rollout
 from storage.tables import Deployment, Revision, Target
@@ -59,6 +60,7 @@ class RevisionRow:
     created_by: str | None
     placement: dict[str, Any] | None = None
     image_digest: str | None = None
+    secrets_at: int | None = None  # when a secret was changed of those that its config may name
 
 
 @dataclass(frozen=True)
@@ -112,13 +114,18 @@ class Placed:
     order: int
 
 
+# What belongs into a slot: see `slot_revisions`.
+Place = tuple[int, int | None, int | None]
+
 # Decides the slots of all deployments of a target, given those there are and the one (by id and order) that is new or
 # moves; it may raise Conflict.
 Arrange = Callable[[Sequence[Placed], int, int], Mapping[int, int]]
 
 _REVISION = (
     "v.number, v.repository_id, v.reference, v.manifest_digest, v.module_sha256, v.config, v.root_id, v.failure_policy,"
-    ' v."order", v.action, v.created_at, r.name, u.name, v.placement, v.image_digest'
+    ' v."order", v.action, v.created_at, r.name, u.name, v.placement, v.image_digest,'
+    """ CASE WHEN v.config LIKE '%"$secret"%' THEN (SELECT max(c.changed_at) FROM config_secrets c"""
+    " JOIN deployments x ON x.target_id = c.target_id WHERE x.id = v.deployment_id) END"
 )
 _JOINED = (
     "JOIN repositories r ON r.id = v.repository_id"
@@ -173,17 +180,20 @@ def target_deployments(session: Session, target_id: int) -> list[DeploymentRow]:
     return [_row(found) for found in session.execute(_OF_TARGET, {"target": target_id})]
 
 
-def slot_revisions(session: Session, target_ids: Collection[int]) -> dict[int, dict[int, tuple[int, int | None]]]:
+def slot_revisions(session: Session, target_ids: Collection[int]) -> dict[int, dict[int, Place]]:
     """For each of some fleets what belongs into each taken slot, one query for all: the row id of its revision, and
-    for how many of the nodes that is by now.
+    for how many of the nodes that is by now, and when a secret of the target was changed last.
     """
-    found: dict[int, dict[int, tuple[int, int | None]]] = {one: {} for one in target_ids}
+    found: dict[int, dict[int, Place]] = {one: {} for one in target_ids}
     beside = (col(Rollout.deployment_id) == col(Deployment.id)) & col(Rollout.state).in_(OPEN)
-    query = select(Deployment.target_id, Deployment.slot, Deployment.revision_id, Rollout.cut)
-    query = query.join(Rollout, beside, isouter=True).where(col(Deployment.target_id).in_(target_ids))
-    for target_id, slot, revision_id, cut in session.execute(query):
+    changed = select(func.max(ConfigSecret.changed_at)).where(col(ConfigSecret.target_id) == col(Deployment.target_id))
+    query = select(Deployment.target_id, Deployment.slot, Deployment.revision_id)
+    places = query.add_columns(col(Rollout.cut), changed.scalar_subquery()).join(Rollout, beside, isouter=True)
+    for target_id, slot, revision_id, cut, told in session.execute(
+        places.where(col(Deployment.target_id).in_(target_ids))
+    ):
         if slot is not None and revision_id is not None:
-            found[target_id][slot] = (revision_id, cut)
+            found[target_id][slot] = (revision_id, cut, told)
     return found
 
 
@@ -348,7 +358,7 @@ def _row(found: Sequence[Any]) -> DeploymentRow:
 
 def _revision(found: Sequence[Any]) -> RevisionRow:
     values = [*found]
-    values[-2] = _json(values[-2])  # the placement
+    values[-3] = _json(values[-3])  # the placement
     return RevisionRow(*values)
 
 

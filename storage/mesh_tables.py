@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from storage.columns import NEVER_REUSED, maybe_json, maybe_time, number, ref, row_id, time, words
+from storage.columns import BYTEWISE, NEVER_REUSED, maybe_json, maybe_time, number, ref, row_id, time, words
 
 
 class TargetState(SQLModel, table=True):
@@ -45,3 +45,15 @@ class PullCredential(SQLModel, table=True):
     repository_id: int = ref("repositories.id", "CASCADE", index=True)
     sealed_secret: bytes = Field(sa_type=LargeBinary)
     created_at: int = time()  # of the secret
+
+
+class ConfigSecret(SQLModel, table=True):
+    """A value that configs of a target's deployments name, and that nobody but its proxies is told."""
+
+    __tablename__ = "config_secrets"
+    __table_args__ = (UniqueConstraint("target_id", "name"), NEVER_REUSED)
+    id: int = row_id()
+    target_id: int = ref("targets.id", "CASCADE")
+    name: str = Field(sa_type=BYTEWISE)
+    sealed_value: bytes = Field(sa_type=LargeBinary)
+    changed_at: int = time()

@@ -7,10 +7,12 @@ has a database, a bucket and a Redis number of its own, so that a hub that comes
 """
 
 import atexit
+import fcntl
 import hashlib
 import itertools
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -20,6 +22,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
+from typing import TextIO
 
 import boto3
 import botocore.config
@@ -276,8 +279,25 @@ def settings_of(data: Path) -> dict[str, str]:
     return engines(chosen()).settings(data)
 
 
+_ports: list[TextIO] = []  # locked files, whose names are this process's ports
+
+
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port for this process alone, so that a server of its own finds it free again after it was killed.
+
+    It is none that the kernel gives out, be it to who binds port 0 or to who connects somewhere.
+    """
+    folder = Path(tempfile.gettempdir()) / f"wasmhub-test-ports-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    while True:
+        port = random.randrange(10_000, 32_000)
+        file = (folder / str(port)).open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as listener:
+                listener.bind(("127.0.0.1", port))
+        except OSError:
+            file.close()
+            continue
+        _ports.append(file)
+        return port

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -70,6 +71,12 @@ class HubProcess:
         if self.admin_password:  # else it makes one up
             own["WASMHUB_ADMIN_PASSWORD"] = self.admin_password
         return {**own, **settings_of(self.data), **self.settings}
+
+    @property
+    def trust(self) -> ssl.SSLContext | bool:
+        """How its clients check who it is, where it was given a certificate: that one is to be its."""
+        certificate = self.settings.get("WASMHUB_TLS_CERT")
+        return ssl.create_default_context(cafile=certificate) if certificate else True
 
     def open_database(self) -> Database:
         """A way into its database, from beside it; whoever asks closes it."""

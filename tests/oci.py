@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import ssl
 from typing import Any
 
 import httpx
@@ -53,8 +54,8 @@ def filter_manifest(module: bytes, **more: Any) -> bytes:
 class Client:
     """Asks as one person; gets a token for what each 401 asks for, and keeps it by scope."""
 
-    def __init__(self, url: str, user: str = "", password: str = "") -> None:
-        self.http = httpx.Client(base_url=url, timeout=60, trust_env=False)
+    def __init__(self, url: str, user: str = "", password: str = "", *, verify: ssl.SSLContext | bool = True) -> None:
+        self.http = httpx.Client(base_url=url, timeout=60, trust_env=False, verify=verify)
         self._basic = (user, password) if user else None
         self._tokens: dict[str, str] = {}
 

@@ -26,11 +26,16 @@ def peer(name: str) -> Path:
 
 def mesh_file(mesh: str, name: str) -> Path:
     """A program or file of a mesh's control plane; waits for `.ci/peers mesh` if that is under way."""
-    path = kept(f"mesh/{mesh}") / name
+    return built_beside(f"mesh/{mesh}", name)
+
+
+def built_beside(name: str, part: str = "") -> Path:
+    """What is built while quick tests run, or a part of it; waits for `.ci/peers mesh` if that is under way."""
+    path = kept(name) / part
     if not path.is_file():
         subprocess.run(["bash", str(ROOT / ".ci" / "peers"), "await", "mesh"], check=True)
     if not path.is_file():
-        pytest.skip(f"{name} of {mesh} is not here: `.ci/peers mesh` builds it, in half an hour")
+        pytest.skip(f"{part or name} is not here: `.ci/peers mesh` builds it with all for meshes, in half an hour")
     return path
 
 

@@ -1,5 +1,8 @@
 """Runs lint, types and the suites, long ones first: one line each with its time, then what failed and was skipped.
 
+A few tests that fail beside others run once more, alone. What passes then counts as passed and is named as shaky with
+what it said: it is a test that minds its neighbours, or a fault that few requests meet.
+
 `python -m tests.run [SUITE ...]` runs those suites alone: `python -m tests.run storage "auth (scaled)"`. With CI set in
 the environment a skipped test fails it.
 """
@@ -11,7 +14,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.engines import what_is_missing
@@ -38,6 +41,7 @@ LAST = ["mesh"]  # they may wait for control planes that are being built
 ELSEWHERE = "it looks into the data folder"
 
 
+SHAKY = 10  # tests that may run once more; more of them fail for a reason
 LANES = 3  # suites that run at once, on two cores: most wait for servers, clients and disks a third of their time
 
 
@@ -52,37 +56,67 @@ class Outcome:
     elsewhere: int = 0  # tests that belong to another set of engines
     output: str = ""
 
+    def failing(self) -> set[str]:
+        """The names of the tests that failed."""
+        return {_test(trouble) for trouble in self.troubles}
+
 
 def main(names: list[str]) -> int:
     """Runs what was asked for and says how it went."""
     started = time.monotonic()
-    total = Outcome()
     known = {**CHECKS, **_suites()}
     usual = known.keys() - {f"{name} (scaled)" for name in NAMED}
     chosen = {name: known[name] for name in known if name in (names or usual)}
-    with ThreadPoolExecutor(LANES) as lanes:
-        running = {lanes.submit(_timed, command): name for name, command in chosen.items()}
-        for done in as_completed(running):
-            outcome, seconds = done.result()
-            outcome.skipped = [f"{running[done]}: {reason}" for reason in outcome.skipped]
-            print(f"{running[done]:<21} {_say(outcome):<44} {seconds:6.1f} s", flush=True)
-            if outcome.failed:
-                print(outcome.output, flush=True)
-            total.passed += outcome.passed
-            total.failed += outcome.failed
-            total.skipped += outcome.skipped
-            total.troubles += [f"{running[done]}: {trouble}" for trouble in outcome.troubles or [""] * outcome.failed]
+    outcomes: dict[str, Outcome] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        memories = {name: Path(folder) / str(number) for number, name in enumerate(chosen)}  # of what failed
+        with ThreadPoolExecutor(LANES) as lanes:
+            running = {lanes.submit(_timed, chosen[name], memories[name]): name for name in chosen}
+            for done in as_completed(running):
+                outcomes[running[done]], seconds = done.result()
+                _print(running[done], outcomes[running[done]], seconds)
+        shaky = _run_again(chosen, outcomes, memories)
 
-    for trouble in total.troubles:  # last, where they are seen
-        print(f"failed: {trouble}")
-    for reason in sorted(set(total.skipped)):
+    passed, failed = (sum(getattr(one, word) for one in outcomes.values()) for word in ("passed", "failed"))
+    skipped = [f"{name}: {reason}" for name, one in outcomes.items() for reason in one.skipped]
+    for trouble in shaky:
+        print(f"shaky, passed alone: {trouble}")
+    for name, one in outcomes.items():  # last, where they are seen
+        for trouble in one.troubles or [""] * one.failed:
+            print(f"failed: {name}: {trouble}")
+    for reason in sorted(set(skipped)):
         print(f"skipped: {reason}")
     print(f"in {time.monotonic() - started:.0f} s")
-    print(f"{total.passed} passed, {total.failed} failed, {len(total.skipped)} skipped")
-    if total.skipped and os.environ.get("CI"):
+    print(f"{passed} passed, {failed} failed, {len(skipped)} skipped")
+    if skipped and os.environ.get("CI"):
         print("a skipped test fails this run, because CI is set")
         return 1
-    return 1 if total.failed or not total.passed else 0
+    return 1 if failed or not passed else 0
+
+
+def _run_again(chosen: dict[str, list[str]], outcomes: dict[str, Outcome], memories: dict[str, Path]) -> list[str]:
+    """Runs what failed once more, if it is little; what those tests said that pass now."""
+    suites = {name: one for name, one in outcomes.items() if one.failed}
+    if sum(one.failed for one in suites.values()) > SHAKY:
+        return []
+    shaky = []
+    for name, before in suites.items():
+        if before.failed != len(before.troubles):  # not by tests: lint, or a suite that did not come to its end
+            continue
+        again, seconds = _timed(chosen[name], memories[name], "--last-failed", "--last-failed-no-failures=none")
+        _print(f"{name} again", again, seconds)
+        if again.passed + again.failed == before.failed and not again.skipped:
+            shaky += [f"{name}: {trouble}" for trouble in before.troubles if _test(trouble) not in again.failing()]
+            outcomes[name] = replace(
+                before, passed=before.passed + again.passed, failed=again.failed, troubles=again.troubles
+            )
+    return shaky
+
+
+def _print(name: str, outcome: Outcome, seconds: float) -> None:
+    print(f"{name:<21} {_say(outcome):<44} {seconds:6.1f} s", flush=True)
+    if outcome.failed:
+        print(outcome.output, flush=True)
 
 
 def _suites() -> dict[str, list[str]]:
@@ -100,21 +134,21 @@ def _suites() -> dict[str, list[str]]:
     return {name: all_of_them[name] for name in [*first, *LAST]}
 
 
-def _timed(command: list[str]) -> tuple[Outcome, float]:
+def _timed(command: list[str], memory: Path, *more: str) -> tuple[Outcome, float]:
     began = time.monotonic()
-    return _run(command), time.monotonic() - began
+    return _run(command, memory, *more), time.monotonic() - began
 
 
-def _run(command: list[str]) -> Outcome:
+def _run(command: list[str], memory: Path, *more: str) -> Outcome:
     if command[0] == "pytest":
         missing = what_is_missing(command[2]) if command[2] else None
-        return Outcome(skipped=[f"all of it: {missing}"]) if missing else _run_tests(*command[1:])
+        return Outcome(skipped=[f"all of it: {missing}"]) if missing else _run_tests(*command[1:], memory, *more)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     failed = int(done.returncode != 0)
     return Outcome(1 - failed, failed, output=done.stdout + done.stderr)
 
 
-def _run_tests(where: str, engines: str) -> Outcome:
+def _run_tests(where: str, engines: str, memory: Path, *more: str) -> Outcome:
     # What is compiled is kept, whatever the machine says: each of the hubs and commands that tests start would compile
     # the whole project anew.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -122,6 +156,7 @@ def _run_tests(where: str, engines: str) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", where, "-q", "--no-header", f"--junitxml={report}"]
+        command += ["-o", f"cache_dir={memory}", *more]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         cases = list(ET.parse(report).iter("testcase")) if report.exists() else []
     outcome = Outcome(output=done.stdout + done.stderr)
@@ -145,6 +180,10 @@ def _run_tests(where: str, engines: str) -> Outcome:
 
 def _name(case: ET.Element) -> str:
     return f"{case.get('classname', '')}.{case.get('name', '')}"
+
+
+def _test(trouble: str) -> str:
+    return trouble.partition(": ")[0]
 
 
 def _say(outcome: Outcome) -> str:

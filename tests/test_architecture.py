@@ -26,7 +26,7 @@ HOMES = {
     **dict.fromkeys(("authlib", "joserfc", "argon2", "cryptography", "httpcore", "webauthn"), ("auth/",)),
     **dict.fromkeys(("jinja2", "markupsafe", "markdown_it", "segno"), ("web/",)),
     **dict.fromkeys(("jsonschema", "referencing"), ("deploy/",)),
-    "yaml": ("deploy/", "wasmhub/cli/render.py"),
+    "yaml": ("deploy/", "wasmhub/cli/"),
     **dict.fromkeys(("grpc", "envoy", "google"), ("deploy/",)),
     **dict.fromkeys(("oras", "httpx"), ("wasmhub/cli/",)),
     "uvicorn": ("wasmhub/",),

@@ -24,6 +24,7 @@ from auth.sign_on import SignOn
 from auth.token_door import PATHS as TOKEN_PATHS
 from auth.token_door import create_token_door
 from deploy.controller import Controller
+from deploy.desk import Desk
 from deploy.door import create_deploy_door
 from deploy.rollouts import Conductor
 from deploy.routes import is_deploy_path
@@ -103,6 +104,7 @@ class Hub:
             meter,
             parts=self._health.readiness.parts,
             settings=shown_settings(settings),
+            deploying=Desk(self._deploy.state.means),
             teams_by_all=settings.create_teams == "everyone",
             sign_up=settings.sign_up,
         )

@@ -6,6 +6,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_LIMIT = 64 * 2**10  # bytes of a request line with its headers; also of trailers, and of one chunk's extensions
 HEAD_SECONDS = 30  # for all of them to arrive
+GOODBYE = 1  # second that a client whose connection is closed has to say goodbye too, as TLS wants it
 BODY_SECONDS = 60  # without a byte of a body, after which a client counts as gone
 _REASONS = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
 
@@ -30,6 +31,12 @@ class BoundedProtocol(HttpToolsProtocol):
         """The connection is gone."""
         self._rest()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The server stops. A client that keeps its connection for later does not hear that over TLS, nor answer."""
+        super().shutdown()
+        if self.scheme == "https" and self.transport.is_closing():
+            self.loop.call_later(GOODBYE, self._leave)
 
     def is_waiting(self) -> bool:
         """Whether a first request is still to come, or the rest of a head."""
@@ -93,6 +100,13 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer = self.loop.call_later(left, self._look)
         else:
             self._refuse(408, f"No more of the request's body came for {BODY_SECONDS} seconds.")
+
+    def _leave(self) -> None:
+        """Ends a connection that was closed, once all that was said on it has left."""
+        if self.transport.get_write_buffer_size():
+            self.loop.call_later(GOODBYE, self._leave)
+        else:
+            self.transport.abort()
 
     def _rest(self) -> None:
         if self._timer is not None:

@@ -14,6 +14,7 @@ from storage.usage import Meter
 from web.api.documents import load_openapi
 from web.api.modules import Unpacking
 from web.assets import load_assets
+from web.deploying import Deploying
 from web.errors import HANDLERS as PAGE_HANDLERS
 from web.figures import FiguresAtHand
 from web.means import Means
@@ -38,12 +39,26 @@ class WebDoor:
         *,
         parts: Callable[[], Awaitable[Mapping[str, str]]],
         settings: Sequence[Mapping[str, str]],
+        deploying: Deploying,
         teams_by_all: bool,
         sign_up: str,
     ) -> None:
         assets = load_assets()
         templates, figures = create_environment(assets), FiguresAtHand(database)
-        means = Means(database, blobs, gate, sign_on, templates, figures, parts, settings, teams_by_all, sign_up, meter)
+        means = Means(
+            database,
+            blobs,
+            gate,
+            sign_on,
+            templates,
+            figures,
+            parts,
+            settings,
+            deploying,
+            teams_by_all,
+            sign_up,
+            meter,
+        )
         pages = Starlette(routes=PAGE_ROUTES, exception_handlers=PAGE_HANDLERS)
         api = Starlette(routes=API, exception_handlers=API_HANDLERS)
         # A redirect would take the address from the request; a path with a slash too many is simply not there.

@@ -20,6 +20,7 @@ from web.visitor import Visitor, find_visitor
 # A path of the hub: one slash first, since two begin another host's address, as do the backslashes of some browsers.
 _LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 LIMIT = 16_384  # bytes
+MOST_FIELDS = 20
 # What the API's fields are called on pages, where that is another word.
 LABELS = {
     "default_visibility": "New repositories are",
@@ -61,12 +62,14 @@ Act = Callable[[Request, Identity, dict[str, str]], Awaitable[str | Sent | Respo
 Show = Callable[[Request, Visitor, Sent], Awaitable[Response]]
 
 
-async def carry_out(request: Request, acts: Mapping[str, Act], show: Show) -> Response:
+async def carry_out(
+    request: Request, acts: Mapping[str, Act], show: Show, *, limit: int = LIMIT, most: int = MOST_FIELDS
+) -> Response:
     """Does what a form of a page asks for by its field `form`; where that cannot be, the page again with the reason.
 
     Raises HTTPException for what is no form of that page, and ApiError 403 for what the sender may not do.
     """
-    form = await read_form(request)
+    form = await read_form(request, limit, most)
     sender = await find_sender(request, form)
     if sender is None:
         return to_sign_in(request)
@@ -90,15 +93,18 @@ async def carry_out(request: Request, acts: Mapping[str, Act], show: Show) -> Re
     return done
 
 
-async def read_form(request: Request) -> dict[str, str]:
-    """The last value of each field of a form in the body. Raises HTTPException for what is none, or is too large."""
+async def read_form(request: Request, limit: int = LIMIT, most: int = MOST_FIELDS) -> dict[str, str]:
+    """The last value of each field of a form in the body. Raises HTTPException for what is none, or is too large.
+
+    It may be `limit` bytes and have `most` fields.
+    """
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > LIMIT:
+        if len(body) > limit:
             raise HTTPException(413, "The form is larger than a form of the hub can be.")
     try:
-        return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=20, errors="strict"))
+        return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=most, errors="strict"))
     except ValueError:
         raise HTTPException(400, "The form could not be read. Go back, reload, try again.") from None
 

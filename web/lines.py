@@ -2,7 +2,9 @@
 
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from storage.catalog import Version
 from web.visitor import Visitor
@@ -95,6 +97,23 @@ def deploy_line(name: str, version: Version) -> str:
     """How to put a version to work, with the hub's own command."""
     reference = f"{name}:{version.tag}" if version.tag else f"{name}@{version.digest}"
     return f"wasmhub deploy {reference} --target TARGET --as {name.rpartition('/')[2]}"
+
+
+def fleet_lines(visitor: Visitor, target: Mapping[str, Any]) -> list[Lines]:
+    """How an Envoy joins a fleet, with the hub's own command; its key is shown to who types that, and nowhere else."""
+    name = target["name"]
+    over_grpc = target["settings"].get("transport", "rest") != "rest"
+    xds = f" --xds http://{visitor.origin.host.partition(':')[0]}:18000" if over_grpc else ""
+    where = "--xds is the hub's port for gRPC (WASMHUB_XDS_LISTEN) as proxies reach it; " if over_grpc else ""
+    return [
+        Lines("key", f"export WASMHUB_FLEET_KEY=$(wasmhub targets keys create {name})", "needs a maintainer or owner"),
+        Lines(
+            "config",
+            f"wasmhub targets bootstrap {name}{xds} > bootstrap.json",
+            f"{where}--listen and --upstream say where the proxy takes and sends traffic",
+        ),
+        Lines("envoy", "envoy -c bootstrap.json --service-node edge-1", "each proxy with a name of its own"),
+    ]
 
 
 def _plain(visitor: Visitor) -> str:

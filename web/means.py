@@ -11,6 +11,7 @@ from auth.sign_on import SignOn
 from storage.blobs.store import BlobStore
 from storage.database import Database
 from storage.usage import UNLIMITED, Meter
+from web.deploying import Deploying
 from web.figures import FiguresAtHand
 
 
@@ -26,6 +27,7 @@ class Means:
     figures: FiguresAtHand
     parts: Callable[[], Awaitable[Mapping[str, str]]]  # what the hub stands on, with "ok" or what is wrong
     settings: Sequence[Mapping[str, str]]  # each with its `name`, `value`, `source` and what it is `about`
+    deploying: Deploying
     teams_by_all: bool = True  # whether everybody may make teams, not administrators alone
     sign_up: str = "invitation"  # who may make their own account: open (everybody) | invitation | closed (nobody)
     meter: Meter = UNLIMITED  # what namespaces may hold

@@ -1,5 +1,7 @@
 """Pages from templates: the environment, and how sizes, digests and times read."""
 
+import calendar
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +17,7 @@ from web.assets import Asset
 from web.means import means_of
 from web.visitor import Visitor
 
+SHORT = 60  # characters of JSON that are read at a glance
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
 
@@ -29,7 +32,7 @@ def create_environment(assets: Mapping[str, Asset]) -> Environment:
         auto_reload=False,
     )
     environment.filters.update(size=show_size, ago=show_ago, day=show_day, moment=show_moment, short=shorten_digest)
-    environment.filters.update(sentence=as_sentence, agent=read_agent)
+    environment.filters.update(sentence=as_sentence, agent=read_agent, instant=read_instant, pretty=show_json)
     environment.globals["asset"] = lambda name: f"/static/{assets[name].mark}/{name}"
     return environment
 
@@ -79,6 +82,17 @@ def show_moment(moment: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment / 1000))
 
 
+def read_instant(said: str) -> int:
+    """A moment as the API says it, in milliseconds."""
+    return calendar.timegm(time.strptime(said, "%Y-%m-%dT%H:%M:%SZ")) * 1000
+
+
+def show_json(value: Any) -> str:
+    """A JSON value as people read it: on one line where that is short."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHORT else json.dumps(value, ensure_ascii=False, indent=2)
+
+
 def shorten_digest(digest: str) -> str:
     """A digest as far as people compare it."""
     algorithm, _, rest = digest.partition(":")
@@ -87,4 +101,4 @@ def shorten_digest(digest: str) -> str:
 
 def as_sentence(words: str) -> str:
     """What programs are told, as people read it: with a capital and a full stop."""
-    return f"{words[:1].upper()}{words[1:]}."
+    return f"{words}." if words.startswith("http") else f"{words[:1].upper()}{words[1:]}."

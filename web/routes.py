@@ -7,6 +7,8 @@ from web import (
     account_name,
     account_sessions,
     audit,
+    deploy_form,
+    deployment,
     device,
     provider,
     robot,
@@ -14,6 +16,7 @@ from web import (
     settings,
     sharing,
     single_sign_on,
+    target,
     team,
     usage,
     user,
@@ -50,6 +53,7 @@ from web.api import sessions as session_api
 from web.api import usage as usage_api
 from web.assets import get_asset
 from web.catalog import show_catalog
+from web.deployments import show_deployments
 from web.entering import (
     post_invitation,
     post_password_reset,
@@ -63,11 +67,21 @@ from web.help import show_permissions
 from web.passkey_sign_in import post_passkey
 from web.second_step import post_second_step, show_second_step
 from web.signing import post_sign_in, post_sign_out, show_sign_in
+from web.targets import show_targets
 
 PAGES: list[BaseRoute] = [
     Route("/", show_catalog, methods=["GET"]),
     Route("/r/{name:path}", show_filter, methods=["GET"]),
     Route("/r/{name:path}", sharing.post_filter, methods=["POST"]),
+    Route("/deploy", deploy_form.show_choice, methods=["GET"]),
+    Route("/deployments", show_deployments, methods=["GET"]),
+    Route("/targets", show_targets, methods=["GET"]),
+    Route("/targets/{target}", target.show_target, methods=["GET"]),
+    Route("/targets/{target}", target.post_target, methods=["POST"]),
+    Route("/targets/{target}/deploy", deploy_form.show_form, methods=["GET"]),
+    Route("/targets/{target}/deploy", deploy_form.post_form, methods=["POST"]),
+    Route("/targets/{target}/deployments/{deployment}", deployment.show_deployment, methods=["GET"]),
+    Route("/targets/{target}/deployments/{deployment}", deployment.post_deployment, methods=["POST"]),
     Route("/permissions", show_permissions, methods=["GET"]),
     Route("/sign-in", show_sign_in, methods=["GET"]),
     Route("/sign-in", post_sign_in, methods=["POST"]),
@@ -125,6 +139,9 @@ PAGES: list[BaseRoute] = [
 # What the forms of these pages ask for, by the field `form`.
 FORMS = {
     "/r/{name:path}": sharing.ACTS,
+    "/targets/{target}": target.ACTS,
+    "/targets/{target}/deploy": deploy_form.ACTS,
+    "/targets/{target}/deployments/{deployment}": deployment.ACTS,
     "/account": account.ACTS,
     "/account/name": account_name.ACTS,
     "/account/second-factor": second_factor.ACTS,

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from deploy.targets.capabilities import only_these
-from deploy.targets.envoy_parts import address, cluster, join, tls
+from deploy.targets.envoy_parts import address, cluster, file_source, join, tls
 
 EXTENSION_TYPE = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
 WASM_TYPE = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"
@@ -21,7 +21,10 @@ TRANSPORTS = {
     "delta-grpc": ("DELTA_GRPC", False),
     "ads": ("GRPC", True),
     "delta-ads": ("DELTA_GRPC", True),
+    "file": ("", False),
 }
+OVER_GRPC = tuple(name for name, (kind, _) in TRANSPORTS.items() if kind.endswith("GRPC"))
+FILES = "file"  # the transport of Envoys that cannot call out: they read files that somebody fetches
 
 _TYPE = "type.googleapis.com/envoy.extensions."
 _SEAM = '"inline_bytes":"'  # quotes inside a JSON string are escaped, so a config cannot hold this
@@ -44,7 +47,8 @@ class BootstrapOptions:
     """What differs between the places that run a fleet's bootstrap. Addresses are `host:port`."""
 
     hub_url: str
-    xds: str = ""  # the URL of its port for gRPC: for statistics, and for every transport but rest
+    files: str = ""  # the folder of the slots' files, for the transport that reads them
+    xds: str = ""  # the URL of its port for gRPC: for statistics, and for every transport over that
     listen: str = "0.0.0.0:10000"
     upstream: str = "127.0.0.1:8000"
     admin: str = "127.0.0.1:9901"
@@ -52,6 +56,8 @@ class BootstrapOptions:
     key_env: str = "WASMHUB_FLEET_KEY"
     key_file: str = ""  # read instead of the variable; one ending in .json is an SDS document, followed as it changes
     ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
+    cert_file: str = ""  # the proxy's own certificate and its key, where the hub asks for one
+    cert_key_file: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,15 +113,16 @@ def bootstrap(fleet: Fleet, options: BootstrapOptions) -> dict[str, Any]:
 
     Written for Envoy 1.33 or newer. It holds no secret: the key comes from a variable or a file.
     """
-    hub = hub_cluster(options, over_grpc=fleet.transport != "rest")
+    asks = fleet.transport != FILES
+    hub = hub_cluster(options, over_grpc=fleet.transport in OVER_GRPC)
     static: dict[str, Any] = {
         "listeners": [_listener(fleet, options, hub["name"])],
-        "clusters": [cluster("upstream", options.upstream), hub],
+        "clusters": [cluster("upstream", options.upstream), *([hub] if asks else [])],
     }
-    told = hub_cluster(options, over_grpc=True) if options.xds else None
+    told = hub_cluster(options, over_grpc=True) if asks and options.xds else None
     if told is not None and told["name"] != hub["name"]:
         static["clusters"].append(told)
-    if not _followed(options):
+    if asks and not _followed(options):
         source = {"filename": options.key_file} if options.key_file else {"environment_variable": options.key_env}
         static["secrets"] = [{"name": _KEY_SECRET, "generic_secret": {"secret": source}}]
     node = {"cluster": fleet.name} | ({"id": options.node_id} if options.node_id else {})
@@ -127,9 +134,12 @@ def bootstrap(fleet: Fleet, options: BootstrapOptions) -> dict[str, Any]:
     return made
 
 
-def http_filters(fleet: Fleet, hub: str) -> list[dict[str, Any]]:
-    """The slots as HTTP filters, in order, to stand before the router of any listener; `hub` is its cluster's name."""
-    return [_slot_filter(fleet, slot, hub) for slot in range(1, fleet.slots + 1)]
+def http_filters(fleet: Fleet, hub: str, files: str = "") -> list[dict[str, Any]]:
+    """The slots as HTTP filters, in order, to stand before the router of any listener.
+
+    `hub` is its cluster's name; `files` the folder of those that are read instead.
+    """
+    return [_slot_filter(fleet, slot, hub, files) for slot in range(1, fleet.slots + 1)]
 
 
 def hub_cluster(options: BootstrapOptions, *, over_grpc: bool = False) -> dict[str, Any]:
@@ -152,7 +162,7 @@ def hub_cluster(options: BootstrapOptions, *, over_grpc: bool = False) -> dict[s
         }
     }
     if secure:
-        polled["transport_socket"] = tls(host, options.ca_file)
+        polled["transport_socket"] = tls(host, options.ca_file, _pair(options))
     return polled
 
 
@@ -194,12 +204,12 @@ def plugin(held: Filter) -> dict[str, Any]:
     return rendered
 
 
-def _slot_filter(fleet: Fleet, slot: int, hub: str) -> dict[str, Any]:
+def _slot_filter(fleet: Fleet, slot: int, hub: str, files: str) -> dict[str, Any]:
     discovery: dict[str, Any] = {
         "config_source": {
             "resource_api_version": "V3",
             "initial_fetch_timeout": "0s",  # never open the listener with a filter missing, which would answer 500
-            **_source(fleet, hub),
+            **(file_source(files, slot) if fleet.transport == FILES else _source(fleet, hub)),
         },
         "type_urls": [WASM_TYPE, RBAC_TYPE],
     }
@@ -248,7 +258,7 @@ def _listener(fleet: Fleet, options: BootstrapOptions, hub: str) -> dict[str, An
                 }
             ]
         },
-        "http_filters": [*http_filters(fleet, hub), _filter("router", "filters.http.router.v3.Router")],
+        "http_filters": [*http_filters(fleet, hub, options.files), _filter("router", "filters.http.router.v3.Router")],
     }
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
     return {"name": "ingress", "address": address(options.listen), "filter_chains": [chain]}
@@ -268,6 +278,10 @@ def _key_filter(options: BootstrapOptions) -> dict[str, Any]:
         },
     }
     return injector
+
+
+def _pair(options: BootstrapOptions) -> tuple[str, str] | None:
+    return (options.cert_file, options.cert_key_file) if options.cert_file else None
 
 
 def _followed(options: BootstrapOptions) -> bool:

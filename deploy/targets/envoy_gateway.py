@@ -6,13 +6,13 @@ deployment's: it belongs to a target and something there, and lists the filters 
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from deploy.targets.asked import environment, hub_url, kube_name, kube_namespace, minor, only, version, word
+from deploy.targets.asked import environment, hub_url, kube_name, kube_namespace, minor, only, port, version, word
 from deploy.targets.configs import Unfaithful, config_value
-from deploy.targets.plan import DEPLOYMENT_LABEL, BadPlacement, Object, Plan
+from deploy.targets.plan import DEPLOYMENT_LABEL, DEPLOYMENTS, BadPlacement, Object, Plan
 from deploy.targets.remote_filter import filter_name, split_environment
 
 KIND = "envoy-gateway"
@@ -20,9 +20,11 @@ TYPES = (("gateway.envoyproxy.io/v1alpha1", "EnvoyExtensionPolicy", "envoyextens
 FORMS = ("Image", "HTTP")
 GROUP = "gateway.networking.k8s.io"
 KINDS = ("Gateway", "ListenerSet", "HTTPRoute", "GRPCRoute")
+SINCE = 9  # of 1.9, whose Envoy 1.39 tells VMs apart by their environment: see `_wasm`
 MAX_TARGETS = 16
 MAX_FILTERS = 16  # of one policy
-DEPLOYMENTS = "wasmhub/deployments"  # an annotation, for people: the deployments that a policy serves
+OBSERVE = ("proxies", "nothing")
+STATS_PORT = 19001  # where its Envoys have their metrics, at the pod's address
 
 
 @dataclass(frozen=True, order=True)
@@ -39,13 +41,16 @@ def read_settings(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a target, complete. Raises BadPlacement.
 
     `hub`: URL of the hub as the controller reaches it. `form`: `Image`, or `HTTP` for the bare module. `version`: of
-    Envoy Gateway, such as 1.9; empty if unknown.
+    Envoy Gateway, such as 1.9; empty if unknown. `observe`: `proxies`, or `nothing` where the hub may not ask them;
+    `stats_port`: where they have their metrics.
     """
-    only(asked, "the settings of an Envoy Gateway target", "hub", "form", "version")
+    only(asked, "the settings of an Envoy Gateway target", "hub", "form", "version", "observe", "stats_port")
     return {
         "hub": hub_url(asked),
         "form": word(asked, "form", FORMS[0], FORMS),
         "version": version(asked, "version"),
+        "observe": word(asked, "observe", OBSERVE[0], OBSERVE),
+        "stats_port": port(asked.get("stats_port", STATS_PORT), "stats_port"),
     }
 
 
@@ -68,7 +73,7 @@ def read_placement(asked: Mapping[str, Any], settings: Mapping[str, Any]) -> dic
 def problems(plan: Plan) -> list[str]:
     """Why this deployment cannot be brought to this target, each with the way out; empty if it can."""
     found, release = [], minor(plan.settings["version"])
-    given, from_host = split_environment(plan.placement["env"])
+    given, _ = split_environment(plan.placement["env"])
     if plan.failure_policy == "FAIL_RELOAD":
         found.append("Envoy Gateway cannot say FAIL_RELOAD; choose FAIL_CLOSED or FAIL_OPEN")
     if given:
@@ -76,17 +81,11 @@ def problems(plan: Plan) -> list[str]:
             f"Envoy Gateway gives a module variables of the proxy's own environment alone; set {', '.join(given)} to"
             " null, or put the values into the config"
         )
-    kinds = {one["kind"] for one in plan.placement["targets"]}
-    needs = [
-        (True, 1, "running filters", "update it"),
-        (bool(from_host), 3, "env", "leave env out"),
-        ("ListenerSet" in kinds, 9, "choosing a ListenerSet", "choose a Gateway"),
-    ]
-    found += [
-        f"{what} needs Envoy Gateway 1.{since}, and this target runs 1.{release}; {way_out}"
-        for needed, since, what, way_out in needs
-        if needed and release is not None and release < since
-    ]
+    if release is not None and release < SINCE:
+        found.append(
+            f"the Envoys of Envoy Gateway 1.{release} go on running the module that a filter had first, whatever takes"
+            f" its place; update to 1.{SINCE}"
+        )
     try:
         if plan.config:
             config_value(plan.config)
@@ -110,9 +109,39 @@ def render(plan: Plan) -> list[Object]:
     return render_together([plan])
 
 
-def render_together(plans: Sequence[Plan]) -> list[Object]:
-    """The policies of all of a target's plans, of which none has problems: one for each place that any has chosen."""
-    return [_policy(place, held) for place, held in _by_place(plans)]
+def render_together(plans: Sequence[Plan], kept: Sequence[Plan] = (), live: Sequence[Object] = ()) -> list[Object]:
+    """The policies of all of a target's plans: one for each place that any has chosen.
+
+    `plans` have no problems. `kept` are others, of which stays what there is in the `live` policies.
+    """
+    entries: dict[Place, dict[str, tuple[int, Any]]] = {}
+    for place, held in _by_place(plans):
+        entries[place] = {plan.deployment: (plan.order, _wasm(plan)) for plan in held}
+    for plan in kept:
+        for place, wasm in _stands(live, filter_name(plan)):
+            entries.setdefault(place, {}).setdefault(plan.deployment, (plan.order, wasm))
+    some = (*plans, *kept)
+    return [_policy(some[0], place, held) for place, held in sorted(entries.items(), key=lambda item: item[0])]
+
+
+def plugin_name(plan: Plan) -> str:
+    """What the filter is called where it runs: another name for each module and config, so that Envoy's metrics tell
+    which of them it was given last.
+    """
+    said = [plan.module.sha256, plan.config, plan.root_id, plan.failure_policy, plan.placement["env"]]
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{filter_name(plan)}/{digest}"
+
+
+def again(plan: Plan, tries: int) -> Plan:
+    """The plan that has the controller try to get the module once more, which it does by itself for no event.
+
+    It looks at a policy anew only where its spec has changed, and counts what failed by the module's whole address,
+    of which it gives up after ten. Where the digest says which image it is, the tag means nothing.
+    """
+    if not tries:
+        return plan
+    return replace(plan, image=f"{plan.image}:retry-{tries}", module_url=f"{plan.module_url}?retry={tries}")
 
 
 def _target(asked: Any) -> dict[str, str]:
@@ -122,7 +151,7 @@ def _target(asked: Any) -> dict[str, str]:
     if asked.get("kind") not in KINDS:
         raise BadPlacement(f"the kind of a target must be one of {', '.join(KINDS)}")
     found = {"kind": str(asked["kind"]), "name": kube_name(asked), "section": ""}
-    if "section" in asked:
+    if asked.get("section", "") != "":
         found["section"] = kube_name(asked, "section")
     return found
 
@@ -137,18 +166,29 @@ def _by_place(plans: Sequence[Plan]) -> list[tuple[Place, list[Plan]]]:
     return sorted(found.items(), key=lambda item: item[0])
 
 
-def _policy(place: Place, plans: Sequence[Plan]) -> Object:
-    first = plans[0]
+def _stands(live: Sequence[Object], name: str) -> Iterator[tuple[Place, Any]]:
+    """Where a filter of that name is, and what is said of it there."""
+    for policy in live:
+        for reference in policy["spec"].get("targetRefs") or []:
+            parts = (reference.get("kind"), reference.get("name"), reference.get("sectionName") or "")
+            place = Place(str(policy["metadata"].get("namespace")), *map(str, parts))
+            for wasm in policy["spec"].get("wasm") or []:
+                if str(wasm.get("name")).startswith(f"{name}/"):
+                    yield place, wasm
+
+
+def _policy(first: Plan, place: Place, held: Mapping[str, tuple[int, Any]]) -> Object:
+    """The policy of a place; `first` is any plan of the target."""
     reference = {"group": GROUP, "kind": place.kind, "name": place.name}
     metadata = {
         "name": f"{_short(place)}.{first.target}",
         "namespace": place.namespace,
         "labels": {name: value for name, value in first.labels.items() if name != DEPLOYMENT_LABEL},
-        "annotations": {DEPLOYMENTS: ",".join(sorted(plan.deployment for plan in plans))},
+        "annotations": {DEPLOYMENTS: ",".join(sorted(held))},
     }
     spec = {
         "targetRefs": [reference | ({"sectionName": place.section} if place.section else {})],
-        "wasm": [_wasm(plan) for plan in plans],
+        "wasm": [wasm for _, (_, wasm) in sorted(held.items(), key=lambda item: (item[1][0], item[0]))],
     }
     return {"apiVersion": TYPES[0][0], "kind": TYPES[0][1], "metadata": metadata, "spec": spec}
 
@@ -160,16 +200,21 @@ def _short(place: Place) -> str:
 
 
 def _wasm(plan: Plan) -> dict[str, Any]:
+    """A filter. Among its variables is one that no proxy has, named after the module.
+
+    Envoy finds running VMs before it has fetched the code: by an id that Envoy Gateway makes of the policy's name and
+    the filter's place in it, and by the environment. Without that the module that was there first would go on running.
+    """
+    variables = {*plan.placement["env"], f"WASMHUB_{plan.module.sha256[:16]}"}
     wasm: dict[str, Any] = {
-        "name": filter_name(plan),
+        "name": plugin_name(plan),
         "rootID": plan.root_id,
         "code": _code(plan),
         "failOpen": plan.failure_policy == "FAIL_OPEN",
+        "env": {"hostKeys": sorted(variables)},
     }
     if plan.config:
         wasm["config"] = config_value(plan.config)
-    if plan.placement["env"]:
-        wasm["env"] = {"hostKeys": sorted(plan.placement["env"])}
     return wasm
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from deploy.targets.asked import environment, flag, hub_url, kube_name, kube_namespace, labels, minor, only, text, word
 from deploy.targets.asked import version as release
-from deploy.targets.plan import DEPLOYMENT_LABEL, Object, Plan
+from deploy.targets.plan import DEPLOYMENT_LABEL, DEPLOYMENTS, Object, Plan
 from deploy.targets.remote_filter import (
     CA_FILE,
     FAILURE_POLICY_SINCE,
@@ -24,7 +24,6 @@ from deploy.targets.remote_filter import (
 
 KIND = "kuma"
 TYPES = (("kuma.io/v1alpha1", "MeshProxyPatch", "meshproxypatches"),)
-DEPLOYMENTS = "wasmhub/deployments"  # an annotation, for people: the deployments that a policy serves
 ORIGINS = ("inbound", "outbound", "gateway")
 
 _ROUTER = "envoy.filters.http.router"

@@ -11,6 +11,7 @@ MANAGER = "wasmhub"  # also the field manager of server-side apply
 HUB_LABEL = "wasmhub/hub"  # the id of the hub that made an object: two hubs may share a cluster
 TARGET_LABEL = "wasmhub/target"
 DEPLOYMENT_LABEL = "wasmhub/deployment"
+DEPLOYMENTS = "wasmhub/deployments"  # an annotation: those that an object serves which is not of one alone
 
 
 class BadPlacement(ValueError):
@@ -64,3 +65,12 @@ class Plan:
             TARGET_LABEL: self.target,
             DEPLOYMENT_LABEL: self.deployment,
         }
+
+
+def deployments_of(live: Object) -> list[str]:
+    """The names of the deployments that an object is for."""
+    meta = live["metadata"]
+    label = (meta.get("labels") or {}).get(DEPLOYMENT_LABEL)
+    if label is not None:
+        return [str(label)]
+    return [name for name in str((meta.get("annotations") or {}).get(DEPLOYMENTS) or "").split(",") if name]

@@ -246,6 +246,10 @@ def own_target(ending: str = "", **more: Any) -> Callable[[World, str], Ask]:
     return lambda world, person: Ask(f"/api/v1/targets/{world.new_target()}{ending}", more)
 
 
+def fleet_files(world: World, person: str) -> Ask:
+    return Ask(f"/api/v1/targets/{world.new_target(transport='file')}/files?folder=/etc/envoy&by={person}")
+
+
 def delete_key(world: World, person: str) -> Ask:
     path = f"/api/v1/targets/{world.new_target()}/keys"
     return Ask(f"{path}/{world.api('administrator').post(path).json()['id']}")
@@ -262,30 +266,6 @@ def deployed(ending: str = "", **more: Any) -> Callable[[World, str], Ask]:
         return Ask(path + ending, more)
 
     return ask
-
-
-def rolled(ending: str = "", *, paused: bool = False, **more: Any) -> Callable[[World, str], Ask]:
-    """A request about a rollout that was begun just now."""
-
-    def ask(world: World, person: str) -> Ask:
-        path = f"/api/v1/targets/{world.new_target()}/deployments/d"
-        administrator = world.api("administrator")
-        administrator.put(path, json={"reference": world.filter, "config": "a"})
-        made = administrator.put(path, json={"config": "b", "rollout": {}})
-        assert made.status_code == 200, made.text
-        rollout = f"/api/v1/rollouts/{made.json()['rollout']}"
-        if paused:
-            assert administrator.post(f"{rollout}/pause").status_code == 200
-        return Ask(rollout + ending, more)
-
-    return ask
-
-
-def followed_to_its_end(world: World, person: str) -> Ask:
-    """A rollout's timeline that ends at once."""
-    found = rolled()(world, person)
-    assert world.api("administrator").post(f"{found.path}/abort").status_code == 200
-    return Ask(f"{found.path}/events")
 
 
 def deploy(world: World, person: str) -> Ask:

@@ -35,6 +35,12 @@ def preview(world: World, person: str) -> Ask:
     return mesh_target("/deployments/d/preview", json=body)(world, person)
 
 
+def examination(world: World, person: str) -> Ask:
+    """A look at whether the filter may run in a mesh that the hub knows nothing of."""
+    place = {"settings": SETTINGS, "placement": {"namespace": "shop"}}
+    return Ask("/api/v1/examinations", {"json": {"reference": world.filter, **place}})
+
+
 def new_mesh(world: World) -> str:
     """A target of the team whose cluster does not answer; over the API one must, when it is made."""
     name, space = f"t-{secrets.token_hex(4)}", "SELECT id FROM namespaces WHERE name = :team"
@@ -48,3 +54,10 @@ def new_mesh(world: World) -> str:
         sealed_access=load_secret_key(world.hub.told().get("WASMHUB_SECRET_KEY"), world.hub.data).seal(NOWHERE),
     )
     return name
+
+
+def delete_secret(world: World, person: str) -> Ask:
+    """The end of a secret that no config names."""
+    path = f"/api/v1/targets/{world.new_target()}/secrets/key"
+    assert world.api("administrator").put(path, json={"value": "v"}).status_code == 201
+    return Ask(path)

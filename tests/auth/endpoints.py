@@ -1,6 +1,16 @@
 """Every endpoint of the hub: who may use it, how its door refuses others, and a request that is good in itself."""
 
-from tests.auth import asking, asking_devices, asking_meshes, asking_sessions, factors, machines, own_account, sign_on
+from tests.auth import (
+    asking,
+    asking_deployments,
+    asking_devices,
+    asking_meshes,
+    asking_sessions,
+    factors,
+    machines,
+    own_account,
+    sign_on,
+)
 from tests.auth.asking import Endpoint, at
 from tests.auth.people import PASSWORD
 from tests.oci import EMPTY, digest_of
@@ -285,10 +295,17 @@ ENDPOINTS = {
     ),
     f"DELETE {TARGET}": Endpoint("configure", "target", asking.own_target()),
     f"GET {TARGET}/bootstrap": Endpoint("pull", "target", asking.own_target("/bootstrap")),
+    f"GET {TARGET}/files": Endpoint("deploy", "target", asking.fleet_files),
     f"GET {TARGET}/keys": Endpoint("configure", "target", asking.own_target("/keys")),
     f"POST {TARGET}/keys": Endpoint("configure", "target", asking.own_target("/keys")),
     f"DELETE {TARGET}/keys/{{key}}": Endpoint("configure", "target", asking.delete_key),
+    f"GET {TARGET}/secrets": Endpoint("configure", "target", asking.own_target("/secrets")),
+    f"PUT {TARGET}/secrets/{{secret}}": Endpoint(
+        "configure", "target", asking.own_target("/secrets/key", json={"value": "v"})
+    ),
+    f"DELETE {TARGET}/secrets/{{secret}}": Endpoint("configure", "target", asking_meshes.delete_secret),
     f"GET {TARGET}/nodes": Endpoint("pull", "target", asking.own_target("/nodes")),
+    "POST /api/v1/examinations": Endpoint("pull", "repository", asking_meshes.examination),
     "GET /api/v1/deployments": Endpoint("signed in", "api", at("/api/v1/deployments")),
     f"GET {DEPLOYMENT}": Endpoint("pull", "target", asking.deployed()),
     f"PUT {DEPLOYMENT}": Endpoint("deploy", "target", asking.deploy),
@@ -296,11 +313,12 @@ ENDPOINTS = {
     f"POST {DEPLOYMENT}/preview": Endpoint("deploy", "target", asking_meshes.preview),
     f"POST {DEPLOYMENT}/rollback": Endpoint("deploy", "target", asking.deployed("/rollback", json={})),
     "GET /api/v1/rollouts": Endpoint("signed in", "api", at("/api/v1/rollouts")),
-    f"GET {ROLLOUT}": Endpoint("pull", "target", asking.rolled()),
-    f"GET {ROLLOUT}/events": Endpoint("pull", "target", asking.followed_to_its_end),
-    f"POST {ROLLOUT}/pause": Endpoint("deploy", "target", asking.rolled("/pause", json={})),
-    f"POST {ROLLOUT}/resume": Endpoint("deploy", "target", asking.rolled("/resume", paused=True, json={})),
-    f"POST {ROLLOUT}/abort": Endpoint("deploy", "target", asking.rolled("/abort", json={})),
+    f"GET {ROLLOUT}": Endpoint("pull", "target", asking_deployments.rolled()),
+    f"GET {ROLLOUT}/events": Endpoint("pull", "target", asking_deployments.followed_to_its_end),
+    f"POST {ROLLOUT}/pause": Endpoint("deploy", "target", asking_deployments.rolled("/pause", json={})),
+    f"POST {ROLLOUT}/resume": Endpoint("deploy", "target", asking_deployments.rolled("/resume", paused=True, json={})),
+    f"POST {ROLLOUT}/abort": Endpoint("deploy", "target", asking_deployments.rolled("/abort", json={})),
+    **asking_deployments.ENDPOINTS,
     "GET /healthz": Endpoint("everybody", "page", at("/healthz")),
     "GET /readyz": Endpoint("everybody", "page", at("/readyz")),
     "GET /metrics": Endpoint("everybody", "page", at("/metrics")),

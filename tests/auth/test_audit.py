@@ -47,6 +47,7 @@ WITHOUT = {
     "POST /api/v1/invitations/show": "it reads",
     "POST /v3/discovery:extension_configs": "a proxy's question; what it refuses has a row",
     "POST /api/v1/targets/{target}/deployments/{deployment}/preview": "it reads",
+    "POST /api/v1/examinations": "it reads; what is made for a fetcher has a row of its own",
     "POST /api/v1/teams/{team}/restore": "the team was not deleted",
     "POST /teams/{team} restore": "the team was not deleted",
     "POST /teams/{team} require": "it asked for none already",
@@ -254,6 +255,23 @@ def test_guesses_leave_few_rows_however_many_they_are_and_none_is_uncounted(data
     rows = asyncio.run(attack())
     assert sum(row.times for row in rows) == 20 * KINDS
     assert len(rows) <= BURST + 60  # a row for the rest each time that something is written
+
+
+def test_what_is_being_written_when_the_hub_ends_is_not_lost(database: Database) -> None:
+    async def attack(moments: int) -> list[Any]:
+        sign_ins = Counting(database)
+        task = asyncio.create_task(sign_ins.run())
+        await asyncio.sleep(0)
+        sign_ins.refuse("sign-in.password", "wrong", "192.0.2.1", "ann")
+        for _ in range(moments):  # from before the rows are taken until after they are written
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.sleep(0.05)  # a thread that had begun ends
+        return sign_ins.written
+
+    for moments in range(12):
+        assert sum(row.times for row in asyncio.run(attack(moments))) == 1, moments
 
 
 def test_what_cannot_be_written_keeps_nobody_out(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

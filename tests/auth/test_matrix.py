@@ -35,11 +35,15 @@ OF_A_REPOSITORY = [
     for name, one in ENDPOINTS.items()
     if one.door in ("registry", "repository", "form")
     or "{name:path}" in name
-    or "{deployment}" in name
+    or "{target}/deploy" in name
     or "{rollout}" in name
     or name == "GET /modules/{grant}/{file}"
 ]
-READ = [name for name, one in ENDPOINTS.items() if one.rule == "pull" and one.door != "target"]
+READ = [
+    name
+    for name, one in ENDPOINTS.items()
+    if one.rule == "pull" and one.door != "target" and not name.startswith("POST")
+]
 DONE = range(200, 400)
 
 

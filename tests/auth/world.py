@@ -101,10 +101,10 @@ class World:
             row = f"INSERT INTO memberships (team_id, user_id, role) VALUES ({space}, :user, :role)"
             self.people.run(row, user=user, team=self.team, role=role)
 
-    def new_target(self) -> str:
+    def new_target(self, **settings: str) -> str:
         """A target of the team."""
         name = f"t-{secrets.token_hex(4)}"
-        body = {"name": name, "namespace": self.team}
+        body = {"name": name, "namespace": self.team, "settings": settings}
         assert self.api("administrator").post("/api/v1/targets", json=body).status_code == 201
         return name
 

@@ -57,6 +57,26 @@ def test_keys_are_made_listed_and_ended(admin: Commands, target: str, tmp_path: 
     assert "has no key" in admin.refused("targets", "keys", "delete", target, first)
 
 
+def test_secrets_are_set_listed_and_removed(admin: Commands, target: str, reference: str, tmp_path: Path) -> None:
+    assert "no secrets yet" in admin.text("targets", "secrets", "list", target)
+    assert 'a config names it as {"$secret": "api-key"}' in admin.text(
+        "targets", "secrets", "set", target, "api-key", stdin="hush\n"
+    )
+    pem = tmp_path / "key.pem"
+    pem.write_text("-----BEGIN\nKEY-----\n")
+    assert admin.json("targets", "secrets", "set", target, "pem", "--file", str(pem)) == {"name": "pem"}
+    config = tmp_path / "config.json"
+    config.write_text('{"key": {"$secret": "api-key"}}')
+    words = ["--target", target, "--as", "marks", "--config", str(config), "--no-wait"]
+    admin.text("deploy", f"{reference}:1", *words)
+    rows = admin.text("targets", "secrets", "list", target).splitlines()
+    assert [row.split()[0::2] for row in rows[1:]] == [["api-key", "marks"], ["pem", "-"]], rows
+    assert "names the secret api-key" in admin.refused("targets", "secrets", "delete", target, "api-key")
+    assert admin.text("targets", "secrets", "delete", target, "pem") == f"pem of {target} is gone\n"
+    missing = admin.refused("targets", "secrets", "set", target, "x", "--file", str(tmp_path / "none"))
+    assert "none cannot be read: No such file" in missing
+
+
 def test_a_key_that_cannot_be_written_down_is_no_key(admin: Commands, target: str, tmp_path: Path) -> None:
     nowhere = str(tmp_path / "no" / "key")
     assert "no key was made" in admin.refused("targets", "keys", "create", target, "--file", nowhere)

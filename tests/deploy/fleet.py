@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import threading
 import time
@@ -23,23 +24,25 @@ _FILTER = """(module
   (memory (export "memory") 1)
   (global $free (mut i32) (i32.const 4096))
   (data (i32.const 16) "x-filter") (data (i32.const 64) "{value}")
-  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "proxy_abi_version_{abi}"))
   (func (export "malloc") (param i32) (result i32) (local i32)
     (local.set 1 (global.get $free))
     (global.set $free (i32.add (global.get $free) (local.get 0)))
     (local.get 1))
   (func (export "proxy_on_configure") (param i32 i32) (result i32) {configure})
-  (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+  (func (export "proxy_on_response_headers") (param i32 i32{end}) (result i32)
     (drop (call $add (i32.const 2) (i32.const 16) (i32.const 8) (i32.const 64) (i32.const {length})))
     (i32.const 0)))"""
 TAKES = "(i32.const 1)"
 REFUSES = "(i32.const 0)"
+_SERVES = re.compile(r"proxies are served over gRPC on ([^\s\"]+)")
 REFUSES_THREE_BYTES = "(i32.ne (local.get 1) (i32.const 3))"
 
 
-def header_filter(value: str, configure: str = TAKES) -> bytes:
+def header_filter(value: str, configure: str = TAKES, abi: str = "0_2_1") -> bytes:
     """A module that adds `x-filter: value` to each response; `configure` is what it answers to its config."""
-    text = _FILTER.format(value=value, length=len(value), configure=configure)
+    end = "" if abi == "0_1_0" else " i32"  # whether the headers are all; the oldest ABI does not say
+    text = _FILTER.format(value=value, length=len(value), configure=configure, abi=abi, end=end)
     return bytes(wasmtime.wat2wasm(text))
 
 
@@ -52,6 +55,12 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
             return found
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
         time.sleep(0.05)
+
+
+def xds_of(hub: HubProcess) -> str:
+    """The URL of the hub's port for gRPC."""
+    found = until(lambda: _SERVES.search(hub.log()), "the hub serves gRPC")
+    return f"{hub.url.partition(':')[0]}://{found[1]}"
 
 
 class Upstream:
@@ -88,8 +97,9 @@ class Fleet:
         self.hub = hub
         self.name = name
         self.path = f"/api/v1/targets/{name}"
-        self.oci = Client(hub.url, "admin", hub.admin_password)
-        self.http = httpx.Client(base_url=hub.url, auth=("admin", hub.admin_password), timeout=30, trust_env=False)
+        account = ("admin", hub.admin_password)
+        self.oci = Client(hub.url, *account, verify=hub.trust)
+        self.http = httpx.Client(base_url=hub.url, auth=account, timeout=30, trust_env=False, verify=hub.trust)
         made = self.http.post("/api/v1/targets", json={"name": name, "settings": {"refresh_seconds": 0.2, **settings}})
         assert made.status_code == 201, made.text
 

@@ -1,23 +1,16 @@
 """The whole way with a real hub and a real Envoy over gRPC, in each of its dialects."""
 
-import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.fleet import REFUSES, Envoy, Fleet, Load, Upstream, header_filter, until
+from tests.deploy.fleet import REFUSES, Envoy, Fleet, Load, Upstream, header_filter, xds_of
 from tests.hub import HubProcess
+from tests.peers import built_filter
 
 TRANSPORTS = ["grpc", "delta-grpc", "ads", "delta-ads"]
-SERVES = re.compile(r"proxies are served over gRPC on (\S+)")
-
-
-def xds_of(hub: HubProcess) -> str:
-    """The URL of the hub's port for gRPC."""
-    found = until(lambda: SERVES.search(hub.log()), "the hub serves gRPC")
-    return f"http://{found[1].rstrip(chr(34) + '}')}"
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +66,16 @@ def test_what_is_deployed_is_pushed_swapped_refused_and_taken_away(fleet: Fleet,
     assert stalled["nodes"][0]["why"] in stalled["message"]
     # On the one stream of ADS Envoy counts a refusal for all slots.
     assert envoy.counter("update_rejected") == (8 if "ads" in fleet.name else 1)
+
+
+def test_a_secret_that_a_config_names_is_pushed_as_it_changes(fleet: Fleet, envoy: Envoy) -> None:
+    reference = fleet.push("shows-config", "1", built_filter("add-header").read_bytes())
+    for value, status in (("one", 201), ("two", 200)):
+        assert fleet.http.put(f"{fleet.path}/secrets/mark", json={"value": value}).status_code == status
+        if status == 201:
+            fleet.deploy("marks", reference, config={"$secret": "mark"})
+        envoy.shows(f'"{value}"')
+    assert fleet.becomes("marks", "ready")["revision"]["number"] == 1
 
 
 def test_filters_are_moved_without_one_being_absent(fleet: Fleet, envoy: Envoy) -> None:

@@ -5,13 +5,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.deploy.fleet import Upstream
+from tests.deploy.fleet import Upstream, header_filter
 from tests.engines import free_port
 from tests.hub import HubProcess
 from tests.mesh.consul import Consul
+from tests.mesh.envoy_gateway import EnvoyGateway
+from tests.mesh.front import Front
 from tests.mesh.istio import Istiod
 from tests.mesh.kubernetes import ControlPlane
 from tests.mesh.network import Network
+from tests.mesh.operators import CHART, Filters, Shelf
 from tests.mesh.target import HUB, Target
 from tests.oci import Client
 from tests.peers import mesh_file
@@ -71,9 +74,30 @@ def mesh_hub(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iter
     listen = f"{network.address}:{free_port()}"
     around = f"{network.address}/24"  # where its clusters are
     data = tmp_path_factory.mktemp("hub") / "data"
-    with HubProcess(data, WASMHUB_LISTEN=listen, WASMHUB_OUTGOING_NETWORKS=around) as running:
+    told = {"WASMHUB_OUTGOING_NETWORKS": around, "WASMHUB_TRUSTED_PROXIES": network.address}
+    with HubProcess(data, WASMHUB_LISTEN=listen, **told) as running:
         yield running
         running.check_log()
+
+
+@pytest.fixture(scope="session")
+def front(mesh_hub: HubProcess, network: Network) -> Iterator[Front]:
+    """Where pods reach that hub by https."""
+    made = Front(network.address, HUB)
+    try:
+        yield made.start(mesh_hub.host)
+    finally:
+        made.remove()
+
+
+@pytest.fixture(scope="session")
+def gateways(control: ControlPlane, network: Network, front: Front) -> Iterator[EnvoyGateway]:
+    """Envoy Gateway in that cluster."""
+    made = EnvoyGateway(control, network, front.authority)
+    try:
+        yield made.start()
+    finally:
+        made.remove()
 
 
 @pytest.fixture(scope="session")
@@ -103,3 +127,26 @@ def target(cluster: ControlPlane, mesh_hub: HubProcess, namespace: str) -> Itera
     """The cluster as a target, where no proxies are looked at."""
     with Target(mesh_hub, cluster.admin, namespace, observe="nothing") as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def fitted(cluster: ControlPlane) -> ControlPlane:
+    """The same, which knows FilterDeployments too."""
+    cluster.install((CHART / "crds" / "filterdeployments.yaml").read_text())
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def shelf(mesh_hub: HubProcess, oci: Client) -> Shelf:
+    """A private repository with two versions of a filter, for operators."""
+    made = Shelf(mesh_hub, oci)
+    made.push("1", header_filter("one"))
+    made.push("2", header_filter("two"))
+    return made
+
+
+@pytest.fixture
+def filters(fitted: ControlPlane, shelf: Shelf, namespace: str, mesh_hub: HubProcess) -> Filters:
+    """FilterDeployments of the test's namespace, in which a Secret `hub` pulls from that repository."""
+    fitted.admin.apply(shelf.secret(namespace, int(mesh_hub.url.rpartition(":")[2])))
+    return Filters(fitted, namespace, shelf.name)

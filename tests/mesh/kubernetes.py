@@ -184,6 +184,10 @@ class ControlPlane(Server):
         self.admin.apply({"apiVersion": api, "kind": kind, "metadata": where, "rules": list(rules)})
         binding = {"apiVersion": api, "kind": f"{kind}Binding", "metadata": where}
         self.admin.apply({**binding, "roleRef": role, "subjects": [subject]})
+        return self.as_account(name, namespace)
+
+    def as_account(self, name: str, namespace: str) -> Cluster:
+        """What a ServiceAccount that is there sees."""
         return self._as(self.token(name, namespace))
 
     def token(self, account: str, namespace: str, *audiences: str, seconds: int = 3600) -> str:
@@ -209,7 +213,7 @@ class ControlPlane(Server):
         deadline = time.monotonic() + 60
         while True:
             found = self.admin.get(definition["apiVersion"], definition["kind"], definition["metadata"]["name"])
-            conditions = (found or {}).get("status", {}).get("conditions", [])
+            conditions = (found or {}).get("status", {}).get("conditions") or []
             if any(one["type"] == "Established" and one["status"] == "True" for one in conditions):
                 return
             assert time.monotonic() < deadline, f"{definition['metadata']['name']}: {conditions}"

@@ -44,9 +44,9 @@ class Pod:
         """What names it to the API server."""
         return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": self.name, "namespace": self.namespace}}
 
-    def container(self, name: str) -> Container:
-        """A new process, that is not started."""
-        made = Container(self.inside, f"{self.name}-{name}")
+    def container(self, name: str, **places: Path) -> Container:
+        """A new process, that is not started, with its mounted folders."""
+        made = Container(self.inside, f"{self.name}-{name}", **places)
         self._containers.append(made)
         return made
 

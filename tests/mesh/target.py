@@ -10,6 +10,7 @@ from tests.hub import HubProcess
 from tests.mesh.kubernetes import Cluster, Object
 
 HUB = "hub.test"  # a name, since agents refuse a token realm at a private address
+POLICY = ("gateway.envoyproxy.io/v1alpha1", "EnvoyExtensionPolicy")
 PLUGIN = ("extensions.istio.io/v1alpha1", "WasmPlugin")
 FILTER = ("networking.istio.io/v1alpha3", "EnvoyFilter")
 SECRET = ("v1", "Secret")
@@ -104,3 +105,29 @@ class ConsulTarget(MeshTarget):
         made = self.register()
         assert made.status_code == 201, made.text
         return self
+
+
+class GatewayTarget(MeshTarget):
+    """An Envoy Gateway target with that cluster; `deploy` puts filters before the route `gw`. It reaches the hub so."""
+
+    def __init__(self, running: HubProcess, cluster: Cluster, namespace: str, hub: str, **settings: Any) -> None:
+        self.namespace = namespace
+        self.cluster = cluster
+        self.settings = {"hub": hub, **settings}
+        body = {"kind": "envoy-gateway", "settings": self.settings, "kubeconfig": cluster.kubeconfig()}
+        super().__init__(running, body)
+
+    def __enter__(self) -> "GatewayTarget":
+        made = self.register()
+        assert made.status_code == 201, made.text
+        return self
+
+    def deploy(self, name: str, reference: str, **body: Any) -> dict[str, Any]:
+        """Deploys or changes, which must be taken."""
+        placement = {"namespace": self.namespace, "targets": [{"kind": "HTTPRoute", "name": "gw"}]}
+        return super().deploy(name, reference, **{"placement": placement, **body})
+
+    def policies(self) -> list[Object]:
+        """The target's policies in its namespace, by name."""
+        found = self.cluster.all(*POLICY, self.namespace, labelSelector=f"wasmhub/target={self.name}")
+        return sorted(found, key=lambda one: str(one["metadata"]["name"]))

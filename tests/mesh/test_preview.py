@@ -117,3 +117,30 @@ def test_who_asks_for_what_cannot_be_is_told(target: Target, mesh_hub: HubProces
     assert target.http.post("/api/v1/targets", json={"name": fleet}).status_code == 201
     answer = target.http.post(f"/api/v1/targets/{fleet}/deployments/d/preview", json={"reference": "admin/none:1"})
     assert answer.status_code == 409 and "nothing is applied there" in answer.text
+
+
+def test_secrets_that_configs_name_are_told_to_the_cluster_alone(
+    target: Target, mesh_hub: HubProcess, oci: Client
+) -> None:
+    oci.push_filter("admin/secretive", "1", header_filter("one"))
+    path = f"/api/v1/targets/{target.name}/secrets/key"
+    assert target.http.put(path, json={"value": "first-value"}).status_code == 201
+    config = {"key": {"$secret": "key"}, "a": 1}
+    found = preview(target, reference="admin/secretive:1", config=config)
+    assert found["objects"][1]["spec"]["pluginConfig"] == {"key": "(secret key)", "a": 1}
+    assert changes(found)["WasmPlugin"] == "create"
+
+    target.deploy("marks", "admin/secretive:1", config=config)
+    target.becomes("marks", APPLIED)
+    name = f"marks.{target.name}"
+    assert (target.object(PLUGIN, name) or {})["spec"]["pluginConfig"] == {"key": "first-value", "a": 1}
+    assert changes(preview(target))["WasmPlugin"] == "none"
+
+    assert target.http.put(path, json={"value": "second-value"}).status_code == 200
+    told = {"key": "second-value", "a": 1}
+    until(lambda: (target.object(PLUGIN, name) or {})["spec"]["pluginConfig"] == told, "the cluster is told")
+    found = preview(target, config={"key": "plain", "a": 2})
+    fields = {one["field"]: (one["before"], one["after"]) for one in found["diff"][1]["fields"]}
+    assert fields == dict.fromkeys(("spec.pluginConfig.key", "spec.pluginConfig.a"), ("(secret)", "(secret)"))
+    assert "-value" not in str(found) + str(target.deployment("marks")) + mesh_hub.log()
+    assert target.deployment("marks")["revision"]["number"] == 1

@@ -1,17 +1,28 @@
 """What an Envoy Gateway is given: one policy for each thing that filters are attached to, however many they are."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from deploy.targets import envoy_gateway
-from deploy.targets.plan import BadPlacement, Plan
+from deploy.targets.plan import BadPlacement, Module, Object, Plan
 from tests.targets.plans import changed, golden, plan_for
 
 HUB = {"hub": "https://hub.example.com"}
 ROUTE = {"kind": "HTTPRoute", "name": "web"}
 WEB = {"namespace": "shop", "targets": [ROUTE]}
+
+
+def filters(policy: Object) -> list[str]:
+    """The deployments whose filters a policy lists."""
+    return [str(one["name"]).split("/")[3] for one in policy["spec"]["wasm"]]
+
+
+def changed_module(plan: Plan) -> Plan:
+    """The plan with another module."""
+    return replace(plan, module=Module("0" * 64, 1))
 
 
 def a_plan(name: str, order: int, *targets: str) -> Plan:
@@ -45,13 +56,47 @@ def test_filters_on_one_route_share_its_policy_in_order() -> None:
 
     policies = envoy_gateway.render_together(plans)
 
-    found = {one["spec"]["targetRefs"][0]["name"]: [each["name"] for each in one["spec"]["wasm"]] for one in policies}
-    mark = "wasmhub/h1/mesh/"
-    assert found == {"web": [f"{mark}a", f"{mark}b", f"{mark}c"], "api": [f"{mark}a"]}
+    found = {one["spec"]["targetRefs"][0]["name"]: filters(one) for one in policies}
+    assert found == {"web": ["a", "b", "c"], "api": ["a"]}
     assert policies == envoy_gateway.render_together(plans[::-1])
     assert policies[1]["metadata"]["annotations"] == {"wasmhub/deployments": "a,b,c"}
     alone = envoy_gateway.render(plans[0])[0]["metadata"]
     assert alone["name"] == policies[1]["metadata"]["name"], "a policy stays while filters come and go"
+
+
+def test_what_cannot_be_rendered_stays_where_and_as_it_is() -> None:
+    a, b = a_plan("a", 1, "web"), a_plan("b", 2, "web")
+    live = envoy_gateway.render_together([a, b])
+    moved = a_plan("a", 3, "api")
+
+    assert envoy_gateway.render_together([b], [moved], live)[0]["spec"]["wasm"] == live[0]["spec"]["wasm"][::-1]
+    assert envoy_gateway.render_together([], [a, b], live) == live
+    (policy,) = envoy_gateway.render_together([b], [a], [])
+    assert filters(policy) == ["b"], "nothing is there of what never was"
+
+
+def test_another_try_has_another_address_and_means_the_same() -> None:
+    image, module = a_plan("a", 1, "web"), plan_for(envoy_gateway, HUB | {"form": "HTTP"}, WEB)
+
+    assert envoy_gateway.again(image, 0) == image
+    (first,), (third,) = (envoy_gateway.render(envoy_gateway.again(image, tries)) for tries in (0, 3))
+    held = third["spec"]["wasm"][0]["code"]["image"]
+    assert held["url"] == f"{image.image}:retry-3@{image.manifest}"
+    held["url"] = first["spec"]["wasm"][0]["code"]["image"]["url"]
+    assert third == first
+    (other,) = envoy_gateway.render(envoy_gateway.again(module, 2))
+    assert other["spec"]["wasm"][0]["code"]["http"]["url"] == f"{module.module_url}?retry=2"
+
+
+def test_another_module_is_known_by_its_name_and_its_environment() -> None:
+    plan = a_plan("a", 1, "web")
+    others = [changed_module(plan), plan_for(envoy_gateway, HUB, WEB, deployment="a", order=1, config="[1]")]
+
+    found = [envoy_gateway.render(one)[0]["spec"]["wasm"][0] for one in (plan, *others)]
+
+    assert len({one["name"] for one in found}) == 3
+    keys = [one["env"]["hostKeys"] for one in found]
+    assert keys[0] == keys[2] != keys[1], "one machine is enough for two configs"
 
 
 def test_names_of_policies_differ_and_are_valid() -> None:
@@ -106,14 +151,7 @@ def test_placements_are_refused_with_a_sentence(asked: dict[str, Any], sentence:
     [
         ({}, {}, {"failure_policy": "FAIL_RELOAD"}, "Envoy Gateway cannot say FAIL_RELOAD; choose FAIL_CLOSED or FAIL"),
         ({}, {"env": {"A": "1"}}, {}, "set A to null, or put the values into the config"),
-        ({"version": "1.2"}, {"env": {"A": None}}, {}, "env needs Envoy Gateway 1.3, and this target runs 1.2; leave"),
-        (
-            {"version": "1.8"},
-            {"targets": [{"kind": "ListenerSet", "name": "l"}]},
-            {},
-            "choosing a ListenerSet needs Envoy Gateway 1.9, and this target runs 1.8; choose a Gateway",
-        ),
-        ({"version": "1.0.1"}, {}, {}, "running filters needs Envoy Gateway 1.1, and this target runs 1.0; update it"),
+        ({"version": "1.8.4"}, {}, {}, "of Envoy Gateway 1.8 go on running the module that a filter had first"),
         ({}, {}, {"config": "per second"}, "the config is no JSON, and Envoy Gateway carries JSON; write it as a JSON"),
     ],
 )  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.certificates import write_certificate
 from tests.hub import HubProcess
 from tests.oci import Client, digest_of
 
@@ -44,6 +45,19 @@ def test_it_says_so_and_serves_on(draining: HubProcess) -> None:
     assert draining.process.wait(timeout=SECONDS + 10) == 0
     with pytest.raises(httpx.ConnectError):
         httpx.get(draining.url, trust_env=False)
+
+
+def test_a_client_that_keeps_its_connection_over_tls_holds_up_no_stop(tmp_path: Path) -> None:
+    write_certificate(tmp_path, "127.0.0.1")
+    settings = {"WASMHUB_TLS_CERT": str(tmp_path / "cert.pem"), "WASMHUB_TLS_KEY": str(tmp_path / "key.pem")}
+    with (
+        HubProcess(tmp_path / "data", **settings) as hub,
+        httpx.Client(base_url=hub.url, trust_env=False, verify=hub.trust) as client,
+    ):
+        assert client.get("/readyz").status_code == 200
+        tell_to_stop(hub)
+        assert hub.process is not None
+        assert hub.process.wait(timeout=10) == 0
 
 
 def test_what_was_begun_ends(draining: HubProcess) -> None:

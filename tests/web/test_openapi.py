@@ -69,6 +69,8 @@ ANSWERS: list[tuple[str, str, str, Any, int]] = [
     ("get", "/api/v1/targets/{target}", "/api/v1/targets/described", None, 200),
     ("get", "/api/v1/targets/{target}", "/api/v1/targets/absent", None, 404),
     ("get", "/api/v1/targets/{target}/bootstrap", "/api/v1/targets/described/bootstrap", None, 200),
+    ("post", "/api/v1/targets", "/api/v1/targets", {"name": "filed", "settings": {"transport": "file"}}, 201),
+    ("get", "/api/v1/targets/{target}/files", "/api/v1/targets/filed/files?folder=/a&by=me", None, 200),
     ("post", "/api/v1/targets/{target}/keys", "/api/v1/targets/described/keys", {}, 201),
     ("get", "/api/v1/targets/{target}/keys", "/api/v1/targets/described/keys", None, 200),
     ("get", "/api/v1/targets/{target}/nodes", "/api/v1/targets/described/nodes", None, 200),

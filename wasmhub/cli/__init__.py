@@ -30,12 +30,14 @@ VERBS = {
     "undeploy": "take a filter off a target",
     "deployments": "list deployments, see how they do, go back to an earlier revision",
     "rollout": "staged rollouts: watch, pause, resume or abort them",
+    "operator": "make the FilterDeployments of a cluster true, in a pod there",
+    "convert": "turn wasme's FilterDeployments into the operator's, or into commands",
     "audit": "who did what, when and where from: search it, write it to a file",
     "quota": "what namespaces hold and may hold; set limits",
     "gc": "remove bytes that nothing refers to any more",
 }
 # These work on the hub's own stores and run where it does; the others talk to it over HTTP.
-AT_THE_HUB = ("serve", "check", "backup", "restore", "migrate")
+AT_THE_HUB = ("serve", "check", "backup", "restore", "migrate", "operator")
 INTERRUPTED = 130  # the exit code of a command that Ctrl-C ended
 
 
@@ -75,6 +77,7 @@ def _help() -> str:
     lines = ["usage: wasmhub COMMAND [ARGUMENTS]", "", "commands:"]
     lines += [f"  {verb:<12} {what}" for verb, what in VERBS.items()]
     lines += ["", "wasmhub COMMAND --help tells more. serve, check, backup, restore and migrate run where the"]
-    lines += ["hub runs, with its settings; the others talk to the hub that `wasmhub login` signed in to, or"]
-    lines += ["to that of WASMHUB_URL (http://127.0.0.1:8080) with the personal access token in WASMHUB_TOKEN."]
+    lines += ["hub runs, with its settings, and operator in a cluster; convert asks nobody. The others talk to"]
+    lines += ["the hub that `wasmhub login` signed in to, or to that of WASMHUB_URL (http://127.0.0.1:8080)"]
+    lines += ["with the personal access token in WASMHUB_TOKEN."]
     return "\n".join(lines)

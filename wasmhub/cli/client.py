@@ -93,6 +93,14 @@ class Hub:
                 self._read(answer, self._body(answer), where)
             yield from answer.iter_lines()
 
+    def fetch(self, where: str) -> bytes:
+        """The bytes at that path of the hub. Raises CommandFailed."""
+        with self._explaining(), self._http.stream("GET", where) as answer:
+            body = self._body(answer)
+            if not answer.is_success:
+                raise Refused(f"{self.url} answered {answer.status_code} to {where}", answer.status_code)
+            return body
+
     def begin_login(self, form: dict[str, str]) -> Any:
         """The codes by which this program waits for an approval (RFC 8628). Raises CommandFailed."""
         return self._send("POST", "/device_authorization", data={"client_id": CLIENT, **form})

@@ -13,6 +13,12 @@ from wasmhub.cli.wish import add_wish, body_of, name_of
 
 EXAMPLES = """wasmhub render shop/rate-limit:1.2.0 --target mesh --namespace shop --label app=web > rate-limit.yaml
 wasmhub render --target mesh --as rate-limit --config limits.json --diff"""
+FORM = {
+    "--kube-namespace": ("NAME", "where the Deployment is"),
+    "--workload": ("NAME", "the Deployment whose pods are annotated"),
+    "--sidecar-image": ("IMAGE", "of the fork: the sidecar's image, in which the modules lie"),
+    "--sidecar-base": ("IMAGE", "of the fork: what that image is built on"),
+}
 SECRET = "Secret"  # noqa: S105  (a kind of object)
 
 
@@ -26,6 +32,15 @@ def main(arguments: list[str]) -> int:
         render,
     )
     add_wish(parser)
+    forms = parser.add_argument_group("of Consul on Kubernetes, as objects that the hub itself applies nowhere")
+    forms.add_argument(
+        "--form",
+        choices=("service-defaults", "volume", "fork"),
+        help="a ServiceDefaults resource; one with the module as a volume of the sidecar; or the annotations that the"
+        " fork of 2020 reads",
+    )
+    for option, (shape, what) in FORM.items():
+        forms.add_argument(option, metavar=shape, help=what)
     parser.add_argument("--diff", action="store_true", help="print what would change on the target instead")
     return run(parser, arguments)
 
@@ -33,8 +48,10 @@ def main(arguments: list[str]) -> int:
 def render(options: argparse.Namespace) -> int:
     """The objects, or what would change; what else is to be known goes to stderr."""
     name, body = name_of(options), body_of(options)
+    fields = ("form", *(option.removeprefix("--").replace("-", "_") for option in FORM))
+    query = {field: value for field in fields if (value := getattr(options, field)) is not None}
     with Hub() as hub:
-        found = hub.ask("POST", "targets", options.target, "deployments", name, "preview", body=body)
+        found = hub.ask("POST", "targets", options.target, "deployments", name, "preview", query=query, body=body)
     for note in found["notes"]:
         print(f"note: {plain(note)}", file=sys.stderr)
     if found["problems"]:

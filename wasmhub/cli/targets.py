@@ -6,6 +6,8 @@ from typing import Any
 
 from wasmhub.cli.client import Hub
 from wasmhub.cli.command import WrongUse, add_action, new_actions, new_parser, or_list, run, whole_number
+from wasmhub.cli.config_secrets import add_secrets
+from wasmhub.cli.fleet_files import add_files
 from wasmhub.cli.keys import add_keys
 from wasmhub.cli.meshes import KINDS, access_of, add_access, add_meshes, reach_of, settings_of
 from wasmhub.cli.printing import plain, show, table
@@ -24,8 +26,11 @@ BOOTSTRAP = {
     "--key-env": ("key_env", "VARIABLE", "the variable that holds the fleet's key (WASMHUB_FLEET_KEY)"),
     "--key-file": ("key_file", "PATH", "the file that holds it instead; one ending in .json is followed as it changes"),
     "--ca-file": ("ca_file", "PATH", "the authorities that the proxy trusts, where the hub speaks HTTPS"),
+    "--cert-file": ("cert_file", "PATH", "the proxy's own certificate, where the hub asks for one"),
+    "--cert-key-file": ("cert_key_file", "PATH", "the key of that certificate"),
     "--hub": ("hub", "URL", "the hub as proxies reach it (its public URL, else the one in WASMHUB_URL)"),
     "--xds": ("xds", "URL", "the hub's port for gRPC as proxies reach it, where the target is served over that"),
+    "--files": ("files", "DIR", "the folder of the fleet's files as the proxy sees it, where it reads them"),
 }
 
 
@@ -64,6 +69,8 @@ def main(arguments: list[str]) -> int:
 
     add_meshes(actions)
     add_keys(actions)
+    add_secrets(actions)
+    add_files(actions)
     nodes = add_action(
         actions, "nodes", "list the proxies of a target and what each runs", "wasmhub targets nodes edge", list_nodes
     )
@@ -156,8 +163,8 @@ def _add_create(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     create.add_argument(
         "--transport",
-        choices=("rest", "grpc", "delta-grpc", "ads", "delta-ads"),
-        help="how its proxies are served: they ask, or are told at once over gRPC (rest)",
+        choices=("rest", "grpc", "delta-grpc", "ads", "delta-ads", "file"),
+        help="how its proxies are served: they ask, are told at once over gRPC, or read files (rest)",
     )
     create.add_argument(
         "--node-limit", type=whole_number(1, 10_000), metavar="N", help="how many proxies it may have (1000)"

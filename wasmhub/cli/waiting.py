@@ -12,6 +12,7 @@ from wasmhub.cli.printing import plain, short, show
 USUAL_SECONDS = 60.0
 EVERY = 0.4  # seconds between two looks
 READY, WAITING, STALLED, UNOBSERVED = "ready", "waiting", "stalled", "applied-not-observed"
+FETCHED = "fetched"  # of a node that is no proxy
 
 
 def add_waiting(
@@ -97,10 +98,11 @@ def _watch(options: argparse.Namespace, hub: Hub, made: dict[str, Any]) -> dict[
 def _settled(options: argparse.Namespace, last: dict[str, Any]) -> bool:
     """Whether waiting longer changes nothing. A proxy that nobody started yet is waited for on request alone.
 
-    On a mesh, whose deployments have no slot, what cannot be observed stays so; an Envoy of a fleet may still tell.
+    On a mesh, whose deployments have no slot, and where proxies read files what cannot be observed stays so; another
+    Envoy of a fleet may still tell.
     """
     if last["status"] == UNOBSERVED:
-        return last["slot"] is None
+        return last["slot"] is None or any(node["state"] == FETCHED for node in last["nodes"])
     return last["status"] in (READY, STALLED) or (options.wait is None and last["status"] == WAITING)
 
 

@@ -1,0 +1,91 @@
+"""Requests about the pages of targets and deployments, and about what goes on there, for the table of endpoints."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.auth.asking import Ask, Endpoint, at, deployed, filled, own_target
+from tests.auth.asking_meshes import mesh_target
+from tests.auth.world import World
+
+PAGE = "/targets/{target}"
+DEPLOYMENT = PAGE + "/deployments/{deployment}"
+API = "/api/v1/targets/{target}"
+STALE = "/api/v1"  # what a page's address lacks of the API's
+
+
+def page_of(ask: Callable[[World, str], Ask], ending: str = "") -> Callable[[World, str], Ask]:
+    """The page of what a request to the API is about."""
+    return lambda world, person: Ask(ask(world, person).path.removeprefix(STALE) + ending)
+
+
+def form_of(ask: Callable[[World, str], Ask], form: str, **typed: str) -> Callable[[World, str], Ask]:
+    """A form of that page."""
+
+    def asked(world: World, person: str) -> Ask:
+        made = ask(world, person)
+        sent = filled(world, person, made.path.removeprefix(STALE), form, **typed)
+        return Ask(sent.path, sent.more, made.undo)
+
+    return asked
+
+
+def rolled(ending: str = "", *, paused: bool = False, **more: Any) -> Callable[[World, str], Ask]:
+    """A request about a rollout that was begun just now."""
+
+    def ask(world: World, person: str) -> Ask:
+        path = f"/api/v1/targets/{world.new_target()}/deployments/d"
+        administrator = world.api("administrator")
+        administrator.put(path, json={"reference": world.filter, "config": "a"})
+        made = administrator.put(path, json={"config": "b", "rollout": {}})
+        assert made.status_code == 200, made.text
+        rollout = f"/api/v1/rollouts/{made.json()['rollout']}"
+        if paused:
+            assert administrator.post(f"{rollout}/pause").status_code == 200
+        return Ask(rollout + ending, more)
+
+    return ask
+
+
+def followed_to_its_end(world: World, person: str) -> Ask:
+    """A rollout's timeline that ends at once."""
+    found = rolled()(world, person)
+    assert world.api("administrator").post(f"{found.path}/abort").status_code == 200
+    return Ask(f"{found.path}/events")
+
+
+def opened(world: World, person: str) -> Ask:
+    """The form that deploys the filter, to a target that was made just now."""
+    return Ask(f"/targets/{world.new_target()}/deploy?filter={world.name}")
+
+
+def sent(form: str, **typed: str) -> Callable[[World, str], Ask]:
+    """What that form is sent with."""
+
+    def ask(world: World, person: str) -> Ask:
+        path = f"/targets/{world.new_target()}/deploy"
+        return filled(world, person, path, form, filter=world.name, version="v1", name="d", **typed)
+
+    return ask
+
+
+ENDPOINTS = {
+    "GET /deploy": Endpoint("signed in", "api", at("/deploy"), browser=True),
+    "GET /deployments": Endpoint("signed in", "api", at("/deployments"), browser=True),
+    "GET /targets": Endpoint("signed in", "api", at("/targets"), browser=True),
+    f"GET {PAGE}": Endpoint("pull", "target", page_of(own_target()), browser=True),
+    f"POST {PAGE} reach": Endpoint("configure", "target", form_of(mesh_target(), "reach"), browser=True),
+    f"GET {PAGE}/deploy": Endpoint("deploy", "target", opened, browser=True),
+    **{
+        f"POST {PAGE}/deploy {form}": Endpoint("deploy", "target", sent(form), browser=True)
+        for form in ("preview", "deploy", "edit", "as-text", "as-fields")
+    },
+    f"GET {DEPLOYMENT}": Endpoint("pull", "target", page_of(deployed()), browser=True),
+    f"POST {DEPLOYMENT} rollback": Endpoint(
+        "deploy", "target", form_of(deployed(), "rollback", revision="1"), browser=True
+    ),
+    f"POST {DEPLOYMENT} undeploy": Endpoint(
+        "deploy", "target", form_of(deployed(), "undeploy", confirm="d"), browser=True
+    ),
+    f"POST {API}/reach": Endpoint("configure", "target", mesh_target("/reach", json={})),
+    f"GET {API}/deployments/{{deployment}}/events": Endpoint("pull", "target", deployed("/events?seconds=0")),
+}

@@ -1,0 +1,111 @@
+"""Configs that name secrets: what a filter gets, what nobody else is shown, and what happens as they change."""
+
+import json
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.config_secrets import MissingSecret, filled, names_in, shown
+from tests.deploy.fleet import Envoy, Fleet, Upstream, header_filter
+from tests.deploy.test_deployments_api import push_schema
+from tests.deploy.test_targets_api import says
+from tests.peers import built_filter
+
+NAMED = {"key": {"$secret": "api-key"}}
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    running = Upstream()
+    yield running
+    running.close()
+
+
+def put(fleet: Fleet, name: str, value: str) -> int:
+    """Gives a secret of the target a value; the status."""
+    answer = fleet.http.put(f"{fleet.path}/secrets/{name}", json={"value": value})
+    assert value not in answer.text
+    return answer.status_code
+
+
+@pytest.mark.parametrize("config", [None, "", "x", "7", '{"a": 1}', "{", '{"$secret": 7}', '{"$secret": "a", "b": 1}'])
+def test_what_names_no_secret_stays_as_it_was_written(config: str | None) -> None:
+    assert filled(config, {}, "edge") == shown(config) == config
+    assert names_in(config) == set()
+
+
+def test_names_stand_for_values_wherever_they_are() -> None:
+    config = '{"a": [{"$secret": "one"}, 2], "b": {"c": {"$secret": "two"}}, "d": "ü"}'
+    assert names_in(config) == {"one", "two"}
+    assert filled(config, {"one": '"\n', "two": ""}, "edge") == '{"a": ["\\"\\n", 2], "b": {"c": ""}, "d": "ü"}'
+    assert shown(config) == '{"a": ["(secret one)", 2], "b": {"c": "(secret two)"}, "d": "ü"}'
+    assert filled('{"$secret": "one"}', {"one": "v"}, "edge") == '"v"'
+    with pytest.raises(MissingSecret, match="names the secret 'two', which target edge does not have"):
+        filled(config, {"one": "v"}, "edge")
+
+
+def test_secrets_are_listed_without_values_and_kept_while_they_are_named(fleet: Fleet) -> None:
+    reference = fleet.push("named", "1", header_filter("named"))
+    says(fleet.put("marks", reference=reference, config=NAMED), 422, "names the secret 'api-key', which target")
+    assert put(fleet, "api-key", "first") == 201
+    assert put(fleet, "api-key", "second") == 200
+    assert put(fleet, "other", "value") == 201
+    fleet.deploy("marks", reference, config=NAMED)
+
+    listed = fleet.http.get(f"{fleet.path}/secrets").json()["secrets"]
+    assert [(one["name"], one["used_by"]) for one in listed] == [("api-key", ["marks"]), ("other", [])]
+    detail = fleet.deployment("marks")
+    assert json.loads(detail["revision"]["config"]) == NAMED and "second" not in json.dumps(detail)
+    says(fleet.http.delete(f"{fleet.path}/secrets/api-key"), 409, "the config of marks names the secret api-key")
+    assert fleet.http.delete(f"{fleet.path}/secrets/other").status_code == 204
+    says(fleet.http.delete(f"{fleet.path}/secrets/other"), 404, "has no secret 'other'")
+    fleet.deploy("marks", reference, config=None)
+    assert fleet.http.delete(f"{fleet.path}/secrets/api-key").status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "sentence"),
+    [
+        ("Key", {"value": "v"}, "is no name for a secret"),
+        ("key", {}, "the field value is missing"),
+        ("key", {"value": 7}, "value must be a text of at most 16384 characters"),
+        ("key", {"value": "x" * 16_385}, "value must be a text of at most 16384 characters"),
+        ("key", {"value": "a\0b"}, "value must be a text without NUL"),
+        ("key", {"value": "v", "more": 1}, "there is no field 'more' here"),
+    ],
+)
+def test_what_is_no_secret_is_refused(fleet: Fleet, name: str, body: dict[str, object], sentence: str) -> None:
+    says(fleet.http.put(f"{fleet.path}/secrets/{name}", json=body), 400, sentence)
+
+
+def test_a_schema_judges_the_value_and_does_not_tell_it(fleet: Fleet) -> None:
+    name = f"admin/judged-{secrets.token_hex(4)}"
+    fleet.oci.push_filter(name, "1.0.0", header_filter("judged"))
+    schema = {"properties": {"key": {"type": "string", "minLength": 8}}}
+    push_schema(fleet, name, json.dumps(schema).encode())
+    put(fleet, "api-key", "hush7")
+    refused = fleet.put("marks", reference=f"{name}:1.0.0", config=NAMED)
+    says(refused, 422, "the value of secret api-key is not as the schema wants it")
+    assert "hush7" not in refused.text
+    put(fleet, "api-key", "hush7-and-more")
+    assert fleet.put("marks", reference=f"{name}:1.0.0", config=NAMED).status_code == 201
+
+
+def test_a_filter_gets_the_value_and_its_successor_without_a_new_revision(
+    fleet: Fleet, tmp_path: Path, upstream: Upstream
+) -> None:
+    reference = fleet.push("shows-config", "1", built_filter("add-header").read_bytes())
+    put(fleet, "mark", "first-value")
+    with Envoy(fleet, tmp_path / "envoy", upstream, key=fleet.new_key()["key"]) as envoy:
+        fleet.deploy("marks", reference, config={"$secret": "mark"})
+        envoy.shows('"first-value"')
+        fleet.becomes("marks", "ready")
+
+        put(fleet, "mark", "second-value")
+
+        envoy.shows('"second-value"')
+        found = fleet.becomes("marks", "ready")
+        assert found["revision"]["number"] == 1 and "-value" not in json.dumps(found)
+        assert "-value" not in fleet.hub.log()

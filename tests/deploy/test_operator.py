@@ -1,0 +1,135 @@
+"""The operator's pure parts: its queue, and the status that it writes."""
+
+import asyncio
+import time
+from typing import Any
+
+from deploy.agents import Counters, Pod, follow
+from deploy.operator.hub import camel
+from deploy.operator.queue import Queue
+from deploy.operator.resource import Filter, milliseconds, moment, proxies_of
+from deploy.operator.standing import Report, Said, going, not_resolved, status_of
+from storage.deployments import DeploymentSeen
+
+AT = 1_800_000_000_123
+
+
+def filter_of(generation: int = 1, **more: Any) -> Filter:
+    """One as the API server gives it."""
+    meta = {"name": "marks", "namespace": "shop", "uid": "u", "generation": generation}
+    spec = {"image": {"repository": "a/b", "tag": "1"}}
+    return Filter({"metadata": meta, "spec": spec, **more})
+
+
+def test_a_key_is_taken_once_and_never_twice_at_a_time() -> None:
+    async def run() -> list[Any]:
+        queue: Queue[str] = Queue()
+        for _ in range(3):
+            queue.add("a")
+        queue.add("b")
+        took: list[Any] = [await queue.take()]
+        queue.add("a")  # while it is worked on
+        took.append(await queue.take())
+        waits = asyncio.create_task(queue.take())
+        await asyncio.sleep(0.05)
+        took.append(waits.done())
+        queue.done("a", None)
+        took.append(await waits)
+        return took
+
+    assert asyncio.run(run()) == ["a", "b", False, "a"]
+
+
+def test_what_fails_waits_longer_each_time_and_what_is_new_does_not() -> None:
+    async def run() -> tuple[float, float, float]:
+        queue: Queue[str] = Queue()
+        waits = []
+        queue.add("a")
+        await queue.take()
+        for _ in range(2):
+            began = time.monotonic()
+            queue.failed("a")
+            await queue.take()
+            waits.append(time.monotonic() - began)
+        queue.failed("a")
+        began = time.monotonic()
+        queue.add("a")
+        await queue.take()
+        return waits[0], waits[1], time.monotonic() - began
+
+    first, second, fresh = asyncio.run(run())
+    assert 0.35 < first < 0.9 and 0.75 < second < 1.6 and fresh < 0.1
+
+
+def test_what_comes_due_later_is_not_taken_before() -> None:
+    async def run() -> list[str]:
+        queue: Queue[str] = Queue()
+        queue.add("later", 0.2)
+        queue.add("sooner", 0.1)
+        queue.add("later", 10)  # it stays due when it was
+        return [await queue.take(), await queue.take()]
+
+    assert asyncio.run(run()) == ["sooner", "later"]
+
+
+def test_a_transition_has_the_time_at_which_it_was() -> None:
+    one = filter_of()
+    first = status_of(one, Report({"Ready": Said("False", "Progressing", "a")}), AT)
+    again = status_of(filter_of(2, status=first), Report({"Ready": Said("False", "Stalled", "b")}), AT + 5000)
+    (was,), (now_said,) = first["conditions"], again["conditions"]
+    assert (was["lastTransitionTime"], was["observedGeneration"]) == (moment(AT), 1)
+    assert (now_said["lastTransitionTime"], now_said["observedGeneration"]) == (moment(AT), 2)
+    assert now_said["reason"] == "Stalled"
+    then = status_of(filter_of(2, status=again), Report({"Ready": Said("True", "Ready", "c")}), AT + 9000)
+    assert then["conditions"][0]["lastTransitionTime"] == moment(AT + 9000)
+    assert status_of(filter_of(2, status=then), Report({"Ready": Said("True", "Ready", "c")}), AT + 99_000) == then
+
+
+def test_what_a_tag_was_is_asked_for_until_the_spec_changes() -> None:
+    digest = "sha256:" + "1" * 64
+    resolved = {"resolved": {"generation": 3, "digest": digest}}
+    assert filter_of(3).reference == "a/b:1"
+    assert filter_of(3, status=resolved).reference == f"a/b@{digest}"
+    assert filter_of(4, status=resolved).reference == "a/b:1"
+
+
+def test_while_the_hub_is_away_what_was_said_stays() -> None:
+    before = status_of(
+        filter_of(), Report({"Applied": Said("True", "Applied", "x"), "Ready": Said("True", "Ready", "y")}), AT
+    )
+    one = filter_of(status={**before, "applied": {"generation": 1}})
+    found = {
+        each["type"]: each for each in status_of(one, not_resolved(one, "HubAway", "gone", ["x"]), AT)["conditions"]
+    }
+    assert [found[kind]["status"] for kind in ("Resolved", "Applied", "Ready")] == ["Unknown", "True", "True"]
+    other = filter_of(2, status=one.status)
+    found = {
+        each["type"]: each for each in status_of(other, not_resolved(other, "HubAway", "gone", ["x"]), AT)["conditions"]
+    }
+    assert [found[kind]["status"] for kind in ("Resolved", "Applied", "Ready")] == ["Unknown", "False", "Unknown"]
+    assert found["Applied"]["message"] == "generation 2 is not applied; generation 1 stays as it is"
+
+
+def test_what_was_counted_is_kept_in_the_status() -> None:
+    pods = [Pod("p", "shop/web", 1, Counters(3, {"fetch_failure": 2}, {"shop_marks_filterdeployment": (1, 0)}))]
+    known = follow({}, pods, "shop.marks.filterdeployment", 4)
+    applied = {"generation": 4, "at": moment(AT), "tries": 2, "triedAt": moment(AT)}
+    row = filter_of(4, status={"proxies": proxies_of(known), "applied": applied}).row("d", "m", None, {})
+    assert isinstance(row.seen, DeploymentSeen)
+    assert row.seen.detail == {"pods": known, "tries": 2, "tried_at": AT}
+    assert (row.seen.revision, row.seen.applied_at) == (4, AT)
+
+
+def test_what_goes_says_what_holds_it() -> None:
+    said = going("WasmPlugin shop/marks is being deleted", ["x"]).conditions["Ready"]
+    assert (said.status, said.reason, said.message) == ("False", "Deleting", "WasmPlugin shop/marks is being deleted")
+
+
+def test_words_are_as_conditions_want_them() -> None:
+    assert [camel(one) for one in ("applied-not-observed", "max_filters", "ready", "")] == [
+        "AppliedNotObserved",
+        "MaxFilters",
+        "Ready",
+        "Refused",
+    ]
+    assert milliseconds(moment(AT)) == AT and milliseconds("yesterday") is None and milliseconds(None) is None

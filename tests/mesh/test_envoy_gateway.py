@@ -1,0 +1,306 @@
+"""The whole way to a real Envoy Gateway: its controller pulls, its Envoy runs, swaps and drops, and the hub says so."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from deploy.targets.plan import MANAGER
+from tests.deploy.fleet import REFUSES, Load, Upstream, ask, header_filter, until
+from tests.hub import HubProcess
+from tests.mesh.envoy_gateway import EnvoyGateway, Proxy, gateway
+from tests.mesh.front import Front
+from tests.mesh.target import POLICY, SECRET, GatewayTarget
+from tests.oci import Client
+
+
+@pytest.fixture
+def proxy(gateways: EnvoyGateway, upstream: Upstream, namespace: str) -> Iterator[Proxy]:
+    """The Envoy of a Gateway in the test's namespace that lets requests through."""
+    for one in gateway(namespace, "gw", upstream.address):
+        gateways.control.admin.apply(one)
+    made = Proxy(gateways, "gw", namespace)
+    try:
+        made.start()
+        until(lambda: shows(made, 200), "the Gateway lets requests through", 60)
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture
+def target(gateways: EnvoyGateway, mesh_hub: HubProcess, front: Front, namespace: str) -> Iterator[GatewayTarget]:
+    with GatewayTarget(mesh_hub, gateways.control.admin, namespace, front.url) as made:
+        yield made
+
+
+@pytest.mark.parametrize("form", ["Image", "HTTP"])
+def test_a_private_filter_is_brought_swapped_and_taken_away(
+    proxy: Proxy, target: GatewayTarget, oci: Client, form: str
+) -> None:
+    oci.push_filter("admin/gateway", "1", header_filter(f"one-{form}"))
+    oci.push_filter("admin/gateway", "2", header_filter(f"two-{form}"))
+    target.configure(form=form)
+
+    target.deploy("marks", "admin/gateway:1", config={"a": 1})
+    until(lambda: shows(proxy, 200, f"one-{form}"), "the filter's header is seen", 30)
+    assert target.becomes("marks", "ready")["message"] == "1 of 1 proxies run revision 1"
+    (policy,) = target.policies()
+    assert (SECRET_OF.format(target.name) in str(policy)) == (form == "Image")
+
+    with Load(proxy.front) as load:
+        changed = target.put("marks", reference="admin/gateway:2")
+        assert changed.status_code == 200, changed.text
+        until(lambda: shows(proxy, 200, f"two-{form}"), "the next version's header is seen", 30)
+        assert target.becomes("marks", "ready")["message"] == "1 of 1 proxies run revision 2"
+    assert load.failed == []
+    assert load.seen == {(f"one-{form}",), (f"two-{form}",)}
+
+    target.put("marks", config={"a": 2})
+    assert target.becomes("marks", "ready")["message"] == "1 of 1 proxies run revision 3"
+
+    target.undeploy("marks")
+    target.becomes("marks", 404)
+    until(lambda: shows(proxy, 200), "the header is gone", 30)
+    assert left(target) == []
+
+
+def test_a_version_that_envoy_refuses_is_reported_and_rolled_back(
+    proxy: Proxy, target: GatewayTarget, oci: Client
+) -> None:
+    oci.push_filter("admin/unstarted", "1", header_filter("before"))
+    oci.push_filter("admin/unstarted", "2", header_filter("never", REFUSES))
+    target.deploy("marks", "admin/unstarted:1")
+    target.becomes("marks", "ready")
+
+    target.put("marks", reference="admin/unstarted:2")
+    said = target.becomes("marks", "stalled")["message"]
+    assert f"the Envoy of {proxy.namespace}/{proxy.name} could not start revision 2" in said
+    assert ask(proxy.front)[0] == 503
+
+    back(target, "marks")
+    assert target.becomes("marks", "ready")["message"] == "1 of 1 proxies run revision 3"
+    assert shows(proxy, 200, "before")
+
+    # Now Envoy has the module that it could not start, tries it out before it takes the listener, and keeps the old.
+    with Load(proxy.front) as load:
+        target.put("marks", reference="admin/unstarted:2")
+        said = target.becomes("marks", "stalled")["message"]
+    assert f"the Envoy of {proxy.namespace}/{proxy.name} refused revision 4 and runs what it ran before" in said
+    assert (load.failed, load.seen) == ([], {("before",)})
+    target.undeploy("marks")
+    target.becomes("marks", 404)
+    assert left(target) == []
+
+
+def test_a_pull_that_fails_is_reported_and_tried_again(
+    proxy: Proxy, target: GatewayTarget, oci: Client, gateways: EnvoyGateway, front: Front
+) -> None:
+    oci.push_filter("admin/unpulled", "1", header_filter("one"))
+    target.configure(hub=f"https://later.test:{front.port}")
+    target.deploy("marks", "admin/unpulled:1")
+
+    said = target.becomes("marks", "stalled", 10)["message"]
+    assert "Envoy Gateway refused revision 1: Wasm: could not fetch Wasm OCI image" in said
+    assert "lookup later.test" in said and "and has not signed in to the hub with its secret" in said
+    assert ask(proxy.front)[0] == 500
+
+    # The name is known, though to a certificate of another: the message follows, since the hub has it tried again.
+    gateways.network.call("later.test", gateways.network.address)
+    until(lambda: "certificate" in target.deployment("marks")["message"], "the next failure is told", 40)
+
+    target.configure(hub=front.url)
+    target.becomes("marks", "ready")
+    assert shows(proxy, 200, "one")
+    target.undeploy("marks")
+    target.becomes("marks", 404)
+
+
+def test_filters_of_one_route_share_a_policy_and_run_in_order(
+    proxy: Proxy, target: GatewayTarget, oci: Client, namespace: str
+) -> None:
+    for tag in ("first", "second"):
+        oci.push_filter("admin/both", tag, header_filter(tag))
+    target.deploy("inner", "admin/both:second", order=20)
+    target.becomes("inner", "ready")
+    target.deploy("outer", "admin/both:first", order=10)
+    for name in ("inner", "outer"):
+        target.becomes(name, "ready")
+    # What runs first sees the answer last, and adds its header after the other's.
+    until(lambda: shows(proxy, 200, "second", "first"), "both headers are seen", 30)
+    (policy,) = target.policies()
+    assert policy["metadata"]["annotations"] == {"wasmhub/deployments": "inner,outer"}
+
+    oci.push_filter("admin/both", "third", header_filter("third"))
+    target.put("outer", reference="admin/both:third")
+    target.becomes("outer", "ready")
+    assert target.becomes("inner", "ready")["message"] == "1 of 1 proxies run revision 1"
+    until(lambda: shows(proxy, 200, "second", "third"), "one is swapped", 30)
+
+    target.undeploy("inner")
+    target.becomes("inner", 404)
+    until(lambda: shows(proxy, 200, "third"), "the other stays", 30)
+    assert [one["metadata"]["name"] for one in target.policies()] == [policy["metadata"]["name"]]
+    target.undeploy("outer")
+    target.becomes("outer", 404)
+    until(lambda: shows(proxy, 200), "all headers are gone", 30)
+    assert left(target) == []
+
+
+def test_what_nobody_looks_after_is_waited_for(
+    gateways: EnvoyGateway, target: GatewayTarget, oci: Client, namespace: str
+) -> None:
+    oci.push_filter("admin/nowhere", "1", header_filter("one"))
+    placement = {"namespace": namespace, "targets": [{"kind": "HTTPRoute", "name": "none"}]}
+    target.deploy("marks", "admin/nowhere:1", placement=placement)
+    said = target.becomes("marks", "waiting")["message"]
+    assert said.startswith(f"there is no HTTPRoute {namespace}/none that an Envoy Gateway looks after")
+    target.undeploy("marks")
+    target.becomes("marks", 404)
+
+
+def test_a_policy_of_somebody_else_stays_and_is_told(
+    proxy: Proxy, target: GatewayTarget, oci: Client, gateways: EnvoyGateway, namespace: str
+) -> None:
+    oci.push_filter("admin/second", "1", header_filter("one"))
+    reference = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "gw"}
+    place = {"name": "a-first", "namespace": namespace}
+    theirs = {"apiVersion": POLICY[0], "kind": POLICY[1], "metadata": place, "spec": {"targetRefs": [reference]}}
+    gateways.control.admin.apply(theirs)
+    target.deploy("marks", "admin/second:1")
+    said = target.becomes("marks", "stalled")["message"]
+    assert "another EnvoyExtensionPolicy" in said
+    gateways.control.admin.delete(theirs)
+    target.becomes("marks", "ready")
+    assert shows(proxy, 200, "one")
+    target.undeploy("marks")
+    target.becomes("marks", 404)
+
+
+def test_what_is_changed_or_deleted_by_hand_is_put_right(
+    gateways: EnvoyGateway, target: GatewayTarget, oci: Client, namespace: str
+) -> None:
+    for tag in ("one", "two"):
+        oci.push_filter("admin/edited", tag, header_filter(tag))
+        target.deploy(tag, f"admin/edited:{tag}")
+    until(lambda: names(target) == ["one", "two"], "both filters are applied")
+    (policy,) = target.policies()
+    edit(target, policy, {"spec": {"wasm": policy["spec"]["wasm"][:1]}})
+    until(lambda: names(target) == ["one", "two"], "the change is taken back")
+    edit(target, policy, {"metadata": {"annotations": {"wasmhub/deployments": "one"}}})
+    until(lambda: names(target) == ["one", "two"], "the annotation too")
+    target.cluster.delete(policy)
+    until(lambda: names(target) == ["one", "two"], "the object is there again")
+    for tag in ("one", "two"):
+        target.undeploy(tag)
+        target.becomes(tag, 404)
+    assert left(target) == []
+
+
+def test_a_deployment_that_cannot_be_any_more_keeps_its_place_beside_others(
+    gateways: EnvoyGateway, target: GatewayTarget, oci: Client
+) -> None:
+    for tag in ("one", "two"):
+        oci.push_filter("admin/stays", tag, header_filter(tag))
+    env = {"POD": None}
+    there = {"namespace": target.namespace, "targets": [{"kind": "HTTPRoute", "name": "gw"}], "env": env}
+    target.deploy("one", "admin/stays:one", placement=there)
+    target.deploy("two", "admin/stays:two")
+    until(lambda: names(target) == ["one", "two"], "both filters are applied")
+    before = target.policies()[0]["spec"]
+    target.configure(version="1.8")  # with which neither would be deployed
+    for name in ("one", "two"):
+        assert "update to 1.9" in target.becomes(name, "stalled")["message"]
+    assert target.policies()[0]["spec"] == before
+
+    target.undeploy("one")
+    target.becomes("one", 404)
+    assert names(target) == ["two"]
+    target.configure(version="")
+    until(lambda: target.deployment("two")["status"] != "stalled", "it is looked after again")
+    target.undeploy("two")
+    target.becomes("two", 404)
+
+
+def test_a_preview_shows_the_shared_policy_and_changes_nothing(
+    gateways: EnvoyGateway, target: GatewayTarget, oci: Client
+) -> None:
+    oci.push_filter("admin/seen", "1", header_filter("one"))
+    there = {"namespace": target.namespace, "targets": [{"kind": "HTTPRoute", "name": "gw"}]}
+    target.deploy("one", "admin/seen:1")
+    until(lambda: names(target) == ["one"], "the filter is applied")
+    (policy,) = target.policies()
+
+    found = preview(target, "two", reference="admin/seen:1", placement=there)
+    assert [one["kind"] for one in found["objects"]] == ["Secret", "EnvoyExtensionPolicy"]
+    assert found["objects"][1]["metadata"]["annotations"] == {"wasmhub/deployments": "one,two"}
+    assert [(one["object"].split()[0], one["change"]) for one in found["diff"]] == [
+        ("Secret", "create"),
+        ("EnvoyExtensionPolicy", "change"),
+    ]
+    assert preview(target, "one", reference="admin/seen:1")["diff"][1]["change"] == "none"
+    assert target.policies() == [policy]
+    target.undeploy("one")
+    target.becomes("one", 404)
+
+
+def test_the_rights_that_are_asked_for_are_told(gateways: EnvoyGateway, target: GatewayTarget, namespace: str) -> None:
+    account = gateways.control.account("hub", namespace)
+    body = {"kubeconfig": account.kubeconfig()}
+    told = target.http.patch(f"/api/v1/targets/{target.name}", json=body).json()["reach"]["rights"]
+    rights = {one["may"]: one["allowed"] for one in told}
+    assert {"create envoyextensionpolicies", "patch secrets", "list pods", "get pods/proxy"} <= rights.keys()
+    assert not any(rights.values())
+
+
+SECRET_OF = "marks.{}.pull"
+
+
+def shows(proxy: Proxy, status: int, *marks: str) -> bool:
+    """Whether a request through the proxy is answered with that status and these marks."""
+    try:
+        return ask(proxy.front) == (status, list(marks))
+    except OSError:
+        return False
+
+
+def back(target: GatewayTarget, name: str) -> None:
+    """Rolls back."""
+    rolled = target.http.post(f"/api/v1/targets/{target.name}/deployments/{name}/rollback")
+    assert rolled.status_code == 200, rolled.text
+
+
+def preview(target: GatewayTarget, name: str, **wish: Any) -> dict[str, Any]:
+    """What the wish would make."""
+    answer: httpx.Response = target.http.post(f"/api/v1/targets/{target.name}/deployments/{name}/preview", json=wish)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def edit(target: GatewayTarget, policy: dict[str, Any], change: dict[str, Any]) -> None:
+    """Changes a policy as a person does."""
+    target.cluster.http.patch(
+        target.cluster.path_of(policy),
+        params={"fieldManager": "kubectl-edit"},
+        headers={"Content-Type": "application/merge-patch+json"},
+        json=change,
+    ).raise_for_status()
+
+
+def names(target: GatewayTarget) -> list[str]:
+    """The deployments whose filters are in the target's one policy, if it says so too; none if there is no policy."""
+    found = target.policies()
+    if not found:
+        return []
+    (policy,) = found
+    filters = [one["name"].split("/")[3] for one in policy["spec"]["wasm"]]
+    said = policy["metadata"]["annotations"]["wasmhub/deployments"]
+    return filters if said == ",".join(sorted(filters)) else []
+
+
+def left(target: GatewayTarget) -> list[str]:
+    """What there is of the target in its namespace."""
+    selector = f"app.kubernetes.io/managed-by={MANAGER},wasmhub/target={target.name}"
+    found = [target.cluster.all(*kind, target.namespace, labelSelector=selector) for kind in (POLICY, SECRET)]
+    return [one["metadata"]["name"] for some in found for one in some]
