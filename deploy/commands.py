@@ -18,6 +18,7 @@ from deploy.means import Means, allow
 from deploy.mesh_targets import read_placement
 from deploy.meshes import MESHES, pulls_images
 from deploy.slots import place
+from deploy.targets.envoy_fleet import FILES
 from deploy.views import find, show
 from storage.database import Conflict
 from storage.deployments import (
@@ -152,6 +153,13 @@ def _refuse_waves(target: TargetRow, wish: Wish, current: DeploymentRow | None) 
             "conflict",
             f"{target.name} is a mesh, whose own control plane gives a change to all proxies at once; waves are for"
             " fleets of Envoys, so deploy it without a rollout",
+        )
+    if target.settings.get("transport") == FILES:
+        raise ApiError(
+            409,
+            "conflict",
+            f"the proxies of {target.name} read files, and whoever puts them there gives them to all at once; waves are"
+            " for fleets that ask the hub, so deploy it without a rollout",
         )
     if current is None:
         raise ApiError(

@@ -7,6 +7,7 @@ import pytest
 
 from tests.deploy.fleet import Fleet, header_filter, until
 from tests.deploy.test_polls import Node
+from tests.hub import HubProcess
 
 
 def begin(fleet: Fleet, *nodes: Node, **rollout: Any) -> int:
@@ -58,6 +59,14 @@ def test_a_rollout_needs_something_to_go_back_to_and_moves_nothing(fleet: Fleet)
     assert moved.status_code == 400 and "change its order by itself" in moved.text
     assert fleet.deployment("marks")["rollout"] is None
     assert fleet.http.get(f"/api/v1/rollouts?target={fleet.name}").json() == {"rollouts": []}
+
+
+def test_proxies_that_read_files_get_no_waves(hub: HubProcess) -> None:
+    with Fleet(hub, f"files-{secrets.token_hex(4)}", transport="file") as fleet:
+        reference = fleet.push(f"r-{fleet.name}", "1", header_filter("v1"))
+        fleet.deploy("marks", reference)
+        refused = fleet.put("marks", reference=reference, rollout={})
+        assert refused.status_code == 409 and "waves are for fleets that ask the hub" in refused.text
 
 
 def test_only_nodes_of_the_wave_get_the_new_revision_and_all_get_the_old_one_back(fleet: Fleet) -> None:

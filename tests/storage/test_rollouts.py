@@ -105,7 +105,7 @@ def test_one_at_a_time_and_each_step_once(place: Place) -> None:
         found = find_deployment(session, place.target.id, "limits")
         assert found is not None and found.staged is not None
         assert (found.staged.cut, found.staged.revision, found.staged.wave) == (99, 2, 1)
-        ((slot, (_, cut)),) = slot_revisions(session, [place.target.id])[place.target.id].items()
+        ((slot, (_, cut, *_)),) = slot_revisions(session, [place.target.id])[place.target.id].items()
         assert (slot, cut) == (1, 99)
     late = place.rollout(rollout.id)
     assert move_rollout(place.one, late, wave=1, cut=5, baking_since=now(), lines=[])
