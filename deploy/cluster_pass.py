@@ -14,7 +14,7 @@ from deploy.desired import Desired, Desires, Observed
 from deploy.gateways import Gateways
 from deploy.kubernetes import RETRY, SECRET, Cluster, Kind
 from deploy.lookout import Lookout
-from deploy.meshes import MESHES, Mesh, Together, kind_of, pull_secret
+from deploy.meshes import ENVOY_GATEWAY, ISTIO, MESHES, Mesh, Together, kind_of, pull_secret
 from deploy.passing import Pass, Scope, Share, Wanted, carry_out, place_of
 from deploy.targets.plan import Object
 from storage.pullers import login_of
@@ -31,20 +31,24 @@ class ClusterPass:
         """One pass. Raises OutgoingRefused, Refused and StorageError where it could not be whole."""
         mesh = MESHES[target.kind]
         desired = await run_sync(self.desires.read, target)
-        scope = Scope(self.desires.hub_id, target.name, (*mesh.types, SECRET), _namespaces(desired))
+        scope = Scope(self.desires.hub_id, target.name, mesh.kinds, _namespaces(desired))
         untouched = frozenset(one.row.name for one in desired if one.problems)
         wanted = [wanted_of(mesh, one) for one in desired if not one.problems]
+        share = _share(mesh, mesh.together, desired) if mesh.together is not None else None
         observed: dict[str, Observed] = {}
-        if mesh.together is None:
+        again = None
+        if mesh.kind == ENVOY_GATEWAY:
+            gateways = Gateways(Cluster(plane), target, desired)
+            await gateways.before()
+            found = await carry_out(Cluster(plane), scope, wanted, untouched, share)
+            observed, again = await gateways.after(found), gateways.again
+        elif mesh.kind == ISTIO:
             lookout = Lookout(Cluster(plane), target, desired)
             await lookout.before()
             found = await carry_out(Cluster(plane), scope, wanted, untouched)
             observed, again = await lookout.after(found.done), lookout.again
         else:
-            gateways = Gateways(Cluster(plane), target, desired)
-            await gateways.before()
-            found = await carry_out(Cluster(plane), scope, wanted, untouched, _share(mesh, mesh.together, desired))
-            observed, again = await gateways.after(found), gateways.again
+            found = await carry_out(Cluster(plane), scope, wanted, untouched, share)
         await run_sync(self.desires.write_down, target, desired, found.done, observed)
         if again is not None:
             found.again = min(found.again or again, again)

@@ -11,11 +11,14 @@ from deploy.consul_pass import ConsulRefused, try_consul
 from deploy.fields import bad, only, text_field
 from deploy.kubeconfig import LONGEST, read_kubeconfig
 from deploy.kubernetes import SECRET, Cluster, Refused
-from deploy.meshes import CONSUL, ISTIO, MESHES, Mesh
+from deploy.meshes import CONSUL, ISTIO, KUMA, MESHES, Mesh
 from deploy.rules import read_rules, without_rules
 from deploy.targets.plan import BadPlacement
 
-OWN_RULES = {ISTIO: ("istio_version",)}  # of all targets' rules those that a kind knows as a setting of its own
+OWN_RULES = {
+    ISTIO: ("istio_version",),
+    KUMA: ("envoy_version",),
+}  # of all targets' rules those that a kind knows as a setting of its own
 PODS = ("v1", "Pod", "pods")
 
 
@@ -107,7 +110,7 @@ async def try_out(outgoing: Outgoing, asked: Asked) -> dict[str, Any]:
 async def _rights(cluster: Cluster, asked: Asked) -> list[dict[str, Any]]:
     """What the hub may do there, each as a sentence that says what it is for."""
     found = []
-    for kind in (*_written(asked), SECRET):
+    for kind in (*_written(asked), *([SECRET] if asked.mesh.pulls else [])):
         for verb in ("get", "list", "watch", "create", "patch", "delete"):
             allowed = await cluster.may(verb, kind)
             found.append({"may": f"{verb} {kind[2]}", "allowed": allowed, "else": "deployments there are stalled"})

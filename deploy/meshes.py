@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import deploy.targets.consul as consul
 import deploy.targets.envoy_gateway as envoy_gateway
 import deploy.targets.istio as istio
+import deploy.targets.kuma as kuma
 from deploy.kubernetes import SECRET, Kind
 from deploy.targets.plan import Module, Object, Plan
 from storage.deployments import DeploymentRow
@@ -44,9 +45,15 @@ class Mesh:
     render: Callable[[Plan], list[Object]] | None = None  # where the target is a Kubernetes cluster
     types: Sequence[Kind] = ()  # of the objects that it may ever write
     together: Together | None = None
+    pulls: bool = True  # whether anything there may pull images, with a secret that the hub makes
+
+    @property
+    def kinds(self) -> Sequence[Kind]:
+        """The kinds of all objects that the hub may have there."""
+        return (*self.types, SECRET) if self.pulls else self.types
 
 
-CONSUL, ISTIO, ENVOY_GATEWAY = consul.KIND, istio.KIND, envoy_gateway.KIND
+CONSUL, ISTIO, ENVOY_GATEWAY, KUMA = consul.KIND, istio.KIND, envoy_gateway.KIND, kuma.KIND
 MESHES: Mapping[str, Mesh] = {
     istio.KIND: Mesh(istio.KIND, istio.read_settings, istio.read_placement, istio.problems, istio.render, istio.TYPES),
     CONSUL: Mesh(CONSUL, consul.read_settings, consul.read_placement, consul.problems),
@@ -58,6 +65,16 @@ MESHES: Mapping[str, Mesh] = {
         envoy_gateway.render,
         envoy_gateway.TYPES,
         Together(envoy_gateway.problems_together, envoy_gateway.render_together, envoy_gateway.again),
+    ),
+    KUMA: Mesh(
+        KUMA,
+        kuma.read_settings,
+        kuma.read_placement,
+        kuma.problems,
+        kuma.render,
+        kuma.TYPES,
+        Together(kuma.problems_together, kuma.render_together, kuma.again),
+        pulls=False,
     ),
 }
 
@@ -124,7 +141,7 @@ def pull_secret(plan: Plan, login: str, secret: str) -> Object:
 
 def kind_of(mesh: Mesh, wanted: Object) -> Kind:
     """The kind of a rendered object, with the plural that its path has."""
-    for one in (*mesh.types, SECRET):
+    for one in mesh.kinds:
         if one[:2] == (wanted["apiVersion"], wanted["kind"]):
             return one
     raise LookupError(f"{wanted['kind']} is no type of {mesh.kind}")

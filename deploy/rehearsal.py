@@ -40,7 +40,7 @@ async def rehearse(
     `objects` renders them, given the target's that are there. Raises OutgoingRefused, and Refused where the hub may not
     even look.
     """
-    scope = Scope(plan.hub_id, plan.target, (*mesh.types, SECRET), namespaces)
+    scope = Scope(plan.hub_id, plan.target, mesh.kinds, namespaces)
     live, absent = await owned(cluster, scope, Pass())
     mine = {key: one for key, one in live.items() if plan.deployment in deployments_of(one)}
     found, kept = [], set()

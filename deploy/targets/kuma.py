@@ -6,7 +6,7 @@ belongs to a target and a selection of proxies, and adds the filters of all depl
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from deploy.targets.asked import environment, flag, hub_url, kube_name, kube_namespace, labels, minor, only, text, word
@@ -81,26 +81,61 @@ def render(plan: Plan) -> list[Object]:
     return render_together([plan])
 
 
-def render_together(plans: Sequence[Plan]) -> list[Object]:
-    """The policies of all of a target's plans, of which none has problems: one for each selection of proxies."""
-    selections: dict[tuple[str, str], list[Plan]] = {}
-    for plan in sorted(plans, key=lambda one: (one.order, one.deployment)):
-        selected = json.dumps(plan.placement["labels"], sort_keys=True)
-        selections.setdefault((plan.placement["namespace"], selected), []).append(plan)
-    return [_policy(held) for _, held in sorted(selections.items())]
+def render_together(plans: Sequence[Plan], kept: Sequence[Plan] = (), live: Sequence[Object] = ()) -> list[Object]:
+    """The policies of all of a target's plans: one for each selection of proxies.
+
+    `plans` have no problems. `kept` are others, of which stays what there is in the `live` policies.
+    """
+    held = [(plan, _place(plan), _modifications(plan)) for plan in plans]
+    held += [(plan, place, found) for plan in kept for place, found in _stands(live, plan)]
+    selections: dict[tuple[str, str], list[tuple[Plan, list[Any]]]] = {}
+    for plan, place, modifications in sorted(held, key=lambda one: (one[0].order, one[0].deployment)):
+        selections.setdefault(place, []).append((plan, modifications))
+    return [_policy(namespace, json.loads(said), some) for (namespace, said), some in sorted(selections.items())]
 
 
-def _policy(plans: Sequence[Plan]) -> Object:
+def problems_together(plans: Sequence[Plan]) -> list[str]:
+    """Why these plans of one target cannot all be brought there, though each could: they always can."""
+    return []
+
+
+def again(plan: Plan, tries: int) -> Plan:
+    """The plan as it is: its proxies try to get the module by themselves."""
+    return plan
+
+
+def _place(plan: Plan) -> tuple[str, str]:
+    """The namespace, and the selection of proxies as a text."""
+    return plan.placement["namespace"], json.dumps(plan.placement["labels"], sort_keys=True)
+
+
+def _stands(live: Sequence[Object], plan: Plan) -> Iterator[tuple[tuple[str, str], list[Any]]]:
+    """What there is of a deployment: the places of policies, and its modifications in each."""
+    own = json.dumps(filter_name(plan))
+    for policy in live:
+        spec = policy.get("spec") or {}
+        listed = (spec.get("default") or {}).get("appendModifications") or []
+        found = [one for one in listed if any(own in str(part.get("value")) for part in one.values())]
+        if found:
+            selected = spec["targetRef"].get("labels") or spec["targetRef"].get("tags") or {}
+            yield (policy["metadata"]["namespace"], json.dumps(selected, sort_keys=True)), found
+
+
+def _policy(namespace: str, selected: Mapping[str, str], held: Sequence[tuple[Plan, list[Any]]]) -> Object:
+    plans = [plan for plan, _ in held]
     first = plans[0]
     own = {name: value for name, value in first.labels.items() if name != DEPLOYMENT_LABEL}
     metadata = {
-        "name": f"{_short(first.placement['labels'])}.{first.target}",
-        "namespace": first.placement["namespace"],
+        "name": f"{_short(selected)}.{first.target}",
+        "namespace": namespace,
         "labels": {"kuma.io/mesh": first.settings["mesh"], **own},
         "annotations": {DEPLOYMENTS: ",".join(sorted(plan.deployment for plan in plans))},
     }
-    modifications = [one for plan in plans for one in _modifications(plan)]
-    spec = {"targetRef": _selected(first), "default": {"appendModifications": modifications}}
+    modifications = [one for _, some in held for one in some]
+    spec = {
+        "targetRef": _selected(selected, first.settings["select_by"]),
+        "default": {"appendModifications": modifications},
+    }
     return {"apiVersion": TYPES[0][0], "kind": TYPES[0][1], "metadata": metadata, "spec": spec}
 
 
@@ -110,12 +145,8 @@ def _short(selected: Mapping[str, str]) -> str:
     return f"selection-{digest}" if selected else "mesh"
 
 
-def _selected(plan: Plan) -> dict[str, Any]:
-    wanted = dict(plan.placement["labels"])
-    if not wanted:
-        return {"kind": "Mesh"}
-    kind = plan.settings["select_by"]
-    return {"kind": kind, "labels" if kind == "Dataplane" else "tags": wanted}
+def _selected(wanted: Mapping[str, str], kind: str) -> dict[str, Any]:
+    return {"kind": kind, "labels" if kind == "Dataplane" else "tags": dict(wanted)} if wanted else {"kind": "Mesh"}
 
 
 def _modifications(plan: Plan) -> list[dict[str, Any]]:
