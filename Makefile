@@ -3,10 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test demo bench conformance lint lock clean
+.PHONY: help run test demo demo-istio demo-consul bench conformance lint lock clean
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/.installed: requirements.lock pyproject.toml
 	@echo "installing wasmhub into .venv (first run only)"
@@ -29,7 +29,13 @@ test: .venv/.installed-test ## lint, types and the tests that this machine can r
 demo: .venv/.installed-test ## push two versions of a filter and watch a real Envoy run them (KEEP=1 leaves it running)
 	@KEEP=$(KEEP) $(BIN)/python -m examples.demo
 
-bench: .venv/.installed-test ## measure beside distribution v3, scaled out, under mixed load, and as data grow
+demo-istio: .venv/.installed-test ## the same on an Istio from nothing, as root; builds it first, once (KEEP=1 leaves it running)
+	@KEEP=$(KEEP) $(BIN)/python -m examples.meshes istio
+
+demo-consul: .venv/.installed-test ## the same on a Consul from nothing, as root; builds it first, once (KEEP=1 leaves it running)
+	@KEEP=$(KEEP) $(BIN)/python -m examples.meshes consul
+
+bench: .venv/.installed-test ## measure beside distribution v3, scaled out, under mixed load, as data grow, and how fast deploys are
 	@$(BIN)/python -m benchmarks
 
 conformance: .venv/.installed ## run the official conformance tool: make conformance CONFORMANCE=<binary>

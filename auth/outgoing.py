@@ -10,6 +10,7 @@ import logging
 import re
 import socket
 import ssl
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ from urllib.parse import urlsplit
 import httpcore
 
 from auth.addresses import Address, Network, is_allowed, is_public
+
+# httpcore asks by an import, at each lock that it makes, which library it runs on, and takes its absence for asyncio.
+# An import that fails looks through all folders each time: that was a third of what calls to clusters cost.
+sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
 log = logging.getLogger("wasmhub.outgoing")
 PATIENCE = 10.0  # seconds for a call in all: its turn, the look-up, connecting, headers and body

@@ -4,18 +4,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks import mixed, servers
+from benchmarks import deploying, mixed, passes, servers
+from benchmarks.deploying import measure_deploys
 from benchmarks.engines import postgresql, scaled_out
 from benchmarks.growth import Growth, embedded, measure_growth
 from benchmarks.growth import report as report_growth
 from benchmarks.measures import Extent
+from benchmarks.passes import EACH, IDLE, measure_passes
 from benchmarks.pictures import draw
 from benchmarks.scaled import Reads, Scaled, measure_embedded_workers, measure_scaled
 from benchmarks.scaled import report as report_scaled
 from benchmarks.servers import Server
 from tests.engines import Engines
 
-PARTS = ("table", "scaled", "mixed", "growth")
+PARTS = ("table", "scaled", "mixed", "growth", "deploys", "passes")
+ON_ENGINES = {"scaled", "mixed", "growth"}  # need PostgreSQL, MinIO and Redis
 PICTURES = Path(__file__).parent.parent / "docs" / "growth"
 
 
@@ -29,23 +32,29 @@ class Whole:
     largest: int  # of what grows
     repeats: int  # of each act at each size
     pictures: Path | None  # where they are drawn
+    deploys: int  # to each kind of target
+    targets: int  # that are passed over
 
 
 WHOLLY = Whole(
-    {"table": 8, "scaled": 6, "mixed": 21, "growth": 50},
+    {"table": 8, "scaled": 6, "mixed": 21, "growth": 50, "deploys": 5, "passes": 6},
     Extent(rounds=5, seconds=3, pushes=25, pages=0, deletes=0, large=0),
     mixed=600,
     largest=1_000_000,
     repeats=40,
     pictures=PICTURES,
+    deploys=50,
+    targets=1000,
 )
 QUICKLY = Whole(
-    {"table": 0.8, "scaled": 0.4, "mixed": 0.3, "growth": 0.6},
+    {"table": 0.8, "scaled": 0.4, "mixed": 0.3, "growth": 0.6, "deploys": 2, "passes": 1.5},
     Extent(rounds=1, seconds=1, pushes=5, pages=0, deletes=0, large=0),
     mixed=5,
     largest=1000,
     repeats=3,
     pictures=None,
+    deploys=5,
+    targets=20,
 )
 
 
@@ -53,7 +62,9 @@ def measure_parts(
     folder: Path, program: Path | None, only: Sequence[str], extent: Whole, say: Callable[[str], None]
 ) -> dict[str, object]:
     """Those of the parts that were asked for, for the JSON. Tables are printed as they are ready."""
-    document: dict[str, object] = {}
+    document = _measure_deploying(folder, only, extent, say)
+    if not ON_ENGINES.intersection(only):
+        return document
     say("starting PostgreSQL, MinIO and Redis")
     with scaled_out() as engines:
         if "scaled" in only:
@@ -69,6 +80,22 @@ def measure_parts(
         if "growth" in only:
             found_growth = _measure_growth(folder / "growth", engines, extent, say)
             document["growth"] = [asdict(one) for one in found_growth]
+    return document
+
+
+def _measure_deploying(
+    folder: Path, only: Sequence[str], extent: Whole, say: Callable[[str], None]
+) -> dict[str, object]:
+    """Deploys to proxies, and passes over many targets."""
+    document: dict[str, object] = {}
+    if "deploys" in only:
+        deploys = measure_deploys(folder / "deploys", extent.deploys, say)
+        print(deploying.report(deploys), flush=True)
+        document["deploys"] = [asdict(one) for one in deploys]
+    if "passes" in only:
+        found = measure_passes(folder / "passes", extent.targets, EACH, IDLE, say)
+        print(passes.report(found), flush=True)
+        document["passes"] = asdict(found)
     return document
 
 

@@ -11,7 +11,7 @@ from deploy.status import PROGRESSING, STALLED, UNOBSERVED
 from deploy.targets.plan import Plan
 from storage.database import Database, now
 from storage.deployments import DeploymentRow, DeploymentSeen, target_deployments
-from storage.meshes import forget_ended, running_facts, running_images, running_public, save_deployment_seen
+from storage.meshes import forget_ended, running_facts, running_images, running_public, save_deployments_seen
 from storage.modules import Facts
 from storage.pullers import PullRow, give_pull_credential, pull_credentials, take_unused_credentials
 from storage.robots import NewSecret
@@ -132,6 +132,7 @@ class Desires:
         self, target: TargetRow, desired: Sequence[Desired], done: Mapping[str, Done], observed: Mapping[str, Observed]
     ) -> None:
         """Keeps what became of each deployment; one that was undeployed and is gone there goes here too."""
+        news = []
         for one in desired:
             made = done.get(one.row.name, Done())
             if one.row.ended_at is not None and not made.objects and not made.trouble and not made.written:
@@ -139,7 +140,9 @@ class Desires:
                 continue
             seen = judge(one, made, observed.get(one.row.name))
             if _is_news(seen, one.row):
-                save_deployment_seen(self.database, one.row, seen)
+                news.append((one.row, seen))
+        if news:
+            save_deployments_seen(self.database, news)
         take_unused_credentials(self.database, target.id)
 
     def _desired(

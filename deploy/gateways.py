@@ -112,7 +112,8 @@ class Gateways:
         found = stand(known, one.row.current.number, age=age, note=note)
         if found.status == PROGRESSING:
             self._look_in(SOON if age < EARLY else LATER)
-        return replace(found, detail={"tries": one.tries, "proxies": known})
+        of_this = {uid: {**held, "revision": one.row.current.number} for uid, held in known.items()}
+        return replace(found, detail={"tries": one.tries, "proxies": of_this})
 
     def _refused(self, one: Desired, heard: Heard) -> Observed:
         """Nobody gets anything of a policy with one filter that fails, so all that it serves are told."""

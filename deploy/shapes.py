@@ -85,7 +85,8 @@ def seen_json(deployment: DeploymentRow) -> dict[str, Any]:
     """What the last pass over its mesh has seen of a deployment: objects of the hub's, and proxies, one by one."""
     seen = deployment.seen
     detail = (seen.detail if seen is not None else None) or {}
-    known = [*(detail.get("pods") or {}).values(), *(detail.get("sidecars") or ())]
+    of_pods = {**(detail.get("pods") or {}), **(detail.get("proxies") or {})}
+    known = [*of_pods.values(), *(detail.get("sidecars") or ())]
     proxies = [
         {"name": one["name"], "state": one["state"], "revision": one.get("revision"), "why": one.get("why") or ""}
         for one in known

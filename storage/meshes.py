@@ -1,5 +1,6 @@
 """How targets stand that the hub writes objects to, and their deployments: what is due, and what a pass has found."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -90,18 +91,19 @@ def save_target_seen(database: Database, target_id: int, seen: TargetSeen, *, do
             row.done = done
 
 
-def save_deployment_seen(database: Database, deployment: DeploymentRow, seen: DeploymentSeen) -> None:
-    """Keeps what a pass found of a deployment as it was read before it; nothing if it is gone.
+def save_deployments_seen(database: Database, found: Sequence[tuple[DeploymentRow, DeploymentSeen]]) -> None:
+    """Keeps what a pass found of deployments as they were read before it; nothing of those that are gone.
 
-    If it was changed meanwhile, this says nothing of what it is now: then it is kept as something of the past.
+    If one was changed meanwhile, this says nothing of what it is now: then it is kept as something of the past.
     """
     with database.write(beside=True) as session:
-        number = _CURRENT.first(session, {"id": deployment.id})
-        if number is None:
-            return
-        same = number[0] == deployment.current.number
-        found = seen if same else replace(seen, changed_at=0)
-        session.merge(DeploymentState(deployment_id=deployment.id, **vars(found)))
+        for deployment, seen in sorted(found, key=lambda one: one[0].id):  # in one order, so that no two wait in a ring
+            number = _CURRENT.first(session, {"id": deployment.id})
+            if number is None:
+                continue
+            same = number[0] == deployment.current.number
+            kept = seen if same else replace(seen, changed_at=0)
+            session.merge(DeploymentState(deployment_id=deployment.id, **vars(kept)))
 
 
 def forget_ended(database: Database, deployment_id: int) -> None:

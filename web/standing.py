@@ -41,6 +41,7 @@ NODE = {
     "refused": Words("bad", "refused it"),
     "pending": Words("", "not yet"),
     "got": Words("warn", "got it, not seen to run"),
+    "fetched": Words("warn", "fetched for it, not seen to run"),
     "away": Words("warn", "away"),
 }
 KINDS = {

@@ -8,6 +8,7 @@ from typing import Any
 
 from auth.door import ApiError
 from web.api.fields import bad
+from web.rendering import show_json
 
 ABSENT = object()  # the value of a field that was left empty
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
@@ -139,7 +140,7 @@ def _write_places(field: Field, value: Sequence[Mapping[str, str]]) -> str:
 
 
 def _as_json(field: Field, value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2)
+    return show_json(value)
 
 
 _READERS: dict[str, Callable[[Field, str], Any]] = {

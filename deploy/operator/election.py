@@ -13,8 +13,8 @@ from storage.database import now
 
 LEASES: Kind = ("coordination.k8s.io/v1", "Lease", "leases")
 NAME = "wasmhub-operator"
-SECONDS = 10  # that a lease lasts
-RENEW = 3.0  # seconds; both together are the longest that nobody leads after a leader was killed
+SECONDS = 8  # that a lease lasts
+RENEW = 2.0  # seconds; both together are the longest that nobody leads after a leader was killed
 
 
 class Election:

@@ -125,10 +125,10 @@ def render_together(plans: Sequence[Plan], kept: Sequence[Plan] = (), live: Sequ
 
 
 def plugin_name(plan: Plan) -> str:
-    """What the filter is called where it runs: another name for each module and config, so that Envoy's metrics tell
-    which of them it was given last.
+    """What the filter is called where it runs: another name whenever anything of it is another, so that Envoy's metrics
+    tell what it was given last.
     """
-    said = [plan.module.sha256, plan.config, plan.root_id, plan.failure_policy, plan.placement["env"]]
+    said = [plan.module.sha256, plan.config, plan.root_id, plan.failure_policy, plan.order, plan.placement]
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
     return f"{filter_name(plan)}/{digest}"
 

@@ -92,6 +92,7 @@ WRONG = [
     (("deploy", "a/b", "--target", "t", "--output", "yaml"), "invalid choice"),
     (("deploy", "a/b", "--tar", "t"), "--target"),
     (("deploy", "a/b", "--target", "t", "--label", "web"), "'web' is no label; write NAME=VALUE"),
+    (("deploy", "a/b", "--target", "t", "--attach", "web"), "write KIND/NAME, such as HTTPRoute/web"),
     (("deploy", "a/b", "--target", "t", "--placement", "nowhere.json"), "nowhere.json cannot be read"),
     (("deploy", "a/b", "--target", "t", "--placement", "-", "--config", "-"), "cannot both be read"),
     (("deploy", "a/b", "--target", "t", "--placement", "-"), "is not valid JSON"),

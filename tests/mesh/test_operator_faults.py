@@ -48,7 +48,7 @@ def test_rules_of_the_operator_are_the_hubs_to_judge(operator: Operator, filters
 def test_tokens_are_read_again(operator: Operator, filters: Filters, shelf: Shelf) -> None:
     token = (operator.folder / "token").read_text()
     (operator.folder / "token").write_text("wrong")
-    (operator.folder / "hub-token").write_text("whr_wrong")
+    (operator.folder / "hub-token").write_text("whb_wrong")
     operator.start("the lease cannot be held")
     filters.apply("marks", **PULL)
     (operator.folder / "token").write_text(token)

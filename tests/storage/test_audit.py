@@ -55,9 +55,9 @@ BOOKKEEPING = {
     "identify_hub",
     "fill",
     "save_target_seen",  # what a pass has seen
-    "save_deployment_seen",
     "move_rollout",  # a step by itself; who began it and how it ended have one
     "add_figures",
+    "save_deployments_seen",
 }
 
 

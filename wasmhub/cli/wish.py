@@ -109,6 +109,12 @@ def _add_placement(parser: argparse.ArgumentParser) -> None:
     place.add_argument(
         "--label", action="append", metavar="NAME=VALUE", help="of the workloads; may be given again (all of them)"
     )
+    place.add_argument(
+        "--attach",
+        action="append",
+        metavar="KIND/NAME",
+        help="in the place of labels: a Gateway or route that it is attached to; may be given again (all of them)",
+    )
     place.add_argument("--service", metavar="NAME", help="on Consul: whose sidecars run it")
     place.add_argument(
         "--placement", metavar="FILE", help="all that can be said of the place, as JSON; - reads standard input"
@@ -128,7 +134,16 @@ def _placement(options: argparse.Namespace) -> dict[str, Any] | None:
             placement[field] = getattr(options, field)
     if options.label:
         placement["labels"] = named_values(options.label, "label")
+    if options.attach:
+        placement["targets"] = [_attached(one) for one in options.attach]
     return placement or None
+
+
+def _attached(given: str) -> dict[str, str]:
+    kind, _, name = given.partition("/")
+    if not kind or not name:
+        raise WrongUse(f"{given!r} says not what it is attached to; write KIND/NAME, such as HTTPRoute/web")
+    return {"kind": kind, "name": name}
 
 
 def _json(name: str, what: str, text: str) -> Any:

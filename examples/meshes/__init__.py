@@ -1,0 +1,1 @@
+"""Whole meshes on one machine: from nothing to a header that a filter has added."""
