@@ -62,7 +62,7 @@ def change(means: Means, identity: Identity, target_name: str, name: str, wish: 
         target = allow(session, identity, "deploy", target_name)
         current = find_deployment(session, target.id, name)
     if wish.rollout is not None:
-        _refuse_waves(target, wish, current)
+        refuse_waves(target, wish, current)
     revision, found, taken = check(means, identity, target, name, wish, current)
     revision = replace(revision, image_digest=_image(means, identity, found, target))
     made = _save(means, identity, target, name, revision, taken.forced, wish.rollout)
@@ -145,31 +145,33 @@ def check(
     return revision, found, taken
 
 
-def _refuse_waves(target: TargetRow, wish: Wish, current: DeploymentRow | None) -> None:
+def refuse_waves(target: TargetRow, wish: Wish, current: DeploymentRow | None) -> None:
     """Raises ApiError where a change cannot reach the proxies in waves."""
-    if target.kind in MESHES:
-        raise ApiError(
-            409,
-            "conflict",
-            f"{target.name} is a mesh, whose own control plane gives a change to all proxies at once; waves are for"
-            " fleets of Envoys, so deploy it without a rollout",
-        )
-    if target.settings.get("transport") == FILES:
-        raise ApiError(
-            409,
-            "conflict",
-            f"the proxies of {target.name} read files, and whoever puts them there gives them to all at once; waves are"
-            " for fleets that ask the hub, so deploy it without a rollout",
-        )
-    if current is None:
-        raise ApiError(
-            409,
-            "conflict",
-            f"nothing runs on {target.name} under that name yet, so there is nothing to go back to: deploy it without"
-            " a rollout first",
-        )
+    trouble = no_waves(target, current)
+    if trouble or current is None:
+        raise ApiError(409, "conflict", trouble)
     if wish.order is not None and wish.order != current.current.order:
         raise bad("a rollout cannot move a filter past others; change its order by itself, before or after")
+
+
+def no_waves(target: TargetRow, current: DeploymentRow | None) -> str:
+    """Why no change of a deployment can go out in waves; empty if it can."""
+    if target.kind in MESHES:
+        return (
+            f"{target.name} is a mesh, whose own control plane gives a change to all proxies at once; waves are for"
+            " fleets of Envoys, so deploy it without a rollout"
+        )
+    if target.settings.get("transport") == FILES:
+        return (
+            f"the proxies of {target.name} read files, and whoever puts them there gives them to all at once; waves are"
+            " for fleets that ask the hub, so deploy it without a rollout"
+        )
+    if current is None:
+        return (
+            f"nothing runs on {target.name} under that name yet, so there is nothing to go back to: deploy it without"
+            " a rollout first"
+        )
+    return ""
 
 
 def next_order(session: Session, target_id: int) -> int:

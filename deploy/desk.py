@@ -9,7 +9,7 @@ from anyio.to_thread import run_sync
 from auth.door import ApiError
 from auth.identity import Identity
 from auth.permissions import ACTIONS
-from deploy.commands import change, remove, roll_back
+from deploy.commands import change, no_waves, remove, roll_back
 from deploy.filters import find_filter, find_schema
 from deploy.foresight import foresee, revision_changes
 from deploy.listing import Wanted, read_page
@@ -17,14 +17,18 @@ from deploy.means import Means, allow, may_with
 from deploy.meshes import MESHES
 from deploy.placing import placement_fields
 from deploy.reach import reach
-from deploy.shapes import deployment_json, revision_json, target_json
+from deploy.rollout_fields import usual_rollout
+from deploy.rollouts_seen import TURNS, abort_rollout, find_seen, list_rollouts, read_rollout, turn_rollout
+from deploy.shapes import deployment_json, revision_json, rollout_json, target_json
 from deploy.status import PROGRESSING, READY, STALLED, UNOBSERVED, WAITING
 from deploy.target_health import health_json, proxies_json
 from deploy.views import find, read_detail, stand
+from deploy.waves import taken_in
 from deploy.wishes import POLICIES, known_name, new_name, read_wish, refuse_crowd
 from storage.deployments import find_deployment, revisions, target_deployments
 from storage.meshes import target_seen
 from storage.nodes import nodes
+from storage.rollout_rows import OPEN, RolloutRow, deployment_rollouts
 from storage.targets import TargetRow, target_keys, targets
 
 STATUSES = (READY, PROGRESSING, WAITING, STALLED, UNOBSERVED)
@@ -70,7 +74,8 @@ class Desk:
     async def open_form(self, identity: Identity, target: str, name: str, reference: str) -> dict[str, Any]:
         """What the form of a deployment needs: the target, the `fields` of its placement, the filter's `schema`.
 
-        `current` is the revision that runs, if there is one of that name.
+        `current` is the revision that runs, if there is one of that name; `rollout` how one in waves goes as usual, if
+        its change can go out so.
         """
         return await self._means.database.look(self._form, identity, target, name, reference)
 
@@ -95,6 +100,27 @@ class Desk:
     async def undeploy(self, identity: Identity, target: str, name: str) -> None:
         """Ends a deployment."""
         await run_sync(remove, self._means, identity, target, known_name(name))
+
+    async def list_rollouts(self, identity: Identity, wanted: dict[str, str], limit: int) -> dict[str, Any]:
+        """The `rollouts` that the visitor may see, open ones first, then newest first, and whether there are `more`.
+
+        `wanted` may hold target, deployment and state.
+        """
+        return await self._means.database.look(self._rollouts, identity, wanted, limit)
+
+    async def show_rollout(self, identity: Identity, target: str, name: str, number: str) -> dict[str, Any]:
+        """A rollout of that deployment with its `events`, and the `nodes` that it `reached` and the `others`."""
+        return await self._means.database.look(self._rollout, identity, target, known_name(name), number)
+
+    async def turn_rollout(self, identity: Identity, target: str, name: str, number: str, verb: str) -> None:
+        """Pauses or resumes a rollout of that deployment: `verb` is the word for it."""
+        rollout = await run_sync(self._held, identity, "deploy", target, known_name(name), number)
+        await run_sync(turn_rollout, self._means, identity, rollout, TURNS[verb])
+
+    async def abort_rollout(self, identity: Identity, target: str, name: str, number: str, why: str) -> None:
+        """Has every proxy run the revision before again."""
+        rollout = await run_sync(self._held, identity, "deploy", target, known_name(name), number)
+        await run_sync(abort_rollout, self._means, identity, rollout, why)
 
     def _targets(self, identity: Identity, after: str, limit: int) -> list[dict[str, Any]]:
         found = []
@@ -132,10 +158,36 @@ class Desk:
         with self._means.database.read() as session:
             target, deployment = find(session, identity, "pull", target_name, name)
             history = revisions(session, deployment.id)
+            staged = deployment_rollouts(session, deployment.id)
         changed = {later.number: revision_changes(earlier, later) for later, earlier in pairwise(history)}
         shown = read_detail(self._means, identity, target_name, name)
         shown.pop("module_path", None)  # whoever knows it gets the module
-        return {**shown, "kind": target.kind, "changed": changed, "actions": _actions(identity, target)}
+        shown |= {"kind": target.kind, "changed": changed, "actions": _actions(identity, target)}
+        return {**shown, "rollouts": [rollout_json(one) for one in staged]}
+
+    def _rollouts(self, identity: Identity, wanted: dict[str, str], limit: int) -> dict[str, Any]:
+        found = list_rollouts(self._means, identity, wanted.get("target"))
+        for part in ("deployment", "state"):
+            found = [one for one in found if not wanted.get(part) or getattr(one, part) == wanted[part]]
+        found.sort(key=lambda one: one.state not in OPEN)
+        return {"rollouts": [rollout_json(one) for one in found[:limit]], "more": len(found) > limit}
+
+    def _rollout(self, identity: Identity, target: str, name: str, number: str) -> dict[str, Any]:
+        rollout = self._held(identity, "pull", target, name, number)
+        with self._means.database.read() as session:
+            proxies = nodes(session, rollout.target_id)
+        reached = taken_in(rollout, proxies)
+        others = sorted({one.name for one in proxies} - {*reached})
+        return read_rollout(self._means, identity, number) | {"nodes": {"reached": reached, "others": others}}
+
+    def _held(self, identity: Identity, action: str, target: str, name: str, number: str) -> RolloutRow:
+        """That deployment's rollout, if the visitor may do this there. Raises ApiError."""
+        with self._means.database.read() as session:
+            find(session, identity, action, target, name)
+        rollout = find_seen(self._means, identity, action, number)
+        if (rollout.target, rollout.deployment) != (target, name):
+            raise ApiError(404, "not_found", f"{target}/{name} has no rollout {number[:64]!r}")
+        return rollout
 
     def _form(self, identity: Identity, target_name: str, name: str, reference: str) -> dict[str, Any]:
         with self._means.database.read() as session:
@@ -153,6 +205,7 @@ class Desk:
             "schema": _read_json(content),
             "current": revision_json(current.current) if current is not None and current.ended_at is None else None,
             "repository": found.repository,
+            "rollout": None if no_waves(target, current) else usual_rollout(),
             "actions": _actions(identity, target),
         }
 

@@ -12,13 +12,14 @@ from anyio.to_thread import run_sync
 
 from auth.door import ApiError
 from auth.identity import Identity
-from deploy.commands import Wish, arrangement, check, next_order
+from deploy.commands import Wish, arrangement, check, next_order, refuse_waves
 from deploy.means import Means, allow
 from deploy.meshes import MESHES
 from deploy.preview import preview
 from deploy.rehearsal import differences
 from storage.database import Conflict
 from storage.deployments import NewRevision, Placed, RevisionRow, find_deployment, target_deployments
+from storage.rollout_rows import NewRollout, refuse_beside_rollout
 from storage.targets import TargetRow
 
 _SAID = {
@@ -35,9 +36,11 @@ _SAID = {
 async def foresee(means: Means, identity: Identity, target_name: str, name: str, wish: Wish) -> dict[str, Any]:
     """`reasons` against it, `objects`, `diff` of objects (None: not known), `changes` of the revision, `notes`.
 
-    `fresh` is whether the deployment is new. Raises ApiError for what nobody can make sense of, or may not do.
+    `fresh` is whether the deployment is new, `rollout` in which waves it goes out. Raises ApiError for what nobody can
+    make sense of, or may not do, and Conflict while another revision is on its way.
     """
     blank: dict[str, Any] = {"reasons": [], "objects": [], "diff": [], "changes": [], "notes": []}
+    blank["rollout"] = _staged(wish.rollout)
     try:
         fresh, revision, notes, trouble = await run_sync(
             _check, means, identity, target_name, name, wish, limiter=means.checks
@@ -71,6 +74,10 @@ def _check(
     with means.database.read() as session:
         target = allow(session, identity, "deploy", target_name)
         current = find_deployment(session, target.id, name)
+        if current is not None:
+            refuse_beside_rollout(session, current.id, name)
+    if wish.rollout is not None:
+        refuse_waves(target, wish, current)
     revision, found, taken = check(means, identity, target, name, wish, current)
     before = _known(current.current) if current is not None else {}
     with means.database.read() as session:
@@ -82,6 +89,12 @@ def _check(
     trouble = _no_place(target, placed, current.id if current is not None else 0, order)
     changes = [one for one in differences(before, after) if one["before"] != one["after"]]
     return current is None, changes, taken.warnings, trouble
+
+
+def _staged(rollout: NewRollout | None) -> dict[str, Any] | None:
+    if rollout is None:
+        return None
+    return {"waves": list(rollout.waves), "bake_seconds": rollout.bake / 1000, "limits": dict(rollout.limits)}
 
 
 def _no_place(target: TargetRow, placed: list[Placed], moved: int, order: int) -> str:

@@ -24,6 +24,12 @@ def read_rollout(asked: Any) -> NewRollout:
     return NewRollout(_waves(asked.get("waves", list(WAVES))), _bake(asked.get("bake", "60s")), _limits(asked))
 
 
+def usual_rollout() -> dict[str, Any]:
+    """A rollout of which nothing is said: `waves`, `bake`, and of each limit the `usual` value and `words`."""
+    limits = {name: {"usual": usual, "words": words} for name, (usual, _, _, words) in LIMITS.items()}
+    return {"waves": list(WAVES), "bake": f"{BAKE // 1000}s", "limits": limits}
+
+
 def _waves(waves: Any) -> tuple[int, ...]:
     if (
         not isinstance(waves, list)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -10,9 +11,10 @@ from starlette.responses import Response, StreamingResponse
 from auth.door import ApiError, require
 from auth.identity import Identity
 from deploy.fields import bad, only
-from deploy.means import means_of
-from deploy.views import read_detail
+from deploy.means import Means, means_of
+from deploy.views import find, read_detail
 from deploy.wishes import known_name
+from storage.rollout_rows import newest_rollout
 
 EVERY = 1.0  # seconds between two looks
 LASTS = 15  # seconds that one answer lasts; then its reader asks again, and shows again who it is
@@ -30,9 +32,10 @@ _LIVELY = ("status", "message", "revision", "nodes", "objects", "proxies", "ende
 async def watch_deployment(request: Request) -> Response:
     """`GET /api/v1/targets/{target}/deployments/{deployment}/events[?seconds=15]`: server-sent events of how it stands.
 
-    Each `deployment` has `status`, `message`, the current `revision`, and what each proxy says; the first comes at
-    once. `gone` is the last one of a deployment that is no more, or that may no longer be seen. An answer ends after a
-    while, after `seconds` at most; browsers ask again by themselves.
+    Each `deployment` has `status`, `message`, the current `revision`, what each proxy says, and of the newest `rollout`
+    its `id`, `state` and newest `event`; the first comes at once. `gone` is the last one of a deployment that is no
+    more, or that may no longer be seen. An answer ends after a while, after `seconds` at most; browsers ask again by
+    themselves.
     """
     means, identity = means_of(request), await require(request, means_of(request).gate)
     target, name = request.path_params["target"], known_name(request.path_params["deployment"])
@@ -57,11 +60,11 @@ async def _events(request: Request, known: Identity | None, target: str, name: s
         while True:
             try:
                 identity = known or await require(request, means.gate)
-                found = await means.database.look(read_detail, means, identity, target, name)
+                found = await means.database.look(_look, means, identity, target, name)
             except ApiError:
                 yield "event: gone\ndata: {}\n\n"
                 return
-            said = json.dumps({part: found[part] for part in _LIVELY})
+            said = json.dumps(found)
             if said != before:
                 yield f"event: deployment\ndata: {said}\n\n"
                 before = said
@@ -70,6 +73,13 @@ async def _events(request: Request, known: Identity | None, target: str, name: s
             await asyncio.sleep(EVERY)
     finally:
         means.watching.count -= 1
+
+
+def _look(means: Means, identity: Identity, target: str, name: str) -> dict[str, Any]:
+    found = read_detail(means, identity, target, name)
+    with means.database.read() as session:
+        said = newest_rollout(session, find(session, identity, "pull", target, name)[1].id)
+    return {part: found[part] for part in _LIVELY} | {"rollout": said}
 
 
 def _seconds(query: dict[str, str]) -> int:

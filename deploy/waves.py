@@ -65,6 +65,11 @@ def cut_for(rollout_id: int, nodes: Sequence[str], share: int, before: int) -> i
     return max(before, places[max(1, ceil(len(places) * share / 100)) - 1] + 1)
 
 
+def taken_in(rollout: RolloutRow, nodes: Sequence[NodeRow]) -> list[str]:
+    """The names of the nodes that the rollout has come to."""
+    return sorted(one.name for one in nodes if place_of(rollout.id, one.name) < rollout.cut)
+
+
 def next_step(
     rollout: RolloutRow,
     nodes: Sequence[NodeRow],

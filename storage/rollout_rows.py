@@ -85,6 +85,11 @@ _ROWS = (
 _ONE = text(f"{_ROWS} WHERE o.id = :id")
 _WATCHED = text(f"{_ROWS} WHERE o.ended_at IS NULL ORDER BY o.id")
 _OF_TARGET = text(f"{_ROWS} WHERE d.target_id = :target ORDER BY o.id DESC LIMIT :limit")
+_OF_DEPLOYMENT = text(f"{_ROWS} WHERE o.deployment_id = :deployment ORDER BY o.id DESC")
+_NEWEST = text(
+    "SELECT o.id, o.state, (SELECT max(e.id) FROM rollout_events e WHERE e.rollout_id = o.id) FROM rollouts o"
+    " WHERE o.deployment_id = :deployment ORDER BY o.id DESC LIMIT 1"
+)
 _ANY = text("SELECT 1 FROM rollouts WHERE ended_at IS NULL LIMIT 1")
 _FIGURES = text(
     "SELECT n.name, f.wave, f.changed, f.figures, f.at FROM rollout_figures f JOIN nodes n ON n.id = f.node_id"
@@ -115,6 +120,17 @@ def watched_rollouts(session: Session) -> list[RolloutRow]:
 def target_rollouts(session: Session, target_id: int, *, limit: int = 100) -> list[RolloutRow]:
     """A target's rollouts, newest first."""
     return [_row(found) for found in session.execute(_OF_TARGET, {"target": target_id, "limit": limit})]
+
+
+def deployment_rollouts(session: Session, deployment_id: int) -> list[RolloutRow]:
+    """A deployment's rollouts, newest first, as many as are kept."""
+    return [_row(found) for found in session.execute(_OF_DEPLOYMENT, {"deployment": deployment_id})]
+
+
+def newest_rollout(session: Session, deployment_id: int) -> dict[str, Any] | None:
+    """Of a deployment's newest rollout as much as changes with each step: `id`, `state`, and its newest `event`."""
+    found = session.execute(_NEWEST, {"deployment": deployment_id}).first()
+    return dict(zip(("id", "state", "event"), found, strict=True)) if found else None
 
 
 def rollout_events(session: Session, rollout_id: int, *, after: int = 0) -> list[RolloutEventRow]:

@@ -8,6 +8,7 @@ from auth.door import ApiError
 from web.config_form import PREFIX as CONFIG
 from web.config_form import read_config, write_config
 from web.forms import whole
+from web.staged import read_rollout
 from web.typed import ABSENT, Field, read, write
 
 PLACEMENT = "p-"
@@ -24,6 +25,9 @@ def read_body(fields: Sequence[Field], places: Sequence[Field], form: Mapping[st
         body["placement"] = _placement(places, form)
     if "force" in form:
         body["force"] = True
+    rollout = read_rollout(form)
+    if rollout is not None:
+        body["rollout"] = rollout
     return body
 
 

@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from auth.door import ApiError
 from auth.identity import Identity
+from web import staged
 from web.config_form import PREFIX as CONFIG
 from web.config_form import config_fields
 from web.deploy_body import PLACEMENT, config_of, read_body, typed_from
@@ -79,7 +80,7 @@ def _form(
     values |= {"typed": typed, "by_fields": bool(fields) and typed.get("config_as") != "text", "fields": fields}
     values |= {"places": [_placement_field(one) for one in opened["fields"]], "config": CONFIG, "placement": PLACEMENT}
     values |= {"policies": means_of(request).deploying.policies, "forces": "configure" in opened["actions"]}
-    values |= {"here": _here(opened), "done_now": None}
+    values |= {"here": _here(opened), "done_now": None, "staged": staged.ASKED, "limit": staged.LIMIT}
     return render(request, visitor, "deploy-form.html", sent=sent, **values)
 
 

@@ -54,3 +54,15 @@ class Deploying(Protocol):
 
     async def undeploy(self, identity: Identity, target: str, name: str) -> None:
         """Ends a deployment."""
+
+    async def list_rollouts(self, identity: Identity, wanted: dict[str, str], limit: int) -> dict[str, Any]:
+        """The `rollouts` that the visitor may see, open ones first, and whether there are `more`."""
+
+    async def show_rollout(self, identity: Identity, target: str, name: str, number: str) -> dict[str, Any]:
+        """A rollout of that deployment with its timeline, and the nodes that it reached."""
+
+    async def turn_rollout(self, identity: Identity, target: str, name: str, number: str, verb: str) -> None:
+        """Pauses or resumes a rollout."""
+
+    async def abort_rollout(self, identity: Identity, target: str, name: str, number: str, why: str) -> None:
+        """Has every proxy run the revision before again."""

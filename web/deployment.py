@@ -6,11 +6,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from auth.door import ApiError
 from auth.identity import Identity
 from web.api import fields
 from web.forms import Act, Sent, carry_out, confirmed, to_sign_in
 from web.means import means_of
 from web.rendering import render
+from web.staged import EVENTS, STATES, figures_in_words, waves_in_words
 from web.standing import NODE, STANDING, kind_in_words
 from web.visitor import Visitor, find_visitor
 
@@ -33,10 +35,34 @@ async def _page(request: Request, visitor: Visitor, sent: Sent) -> Response:
     current = found["revision"]
     values: dict[str, Any] = {"one": found, "current": current, "ended": ended, "words": STANDING[found["status"]]}
     values |= {"node_words": NODE, "kind": kind_in_words(found["kind"]), "here": address_of(target, name)}
-    values |= {"placement": _given(current["placement"]), "moving": found["status"] == "progressing" and not sent.form}
+    # Whoever aborts a rollout is to have the time to say why: their page does not load anew by itself without scripts.
+    moving = found["status"] == "progressing" and found["rollout"] is None and not sent.form
+    values |= {"placement": _given(current["placement"]), "moving": moving}
     values |= {"deploys": "deploy" in found["actions"] and not ended, "forces": "configure" in found["actions"]}
     values |= {"done_now": request.query_params.get("done"), "config": _pretty(current["config"])}
+    values |= await _rollout(request, visitor, found, sent)
     return render(request, visitor, "deployment.html", sent=sent, **values)
+
+
+async def _rollout(request: Request, visitor: Visitor, found: dict[str, Any], sent: Sent) -> dict[str, Any]:
+    """The rollout that the page shows: the newest, or the one that `?rollout=NUMBER` asks for."""
+    asked = request.query_params.get("rollout") or sent.typed.get("rollout") or ""
+    newest = found["rollouts"][0]["id"] if found["rollouts"] else None
+    if newest is None or (asked and asked not in {str(one["id"]) for one in found["rollouts"]}):
+        if request.query_params.get("rollout"):
+            raise ApiError(404, "not_found", f"{found['target']}/{found['name']} has no rollout {asked[:64]!r}")
+        asked = ""
+    values: dict[str, Any] = {"rollout": None, "newest": newest, "states": STATES, "event_words": EVENTS}
+    if newest is not None:
+        target, name, number = found["target"], found["name"], asked or str(newest)
+        rollout = await means_of(request).deploying.show_rollout(visitor.identity, target, name, number)
+        values |= {
+            "rollout": rollout,
+            "waves": waves_in_words(rollout),
+            "told": figures_in_words(rollout.get("health")),
+        }
+        values["figures"] = {one["id"]: figures_in_words(one["figures"]) for one in rollout["events"]}
+    return values
 
 
 def address_of(target: str, name: str) -> str:
@@ -62,7 +88,29 @@ async def _undeploy(request: Request, identity: Identity, form: dict[str, str]) 
     return f"/deployments?target={target}"
 
 
-ACTS: dict[str, Act] = {"rollback": _roll_back, "undeploy": _undeploy}
+async def _turn(request: Request, identity: Identity, form: dict[str, str]) -> str:
+    (target, name), verb = _names(request), form["form"]
+    await means_of(request).deploying.turn_rollout(identity, target, name, form.get("rollout", ""), verb)
+    return f"{address_of(target, name)}#rollout"
+
+
+async def _abort(request: Request, identity: Identity, form: dict[str, str]) -> str:
+    target, name = _names(request)
+    deploying, number = means_of(request).deploying, form.get("rollout", "")
+    found = await deploying.show_deployment(identity, target, name)
+    if "deploy" in found["actions"] and "sure" not in form:  # others are refused whatever they sent
+        raise ApiError(400, "bad_request", "say that you are sure to abort it: tick the box")
+    await deploying.abort_rollout(identity, target, name, number, form.get("why", "").strip())
+    return f"{address_of(target, name)}?done=abort"
+
+
+ACTS: dict[str, Act] = {
+    "rollback": _roll_back,
+    "undeploy": _undeploy,
+    "pause": _turn,
+    "resume": _turn,
+    "abort": _abort,
+}
 
 
 def _names(request: Request) -> tuple[str, str]:

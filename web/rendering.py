@@ -31,8 +31,11 @@ def create_environment(assets: Mapping[str, Asset]) -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters.update(size=show_size, ago=show_ago, day=show_day, moment=show_moment, short=shorten_digest)
+    environment.filters.update(
+        size=show_size, ago=show_ago, day=show_day, moment=show_moment, clock=show_clock, short=shorten_digest
+    )
     environment.filters.update(sentence=as_sentence, agent=read_agent, instant=read_instant, pretty=show_json)
+    environment.filters.update(clock=show_clock)
     environment.globals["asset"] = lambda name: f"/static/{assets[name].mark}/{name}"
     return environment
 
@@ -80,6 +83,11 @@ def show_day(moment: int) -> str:
 def show_moment(moment: int) -> str:
     """The moment in UTC, as RFC 3339 has it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment / 1000))
+
+
+def show_clock(moment: int) -> str:
+    """The time of the day in UTC, such as 04:09:25."""
+    return time.strftime("%H:%M:%S", time.gmtime(moment / 1000))
 
 
 def read_instant(said: str) -> int:

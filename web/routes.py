@@ -65,6 +65,7 @@ from web.entering import (
 from web.filter import show_filter
 from web.help import show_permissions
 from web.passkey_sign_in import post_passkey
+from web.rollouts import show_rollouts
 from web.second_step import post_second_step, show_second_step
 from web.signing import post_sign_in, post_sign_out, show_sign_in
 from web.targets import show_targets
@@ -75,6 +76,7 @@ PAGES: list[BaseRoute] = [
     Route("/r/{name:path}", sharing.post_filter, methods=["POST"]),
     Route("/deploy", deploy_form.show_choice, methods=["GET"]),
     Route("/deployments", show_deployments, methods=["GET"]),
+    Route("/rollouts", show_rollouts, methods=["GET"]),
     Route("/targets", show_targets, methods=["GET"]),
     Route("/targets/{target}", target.show_target, methods=["GET"]),
     Route("/targets/{target}", target.post_target, methods=["POST"]),

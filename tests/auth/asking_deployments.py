@@ -46,6 +46,18 @@ def rolled(ending: str = "", *, paused: bool = False, **more: Any) -> Callable[[
     return ask
 
 
+def held(form: str, *, paused: bool = False, **typed: str) -> Callable[[World, str], Ask]:
+    """A form of a deployment's page about the rollout that was begun there just now."""
+
+    def ask(world: World, person: str) -> Ask:
+        rollout = rolled(paused=paused)(world, person).path
+        made = world.api("administrator").get(rollout).json()
+        page = f"/targets/{made['target']}/deployments/{made['deployment']}"
+        return filled(world, person, page, form, rollout=str(made["id"]), **typed)
+
+    return ask
+
+
 def followed_to_its_end(world: World, person: str) -> Ask:
     """A rollout's timeline that ends at once."""
     found = rolled()(world, person)
@@ -71,6 +83,7 @@ def sent(form: str, **typed: str) -> Callable[[World, str], Ask]:
 ENDPOINTS = {
     "GET /deploy": Endpoint("signed in", "api", at("/deploy"), browser=True),
     "GET /deployments": Endpoint("signed in", "api", at("/deployments"), browser=True),
+    "GET /rollouts": Endpoint("signed in", "api", at("/rollouts"), browser=True),
     "GET /targets": Endpoint("signed in", "api", at("/targets"), browser=True),
     f"GET {PAGE}": Endpoint("pull", "target", page_of(own_target()), browser=True),
     f"POST {PAGE} reach": Endpoint("configure", "target", form_of(mesh_target(), "reach"), browser=True),
@@ -86,6 +99,9 @@ ENDPOINTS = {
     f"POST {DEPLOYMENT} undeploy": Endpoint(
         "deploy", "target", form_of(deployed(), "undeploy", confirm="d"), browser=True
     ),
+    f"POST {DEPLOYMENT} pause": Endpoint("deploy", "target", held("pause"), browser=True),
+    f"POST {DEPLOYMENT} resume": Endpoint("deploy", "target", held("resume", paused=True), browser=True),
+    f"POST {DEPLOYMENT} abort": Endpoint("deploy", "target", held("abort", sure="yes"), browser=True),
     f"POST {API}/reach": Endpoint("configure", "target", mesh_target("/reach", json={})),
     f"GET {API}/deployments/{{deployment}}/events": Endpoint("pull", "target", deployed("/events?seconds=0")),
 }

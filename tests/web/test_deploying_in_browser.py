@@ -188,9 +188,13 @@ PAGES = {
     "no-target": "/deployments?target=none",
     "deployment": "/targets/fleet-of-the-pictures/deployments/marks",
     "deployment-on-mesh": f"/targets/{MESH}/deployments/marks",
+    "deployment-earlier-rollout": "/targets/fleet-of-the-pictures/deployments/marks?rollout=1",
+    "rollouts": "/rollouts",
+    "no-rollout": "/rollouts?state=done",
     "deploy-choice": f"/deploy?filter={FILTER}&version=2.0.0",
     "deploy-form": f"/targets/fleet-of-the-pictures/deploy?filter={FILTER}&version=1.0.0",
     "deploy-form-mesh": f"/targets/{MESH}/deploy?filter={FILTER}",
+    "deploy-in-waves": f"/targets/fleet-of-the-pictures/deploy?filter={FILTER}&name=marks",
     "deploy-change": f"/targets/{MESH}/deploy?filter={FILTER}&name=marks",
     "absent-target": "/targets/none",
 }
@@ -204,6 +208,10 @@ def shown(edge: HubProcess) -> HubProcess:
         for tag in ("1.0.0", "2.0.0"):
             body = {"reference": f"{FILTER}:{tag}", "config": {"name": f"x-{tag}", "level": "warn"}}
             assert fleet.http.put(place, json=body).status_code in (200, 201)
+        rollout = fleet.http.put(place, json={"reference": f"{FILTER}:1.0.0", "rollout": {}}).json()["rollout"]
+        aborted = fleet.http.post(f"/api/v1/rollouts/{rollout}/abort", json={"why": "too early"})
+        assert (rollout, aborted.status_code) == (1, 200), aborted.text
+        assert fleet.http.put(place, json={"reference": f"{FILTER}:1.0.0", "rollout": {}}).status_code == 200
         fleet.deploy("marks", f"{FILTER}:1.0.0", config={"name": "x"}, force=True)
         placed = {"namespace": "shop", "labels": {"app": "web"}, "ports": [80, 8080]}
         body = {"reference": f"{FILTER}:1.0.0", "config": {"name": "x"}, "placement": placed}

@@ -5,6 +5,9 @@ async function refresh() {
   const answer = await fetch(location.href);
   if (!answer.ok) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const part of document.querySelectorAll("[data-shown]")) {
+    part.hidden = page.getElementById(part.id)?.hidden ?? true;
+  }
   for (const part of document.querySelectorAll("[data-live]")) {
     // What somebody is at work on stays as it is.
     if (part.contains(document.activeElement) || part.querySelector("details[open]")) continue;
@@ -30,10 +33,9 @@ if (watched) {
   });
 }
 
-const again = document.querySelector("[data-again]");
-if (again) {
-  const timer = setInterval(() => {
-    if (!again.hasAttribute("data-again")) clearInterval(timer);
-    else if (!document.hidden) refresh();
+// What goes on between two events, such as the time that is left, is fetched while there is such a part.
+if (document.querySelector("[data-live]")) {
+  setInterval(() => {
+    if (!document.hidden && document.querySelector("[data-again]")) refresh();
   }, 3000);
 }
