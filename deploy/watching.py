@@ -13,6 +13,7 @@ from deploy.fields import bad, only
 from deploy.means import means_of
 from deploy.views import read_detail
 from deploy.wishes import known_name
+from storage.database import StorageError
 
 EVERY = 1.0  # seconds between two looks
 LASTS = 15  # seconds that one answer lasts; then its reader asks again, and shows again who it is
@@ -55,6 +56,8 @@ async def _events(request: Request, known: Identity | None, target: str, name: s
                 found = await means.database.look(read_detail, means, identity, target, name)
             except ApiError:
                 yield "event: gone\ndata: {}\n\n"
+                return
+            except StorageError:  # its reader asks again in a moment
                 return
             said = json.dumps({part: found[part] for part in _LIVELY})
             if said != before:
