@@ -5,21 +5,26 @@ cluster is told.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from auth.secrets import SecretKey
 from storage.config_secrets import sealed_secrets
-from storage.deployments import RevisionRow
 
 MARK = "$secret"
 HIDDEN = "(secret {})"  # what is shown in the place of a value
+DEEPEST = 100  # levels of a config that names secrets
+LONGEST = 1024 * 1024  # characters of all values that are put into one config
 
 
-class MissingSecret(ValueError):
+class NotFilled(ValueError):
+    """A config cannot be told to anybody with its secrets; the text says why, with the way out."""
+
+
+class MissingSecret(NotFilled):
     """A config names a secret that the target does not have; the text says which, with the way out."""
 
     def __init__(self, name: str, target: str) -> None:
@@ -37,21 +42,33 @@ def names_in(config: str | None) -> set[str]:
         found.add(name)
         return ""
 
-    _filled(config, note)
+    with suppress(NotFilled):  # it was said to whoever deployed it
+        _filled(config, note)
     return found
 
 
 def shown(config: str | None) -> str | None:
     """A config that may be looked at: words in the places of values."""
-    return _filled(config, HIDDEN.format)
+    try:
+        return _filled(config, HIDDEN.format)
+    except NotFilled:
+        return config  # no value is in it
 
 
 def filled(config: str | None, secrets: Mapping[str, str], target: str) -> str | None:
-    """The config as the filter gets it; as it was written where it names none. Raises MissingSecret."""
+    """The config as the filter gets it; as it was written where it names none. Raises NotFilled."""
+    room = LONGEST
 
     def value_of(name: str) -> str:
+        nonlocal room
         if name not in secrets:
             raise MissingSecret(name, target)
+        room -= len(secrets[name])
+        if room < 0:
+            raise NotFilled(
+                f"the config names secrets so often that their values are more than {LONGEST:,} characters in it;"
+                " name each once"
+            )
         return secrets[name]
 
     return _filled(config, value_of)
@@ -68,25 +85,6 @@ def secrets_of(session: Session, key: SecretKey, target_id: int) -> dict[str, st
     return found
 
 
-def fill_revisions(
-    session: Session, key: SecretKey, target_id: int, target: str, rows: Sequence[RevisionRow]
-) -> list[RevisionRow]:
-    """Revisions, newest first, with the values in their configs. Older ones whose secrets are gone are left out.
-
-    Raises MissingSecret for the newest.
-    """
-    if not any(_may_name(one.config) for one in rows):
-        return list(rows)
-    secrets, found = secrets_of(session, key, target_id), []
-    for index, one in enumerate(rows):
-        try:
-            found.append(replace(one, config=filled(one.config, secrets, target)))
-        except MissingSecret:
-            if not index:
-                raise
-    return found
-
-
 def _may_name(config: str | None) -> bool:
     return config is not None and f'"{MARK}"' in config
 
@@ -96,15 +94,30 @@ def _filled(config: str | None, value_of: Callable[[str], str]) -> str | None:
         return config
     try:
         value = json.loads(config)
-    except (ValueError, RecursionError):
+    except ValueError:
         return config  # a text, which the filter gets as it is
-    put = _put(value, value_of)
-    return config if put == value else json.dumps(put, ensure_ascii=False)
+    except RecursionError:
+        raise _too_deep() from None
+    put = _put(value, value_of, 1)
+    if put == value:
+        return config
+    whole = json.dumps(put, ensure_ascii=False)
+    try:
+        whole.encode()
+    except UnicodeEncodeError:  # halves of characters, which only stay one text as they were written: escaped
+        return json.dumps(put)
+    return whole
 
 
-def _put(value: Any, value_of: Callable[[str], str]) -> Any:
+def _put(value: Any, value_of: Callable[[str], str], level: int) -> Any:
+    if level > DEEPEST:
+        raise _too_deep()
     if isinstance(value, dict):
         if value.keys() == {MARK} and isinstance(value[MARK], str):
             return value_of(value[MARK])
-        return {name: _put(one, value_of) for name, one in value.items()}
-    return [_put(one, value_of) for one in value] if isinstance(value, list) else value
+        return {name: _put(one, value_of, level + 1) for name, one in value.items()}
+    return [_put(one, value_of, level + 1) for one in value] if isinstance(value, list) else value
+
+
+def _too_deep() -> NotFilled:
+    return NotFilled(f"a config that names secrets may be nested {DEEPEST} deep, no more; make it flatter")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from auth.secrets import ROBOT, SecretKey, fingerprint, hint, new_secret
-from deploy.config_secrets import MissingSecret, filled, secrets_of
+from deploy.config_secrets import NotFilled, filled, secrets_of
 from deploy.meshes import MESHES, plan_of, secret_for
 from deploy.status import PROGRESSING, STALLED, UNOBSERVED
 from deploy.targets.plan import Plan
@@ -152,7 +152,7 @@ class Desires:
         secret = self.secret_key.unseal(held.sealed_secret).decode() if held is not None else None
         try:
             plan = replace(plan, config=filled(plan.config, named, target.name))
-        except MissingSecret as error:
+        except NotFilled as error:
             return Desired(row, plan, [str(error)], secret)
         return Desired(row, plan, MESHES[target.kind].problems(plan), secret)
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from auth.door import ApiError
 from auth.identity import Identity
 from deploy.checks import Candidate, Verdict, judge, release_of
-from deploy.config_secrets import HIDDEN, MissingSecret, filled, secrets_of
+from deploy.config_secrets import HIDDEN, NotFilled, filled, secrets_of
 from deploy.filters import Found, find_module, find_schema
 from deploy.means import Means, may_with
 from deploy.meshes import pulls_images
@@ -121,7 +121,7 @@ def _config_problem(means: Means, target: TargetRow, found: Found, config: str |
             schema = find_schema(session, found)
     except ApiError as error:
         return error.message
-    except MissingSecret as error:
+    except NotFilled as error:
         return str(error)
     problem = config_problem(means.blobs.read(schema[0]), whole or "{}") if schema else None
     if problem is not None and whole != config:

@@ -70,6 +70,8 @@ def summed(stored: Iterable[Mapping[str, Any]], proxies: int) -> Figures:
         for bound, count in one["times"].items():
             times[float(bound)] = times.get(float(bound), 0) + count
         reloads += one["reloads"]
+    # A request counts as failed before it counts as completed; and a proxy may say anything.
+    managers = {name: (completed, min(errors, completed)) for name, (completed, errors) in managers.items()}
     requests, errors = (sum(counts[at] for counts in managers.values()) for at in (0, 1))
     return Figures(proxies, requests, errors, reloads, times, managers)
 

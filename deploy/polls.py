@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from auth.secrets import SecretKey
-from deploy.config_secrets import MissingSecret, filled, secrets_of
+from deploy.config_secrets import NotFilled, filled, secrets_of
 from deploy.ecds import EMPTY, Decision, content_key, content_of, decide, deployment_of, salted
 from deploy.modules import Modules
 from deploy.slots import must_hold
@@ -140,7 +140,7 @@ def held_of(database: Database, key: SecretKey, placed: DeploymentRow, revision:
         secrets = secrets_of(session, key, placed.target_id) if revision.secrets_at is not None else {}
     try:
         config = filled(revision.config, secrets, placed.target)
-    except MissingSecret as error:  # the hub's secret key is another one than it was sealed with
+    except NotFilled as error:  # the hub's secret key is another one than it was sealed with
         raise StorageError(str(error)) from None
     limits = tuple(allowed(facts.facts)) if facts else ()
     vm_id = f"{placed.id}-{revision.module_sha256}"

@@ -14,7 +14,7 @@ from auth.door import ApiError
 from auth.identity import Identity
 from auth.outgoing import OutgoingRefused
 from deploy.commands import Wish, check, next_order
-from deploy.config_secrets import MissingSecret, filled, secrets_of, shown
+from deploy.config_secrets import NotFilled, filled, secrets_of, shown
 from deploy.derived import find_readable
 from deploy.drafting import UNKNOWN, draft_plans, draft_row, plan_problems
 from deploy.kubeconfig import access_of
@@ -170,7 +170,7 @@ def _told(plan: Plan, secrets: Mapping[str, str]) -> str | None:
     """The config that a plan's filter gets; as it was written where a secret is missing, which was said before."""
     try:
         return filled(plan.config, secrets, plan.target)
-    except MissingSecret:
+    except NotFilled:
         return plan.config
 
 

@@ -15,6 +15,7 @@ from deploy.means import Means, allow, means_of
 from deploy.rollouts_seen import NUMBER, TURNS, abort_rollout, find_seen, read_rollout, turn_rollout
 from deploy.rollouts_seen import list_rollouts as list_seen
 from deploy.shapes import rollout_event_json, rollout_json
+from deploy.watching import STREAM
 from storage.rollout_rows import OPEN, RolloutEventRow, RolloutRow, find_rollout, rollout_events
 
 EVERY = 1.0  # seconds between two looks at a timeline that is followed
@@ -83,9 +84,8 @@ async def follow_rollout(request: Request) -> Response:
         raise ApiError(400, "bad_request", "Last-Event-ID must be the id of an event")
     if len(means.following) >= FOLLOWERS:
         raise ApiError(503, "busy", "too many timelines are being followed; try again later", {"Retry-After": "15"})
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     lines = _lines(means, identity, rollout, int(last))
-    return StreamingResponse(lines, media_type="text/event-stream", headers=headers)
+    return StreamingResponse(lines, media_type="text/event-stream", headers=STREAM)
 
 
 async def _turn(request: Request, verb: str) -> Response:

@@ -13,6 +13,7 @@ from deploy.deployments_api import (
 from deploy.envoy_door import get_granted_module, poll_slot
 from deploy.examinations_api import post_examination
 from deploy.files_door import get_files
+from deploy.fleets_api import get_bootstrap, list_keys, list_nodes, post_key, remove_key
 from deploy.rollouts_api import (
     follow_rollout,
     get_rollout,
@@ -23,16 +24,11 @@ from deploy.rollouts_api import (
 )
 from deploy.secrets_api import list_secrets, put_secret, remove_secret
 from deploy.targets_api import (
-    get_bootstrap,
     get_target,
-    list_keys,
-    list_nodes,
     list_targets,
     patch_target,
-    post_key,
     post_reach,
     post_target,
-    remove_key,
     remove_target,
 )
 from deploy.watching import watch_deployment

@@ -15,11 +15,11 @@ from auth.secrets import fingerprint
 from deploy.ecds import content_of, deployment_of
 from deploy.figures import Sample, difference
 from deploy.polls import LONGEST, NODE_LIMIT
-from deploy.stats_messages import node_of, read_message, sample_of
+from deploy.stats_messages import MOST_PLUGINS, node_of, read_message, sample_of
 from storage.database import Database, StorageError
 from storage.nodes import NodeRow, slot_nodes
 from storage.rollout_rows import OPEN, RolloutRow, watched_rollouts
-from storage.rollouts import Counted, add_figures
+from storage.rollouts import MOST_MANAGERS, Counted, add_figures
 from storage.targets import TargetRow, live_keys
 
 log = logging.getLogger("wasmhub")
@@ -42,8 +42,8 @@ class Teller:
 
     def hear(self, said: Sample) -> None:
         """Takes a message in. Counters say how much there is by now, times what has come since."""
-        self.latest.managers.update(said.managers)
-        self.latest.reloads.update(said.reloads)
+        _keep(self.latest.managers, said.managers, MOST_MANAGERS)
+        _keep(self.latest.reloads, said.reloads, MOST_PLUGINS)
         for bound, count in said.times.items():
             self.latest.times[bound] = self.latest.times.get(bound, 0) + count
         self.fresh = True
@@ -175,6 +175,13 @@ class StatsDoor:
                 for one in rollouts
             }
             return rollouts, proxies, live_keys(session, keys)
+
+
+def _keep(known: dict[str, Any], said: dict[str, Any], most: int) -> None:
+    """Takes in what is said of the names that were said first, and of no more of them than one proxy may have."""
+    for name, counts in said.items():
+        if name in known or len(known) < most:
+            known[name] = counts
 
 
 def key_of(metadata: Sequence[tuple[str, str | bytes]]) -> str:

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from deploy.figures import Sample
+from storage.rollouts import MOST_MANAGERS
 
 _PACKAGE = "wasmhub.stats"
 _KINDS = {
@@ -35,7 +36,9 @@ _OWN = ("admin", "async-client")  # managers that serve nobody's traffic
 _COUNTED = {"downstream_rq_completed": 0, "downstream_rq_5xx": 1}
 _TIME = "downstream_rq_time"
 _RELOADS = (".vm_reload_success", ".vm_reload_failure", ".vm_reload_backoff")
-MOST_MANAGERS = 16
+MOST_PLUGINS = 64  # more than a fleet has slots
+LONGEST_NAME = 100  # characters of a manager's and of a plugin's
+FIRST_BOUND, LAST_BOUND = 0.01, 1e7  # milliseconds; what is beyond them is not told apart
 
 
 def _describe() -> Any:
@@ -56,13 +59,13 @@ def _describe() -> Any:
     return GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Message"))
 
 
-_Message = _describe()
+STATS_MESSAGE = _describe()
 
 
 def read_message(raw: bytes) -> Any:
     """The message, or None for bytes that are none."""
     try:
-        return _Message.FromString(raw)
+        return STATS_MESSAGE.FromString(raw)
     except DecodeError:
         return None
 
@@ -81,14 +84,14 @@ def sample_of(message: Any) -> Sample:
             _read_manager(sample, name, family.metric)
         elif name.startswith("wasm.") and name.endswith(_RELOADS):
             plugin, _, what = name.removeprefix("wasm.").rpartition(".")
-            if len(sample.reloads) < MOST_MANAGERS or plugin in sample.reloads:
+            if _is_name(plugin) and (len(sample.reloads) < MOST_PLUGINS or plugin in sample.reloads):
                 sample.reloads.setdefault(plugin, {})[what] = _value(family.metric)
     return sample
 
 
 def _read_manager(sample: Sample, name: str, metrics: Any) -> None:
     manager, _, what = name.removeprefix(_MANAGER).rpartition(".")
-    if manager in _OWN or "." in manager or (what not in _COUNTED and what != _TIME):
+    if manager in _OWN or not _is_name(manager) or (what not in _COUNTED and what != _TIME):
         return
     if manager not in sample.managers and len(sample.managers) >= MOST_MANAGERS:
         return
@@ -102,10 +105,21 @@ def _read_manager(sample: Sample, name: str, metrics: Any) -> None:
             count = bucket.cumulative_count - before
             before = bucket.cumulative_count
             if count > 0:
-                key = f"{bucket.upper_bound:g}"
+                key = bound_of(bucket.upper_bound)
                 sample.times[key] = sample.times.get(key, 0) + count
         if metric.histogram.sample_count > before:
             sample.times["inf"] = sample.times.get("inf", 0) + metric.histogram.sample_count - before
+
+
+def bound_of(upper: float) -> str:
+    """The bound as it is counted under: two digits of it, so that there are some hundreds, whatever a proxy says."""
+    if not upper <= LAST_BOUND:  # nor is NaN
+        return "inf"
+    return f"{float(f'{max(upper, FIRST_BOUND):.2g}'):g}"
+
+
+def _is_name(name: str) -> bool:
+    return 0 < len(name) <= LONGEST_NAME and name.isprintable() and "." not in name
 
 
 def _value(metrics: Any) -> int:

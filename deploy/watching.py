@@ -20,7 +20,12 @@ EVERY = 1.0  # seconds between two looks
 LASTS = 15  # seconds that one answer lasts; then its reader asks again, and shows again who it is
 LONGEST = 60
 AT_ONCE = 200  # answers under way in this process
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # no proxy between holds events back
+# Of every answer that is a stream of events: no proxy keeps it or holds it back, no browser takes it for a page.
+STREAM = {
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",
+    "X-Content-Type-Options": "nosniff",
+}
 _LIVELY = ("status", "message", "revision", "nodes", "objects", "proxies", "ended_at")
 
 
@@ -42,7 +47,7 @@ async def watch_deployment(request: Request) -> Response:
         raise ApiError(503, "busy", "too many watch deployments; try again in a moment", {"Retry-After": "5"})
 
     events = _events(request, None if asks_again else identity, target, name, lasts)
-    return StreamingResponse(events, headers=_HEADERS, media_type="text/event-stream")
+    return StreamingResponse(events, headers=STREAM, media_type="text/event-stream")
 
 
 async def _events(request: Request, known: Identity | None, target: str, name: str, lasts: int) -> AsyncIterator[str]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import update
@@ -38,6 +39,7 @@ _KNOWN = Statement(
     " LEFT JOIN rollout_figures g ON g.rollout_id = o.id AND g.node_id = n.id AND g.wave = :wave AND g.changed"
     " WHERE o.id = :rollout"
 )
+MOST_MANAGERS = 16  # names that one node's figures keep
 _LOCK = Statement("SELECT id FROM rollouts WHERE id = :id", lock="FOR NO KEY UPDATE")  # replicas take turns
 _ADD = Statement(
     "INSERT INTO rollout_figures (rollout_id, node_id, wave, changed, figures, at)"
@@ -148,7 +150,8 @@ def add_figures(database: Database, counted: Sequence[Counted]) -> None:
             if key not in there:
                 continue  # the node, or the rollout, is gone
             figures = one.figures if there[key] is None else added(there[key], one.figures)
-            there[key] = figures
+            kept = dict(islice(figures["managers"].items(), MOST_MANAGERS))  # a node that comes anew may name others
+            figures = there[key] = {**figures, "managers": kept}
             rows.append({**_key(key), "figures": json.dumps(figures), "at": now()})
         _ADD.run_each(session, rows)
 

@@ -47,6 +47,10 @@ WITHOUT = {
     "POST /api/v1/invitations/show": "it reads",
     "POST /v3/discovery:extension_configs": "a proxy's question; what it refuses has a row",
     "POST /api/v1/targets/{target}/deployments/{deployment}/preview": "it reads",
+    **{
+        f"POST /targets/{{target}}/deploy {form}": "it shows what would be"
+        for form in ("preview", "edit", "as-text", "as-fields")
+    },
     "POST /api/v1/examinations": "it reads; what is made for a fetcher has a row of its own",
     "POST /api/v1/teams/{team}/restore": "the team was not deleted",
     "POST /teams/{team} restore": "the team was not deleted",

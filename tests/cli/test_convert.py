@@ -108,6 +108,7 @@ def test_images(image: str, found: dict[str, str]) -> None:
             "config of the type type.googleapis.com/x.Y is no text",
         ),
         ({"patchContext": "sideways"}, "patchContext 'sideways' is none that wasme knows"),
+        ({"istio": {"labels": ["a"]}}, "spec.deployment.istio.labels is no object; write the labels"),
         ({"weight": 1}, "spec.filter.weight is no field of wasme's"),
         ({"image": "alone:1"}, "image alone:1 has no namespace"),
         ({"image": ""}, "image '' is no reference"),
@@ -140,6 +141,15 @@ def test_several_documents_lists_and_those_of_others() -> None:
     assert "note: Service web is none of wasme's; left out" in lines
 
 
+def test_a_namespace_that_yaml_takes_for_a_number_is_a_text() -> None:
+    document = old()
+    document["metadata"]["namespace"] = 7
+    done = Commands().run("convert", "-", "--to", "deploy", "--target", "mesh", stdin=json.dumps(document))
+    assert done.returncode == 0 and " --namespace 7 " in done.stdout, done.stderr
+    (made,), _ = converted(document)
+    assert made["metadata"]["namespace"] == "7"
+
+
 def test_as_commands() -> None:
     document = old(patchContext="outbound", config={"@type": TYPES + "StringValue", "value": 'a: "b"\nEND\n'})
     done = Commands().run("convert", "-", "--to", "deploy", "--target", "mesh", stdin=json.dumps(document))
@@ -159,6 +169,7 @@ def test_as_commands() -> None:
     [
         ("a: [", (), "- is no YAML"),
         ("a: &a [1]\nb: *a", (), "references"),
+        ('a: "\\ud800"', (), "- is no YAML: it holds half of a character in line 1"),
         ("- 1", (), "- holds a document that is no object"),
         ("a: 1", ("--to", "deploy"), "--to deploy needs --target"),
         ("a: 1", ("--target", "x"), "--target belongs to --to deploy"),

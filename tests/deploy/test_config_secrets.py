@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config_secrets import MissingSecret, filled, names_in, shown
+from deploy.config_secrets import MissingSecret, NotFilled, filled, names_in, shown
 from tests.deploy.fleet import Envoy, Fleet, Upstream, header_filter
 from tests.deploy.test_deployments_api import push_schema
 from tests.deploy.test_targets_api import says
@@ -46,9 +46,25 @@ def test_names_stand_for_values_wherever_they_are() -> None:
         filled(config, {"one": "v"}, "edge")
 
 
+def test_a_config_with_secrets_can_be_encoded_and_is_neither_too_deep_nor_too_long() -> None:
+    halves = filled('{"a": "\\ud800", "b": {"$secret": "one"}}', {"one": "ü"}, "edge")
+    assert halves is not None and json.loads(halves.encode()) == {"a": "\ud800", "b": "ü"}
+    for depth in (101, 600, 20_000):
+        deep = "[" * depth + '{"$secret": "one"}' + "]" * depth
+        with pytest.raises(NotFilled, match="may be nested 100 deep, no more"):
+            filled(deep, {"one": "v"}, "edge")
+        assert shown(deep) == deep and names_in(deep) == set()
+    often = json.dumps([{"$secret": "one"}] * 2000)
+    with pytest.raises(NotFilled, match="more than 1,048,576 characters"):
+        filled(often, {"one": "x" * 1000}, "edge")
+    assert names_in(often) == {"one"}
+
+
 def test_secrets_are_listed_without_values_and_kept_while_they_are_named(fleet: Fleet) -> None:
     reference = fleet.push("named", "1", header_filter("named"))
     says(fleet.put("marks", reference=reference, config=NAMED), 422, "names the secret 'api-key', which target")
+    deep = "[" * 600 + '{"$secret": "api-key"}' + "]" * 600
+    says(fleet.put("marks", reference=reference, config=deep), 422, "may be nested 100 deep, no more")
     assert put(fleet, "api-key", "first") == 201
     assert put(fleet, "api-key", "second") == 200
     assert put(fleet, "other", "value") == 201

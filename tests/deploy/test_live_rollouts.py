@@ -148,7 +148,7 @@ def test_a_good_version_goes_through_all_waves_and_no_request_fails(rollouts: Ro
     good = rollouts.fleet.push("marks", "good", header_filter("good"))
     with ExitStack() as stack:
         loads = {name: stack.enter_context(Load(one.listening(), 1)) for name, one in rollouts.envoys.items()}
-        number = rollouts.begin(good)
+        number = rollouts.begin(good, bake="8s")
         seen = rollouts.watch(number, "good")
         over = rollouts.becomes(number, "done")
 
@@ -163,6 +163,7 @@ def test_a_good_version_goes_through_all_waves_and_no_request_fails(rollouts: Ro
     assert rollouts.fleet.deployment("marks")["status"] == "ready"
 
 
+@OVER_BOTH
 @pytest.mark.parametrize(
     ("policy", "says"), [("FAIL_CLOSED", "were answered with 5xx"), ("FAIL_RELOAD", "its VM broke")]
 )

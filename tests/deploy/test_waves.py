@@ -8,9 +8,12 @@ import pytest
 from deploy.ecds import content_key
 from deploy.figures import Sample, difference, quantile, summed
 from deploy.health import HEALTHY, LIMITS, UNKNOWN, WORSE, Health, judge_health
+from deploy.stats_door import Teller
+from deploy.stats_messages import STATS_MESSAGE, sample_of
 from deploy.waves import EVERYBODY, cut_for, next_step, place_of
 from storage.nodes import NodeRow, SlotRow
 from storage.rollout_rows import FiguresRow, RolloutRow
+from storage.targets import TargetRow
 
 AT, LIVE = 10_000_000, 60_000
 USUAL = {name: usual for name, (usual, *_) in LIMITS.items()}
@@ -198,6 +201,34 @@ def test_what_is_counted_between_two_messages() -> None:
     assert difference(after, anew, "p")["managers"] == {"in": [9, 9]}, "a proxy that was started anew counts from 0"
     both = summed([difference(before, after, "p"), difference(after, anew, "p")], 2)
     assert (both.requests, both.errors, both.reloads) == (66, 10, 1)
+
+
+def test_whatever_a_proxy_says_is_judged_and_stays_small() -> None:
+    rows = [counted("a", True, 100, 5_000), counted("b", False, 1000, 20_000)]
+    assert judge_health(rows, 1, USUAL).message.startswith("100.00% of 100 requests failed")
+    message = STATS_MESSAGE()
+    histogram = _family(message, "http.in.downstream_rq_time").histogram
+    bounds = [float("-inf"), -5.0, 0.5, 25.0, 3_600_000.0, 1e308, float("inf"), float("nan")]
+    for number, bound in enumerate([*bounds, *(1 + index / 1000 for index in range(9000))]):
+        histogram.bucket.add(upper_bound=bound, cumulative_count=number + 1)
+    for name in ("a\0b", "<b>" * 40, "", "x" * 101, *(f"m{number}" for number in range(99))):
+        _family(message, f"http.{name}.downstream_rq_completed").counter.value = float("inf")
+        _family(message, f"wasm.{name}.vm_reload_success").counter.value = 1
+    said = sample_of(message)
+    assert [*said.times][:6] == ["0.01", "0.5", "25", "3.6e+06", "inf", "1"] and len(said.times) < 120
+    assert said.times["inf"] == 3 and sum(said.times.values()) == len(bounds) + 9000
+    assert quantile({float(bound): count for bound, count in said.times.items()}, 0.95) is not None
+    assert [*said.managers] == ["in", *(f"m{number}" for number in range(15))] and len(said.reloads) == 64
+    teller = Teller(TargetRow(1, "edge", "envoy", {}, AT, "ann", None, None), "key")
+    for number in range(90):
+        teller.hear(Sample({f"{number}-{one}": [1, 0] for one in range(16)}, {}, {f"{number}": {}}))
+    assert (len(teller.latest.managers), len(teller.latest.reloads)) == (16, 64)
+
+
+def _family(message: Any, name: str) -> Any:
+    """The one metric of a new family of a message."""
+    family = message.metrics.add(name=name)
+    return family.metric.add()
 
 
 def test_quantiles() -> None:

@@ -185,6 +185,11 @@ def test_what_nodes_count_is_summed_and_goes_with_them(place: Place) -> None:
         ("edge-1", 1, True): {"managers": {"in": [20, 1], "out": [2, 2]}, "times": {"5": 18, "10": 2}, "reloads": 4},
         ("edge-2", 1, False): figures,
     }
+    for number in range(3):  # a proxy that comes again and again with other names
+        count(place.one, {**figures, "managers": {f"{number}-{one}": [1, 0] for one in range(9)}}, second, False)
+    with place.two.read() as session:
+        (row,) = [one for one in rollout_figures(session, rollout.id) if one.node == "edge-2"]
+    assert len(row.figures["managers"]) == 16 and row.figures["managers"]["in"] == [10, 1]
     undeploy(place.one, ANN, place.target, "limits")
     with place.two.read() as session:
         assert rollout_figures(session, rollout.id) == [] and target_rollouts(session, place.target.id) == []

@@ -29,6 +29,16 @@ class _Plain(yaml.SafeLoader):
             raise yaml.YAMLError("it holds references (*), which are not followed")
         return super().compose_node(parent, index)
 
+    def construct_scalar(self, node: Any) -> Any:
+        """Refuses halves of characters, which can be escaped and never be written."""
+        found = super().construct_scalar(node)
+        if isinstance(found, str) and not found.isascii():
+            try:
+                found.encode()
+            except UnicodeEncodeError:
+                raise yaml.YAMLError(f"it holds half of a character in line {node.start_mark.line + 1}") from None
+        return found
+
 
 class _Dumper(yaml.SafeDumper):
     """Writes a text of several lines as one."""

@@ -118,7 +118,9 @@ def _config(made: Converted, ours: dict[str, Any], config: Any) -> None:
 def _placement(made: Converted, context: str, istio: Mapping[str, Any], *, plugin: bool) -> dict[str, Any]:
     """Which pods, and which of their traffic."""
     placement: dict[str, Any] = {}
-    labels, context = istio.get("labels") or {}, context.lower()
+    labels, context = _part(istio, "labels"), context.lower()
+    if istio.get("labels") and not labels:
+        made.lost.append("spec.deployment.istio.labels is no object; write the labels of the pods as NAME: VALUE")
     if labels:
         placement["labels"] = {str(name): str(value) for name, value in labels.items()}
         made.notes.append("labels choose pods now, and chose Deployments and the like; see that the pods have them")
@@ -180,6 +182,8 @@ def _meta(made: Converted, meta: Mapping[str, Any]) -> dict[str, Any]:
         found["annotations"] = {name: one for name, one in found["annotations"].items() if name != _LAST_APPLIED}
         if not found["annotations"]:
             del found["annotations"]
+    if "namespace" in found:
+        found["namespace"] = str(found["namespace"])
     name = str(found.get("name") or "")
     if not _NAME.fullmatch(name):
         found["name"] = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63].strip("-") or "filter"
