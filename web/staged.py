@@ -55,7 +55,6 @@ def figures_in_words(figures: Mapping[str, Any] | None) -> list[str]:
         parts = [_count(one["proxies"], "proxy", "proxies"), _count(one["requests"], "request", "requests")]
         parts += [f"{one['errors']:,} answered with 5xx"]
         parts += [f"VM made anew {_count(one['reloads'], 'time', 'times')}"] if one["reloads"] else []
-        parts += [f"95 of 100 within {one['p95_ms']:g} ms"] if one["p95_ms"] is not None else []
         lines.append(f"{who[:1].upper()}{who[1:]}: {', '.join(parts)}")
     return lines
 

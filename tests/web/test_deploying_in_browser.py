@@ -231,6 +231,8 @@ def test_every_page_fits_and_is_whole(
     for name, path in PAGES.items():
         tab.look(shown.url + path, f"{name}-{size}-{scheme}")
         tab.fits()
+        for tick in tab.page.locator("#staged").all():  # what it hides is to be seen too
+            tick.check()
         for details in tab.page.locator("main summary:visible").all():
             details.click()
         tab.check(f"{name}-open-{size}-{scheme}")
