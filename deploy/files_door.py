@@ -13,7 +13,7 @@ from auth.identity import Identity
 from auth.secrets import fingerprint
 from deploy.ecds import EMPTY
 from deploy.fields import bad, only, text_field
-from deploy.means import Means, allow, means_of
+from deploy.means import Means, allow, may_with, means_of
 from deploy.polls import FORGOTTEN_AFTER, LONGEST, NODE_LIMIT, SEEN_EVERY, YIELDS_AFTER, contents, held_of
 from deploy.status import FETCHER
 from deploy.targets.envoy_files import file_document, module_name
@@ -43,7 +43,7 @@ async def get_files(request: Request) -> Response:
     query = dict(request.query_params)
     only(query, "folder", "by")
     folder, by = folder_field(query, "folder"), text_field(query, "by")
-    if len(by) > LONGEST or not by.isprintable():
+    if not 0 < len(by) <= LONGEST or not by.isprintable():
         raise bad(f"by must be a name of at most {LONGEST} printable characters")
 
     files = await run_sync(_files, means, target, folder, by)
@@ -61,7 +61,16 @@ def folder_field(query: dict[str, str], name: str) -> str:
 
 def _by_name(means: Means, identity: Identity, name: str) -> TargetRow:
     with means.database.read() as session:
-        return _of_files(allow(session, identity, "deploy", name))
+        target = _of_files(allow(session, identity, "deploy", name))
+        told = any(one.current.secrets_at is not None for one in target_deployments(session, target.id))
+    if told and not may_with(identity, "configure", target):
+        raise ApiError(
+            403,
+            "denied",
+            f"the files of {target.name} hold secrets; fetch them with the fleet's key, or with a token that may"
+            " configure the target",
+        )
+    return target
 
 
 def _by_key(means: Means, key: str, name: str) -> TargetRow:

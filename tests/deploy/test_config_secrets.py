@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import httpx
 import pytest
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
 
@@ -95,6 +96,28 @@ def test_what_a_proxy_says_as_it_refuses_is_kept_without_values(tmp_path: Path) 
         assert "cannot parse (secret quoted)" in stalled["message"]
         events = fleet.http.get("/api/v1/events?subject=edge/marks").text
         assert "deployment.refused" in events and value not in events + json.dumps(stalled)
+
+
+def test_files_with_values_are_for_keys_and_for_those_who_may_configure(fleet: Fleet) -> None:
+    name = f"{fleet.name}-files"
+    made = fleet.http.post("/api/v1/targets", json={"name": name, "settings": {"transport": "file"}})
+    assert made.status_code == 201, made.text
+    scope = {"name": name, "scopes": [f"target:{name}:pull,deploy"]}
+    token = fleet.http.post("/api/v1/user/tokens", json=scope).json()["token"]
+    path, value = f"/api/v1/targets/{name}", secrets.token_hex(8)
+    assert fleet.http.put(f"{path}/secrets/key", json={"value": value}).status_code == 201
+    reference = fleet.push("filed", "1", header_filter("one"))
+    bearer = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=fleet.hub.url, headers=bearer, trust_env=False, timeout=30) as deployer:
+        assert fleet.http.put(f"{path}/deployments/d", json={"reference": reference}).status_code == 201
+        assert deployer.get(f"{path}/files?folder=/etc/envoy&by=me").status_code == 200
+        named = {"reference": reference, "config": {"key": {"$secret": "key"}}}
+        assert fleet.http.put(f"{path}/deployments/d", json=named).status_code == 200
+        refused = deployer.get(f"{path}/files?folder=/etc/envoy&by=me")
+        says(refused, 403, "hold secrets; fetch them with the fleet's key, or with a token that may")
+        says(deployer.get(f"{path}/files?folder=/etc/envoy&by="), 403, "hold secrets")
+    assert value in fleet.http.get(f"{path}/files?folder=/etc/envoy&by=me").text
+    says(fleet.http.get(f"{path}/files?folder=/etc/envoy&by="), 400, "by must be a name of at most")
 
 
 def test_secrets_are_listed_without_values_and_kept_while_they_are_named(fleet: Fleet) -> None:
