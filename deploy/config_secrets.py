@@ -16,6 +16,7 @@ from storage.config_secrets import sealed_secrets
 
 MARK = "$secret"
 HIDDEN = "(secret {})"  # what is shown in the place of a value
+SHORTEST = 4  # characters of a value that is looked for in sentences: a shorter one is in any
 DEEPEST = 100  # levels of a config that names secrets
 LONGEST = 1024 * 1024  # characters of all values that are put into one config
 
@@ -83,6 +84,15 @@ def secrets_of(session: Session, key: SecretKey, target_id: int) -> dict[str, st
         except ValueError:
             continue
     return found
+
+
+def without_values(sentence: str, secrets: Mapping[str, str]) -> str:
+    """What a proxy or a cluster said of a config, in which they may have quoted it."""
+    for name, value in sorted(secrets.items(), key=lambda one: -len(one[1])):
+        for written in {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}:
+            if len(written) >= SHORTEST:
+                sentence = sentence.replace(written, HIDDEN.format(name))
+    return sentence
 
 
 def _may_name(config: str | None) -> bool:

@@ -54,7 +54,7 @@ async def put_deployment(request: Request) -> Response:
     target, name = _names(request)
     wish = read_wish(await read_json(request, limit=MAX_BODY))
 
-    refuse_crowd(means)
+    refuse_crowd(means.checks)
     made, fresh = await run_sync(change, means, identity, target, name, wish, limiter=means.checks)
 
     return JSONResponse(made, 201 if fresh else 200)
@@ -72,7 +72,7 @@ async def post_preview(request: Request) -> Response:
     target, name = _names(request)
     wish, form = read_wish(await read_json(request, limit=MAX_BODY)), read_form(request.query_params)
 
-    refuse_crowd(means)
+    refuse_crowd(means.checks)
     found = await preview(means, identity, target, name, wish, form)
 
     return JSONResponse(found)
@@ -89,7 +89,7 @@ async def post_rollback(request: Request) -> Response:
     only(body, "revision", "force")
     number = number_field(body, "revision", 0, 1, 2**31) if "revision" in body else None
 
-    refuse_crowd(means)
+    refuse_crowd(means.checks)
     made = await run_sync(roll_back, means, identity, *_names(request), number, read_force(body), limiter=means.checks)
 
     return JSONResponse(made)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from auth.secrets import ROBOT, SecretKey, fingerprint, hint, new_secret
-from deploy.config_secrets import NotFilled, filled, secrets_of
+from deploy.config_secrets import NotFilled, filled, secrets_of, without_values
 from deploy.meshes import MESHES, plan_of, secret_for
 from deploy.status import PROGRESSING, STALLED, UNOBSERVED
 from deploy.targets.plan import Plan
@@ -132,13 +132,14 @@ class Desires:
         self, target: TargetRow, desired: Sequence[Desired], done: Mapping[str, Done], observed: Mapping[str, Observed]
     ) -> None:
         """Keeps what became of each deployment; one that was undeployed and is gone there goes here too."""
-        news = []
+        news, secrets = [], self._named(target, [one.row for one in desired])
         for one in desired:
             made = done.get(one.row.name, Done())
             if one.row.ended_at is not None and not made.objects and not made.trouble and not made.written:
                 forget_ended(self.database, one.row.id)
                 continue
             seen = judge(one, made, observed.get(one.row.name))
+            seen = replace(seen, message=without_values(seen.message, secrets))
             if _is_news(seen, one.row):
                 news.append((one.row, seen))
         if news:
@@ -155,6 +156,13 @@ class Desires:
         except NotFilled as error:
             return Desired(row, plan, [str(error)], secret)
         return Desired(row, plan, MESHES[target.kind].problems(plan), secret)
+
+    def _named(self, target: TargetRow, rows: Sequence[DeploymentRow]) -> dict[str, str]:
+        """The values of the target's secrets, where a config may name one."""
+        if not any(row.current.secrets_at is not None for row in rows):
+            return {}
+        with self.database.read() as session:
+            return secrets_of(session, self.secret_key, target.id)
 
     def _secret(self, target: TargetRow, row: DeploymentRow, secrets: Mapping[int, PullRow]) -> PullRow:
         """The secret for the deployment's repository; a new one where there is none, or it is old."""

@@ -81,20 +81,20 @@ class Desk:
 
     async def foresee(self, identity: Identity, target: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
         """What a deployment would be: `reasons`, `objects`, `diff`, `changes`, `notes`."""
-        refuse_crowd(self._means)
+        refuse_crowd(self._means.checks)
         return await foresee(self._means, identity, target, new_name(name), read_wish(body))
 
     async def deploy(self, identity: Identity, target: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
         """Deploys, or changes what runs; the deployment with its `warnings`."""
         wish, means = read_wish(body), self._means
-        refuse_crowd(means)
+        refuse_crowd(means.checks)
         made, _ = await run_sync(change, means, identity, target, new_name(name), wish, limiter=means.checks)
         return made
 
     async def roll_back(self, identity: Identity, target: str, name: str, number: int, force: bool) -> dict[str, Any]:
         """Runs an earlier revision again, as a new one."""
         means = self._means
-        refuse_crowd(means)
+        refuse_crowd(means.checks)
         return await run_sync(roll_back, means, identity, target, known_name(name), number, force, limiter=means.checks)
 
     async def undeploy(self, identity: Identity, target: str, name: str) -> None:

@@ -53,8 +53,9 @@ async def post_examination(request: Request) -> Response:
     means, identity = means_of(request), await identify(request, means_of(request).gate)
     asked = _read(await read_json(request, limit=MAX_BODY))
 
-    refuse_crowd(means)
-    found = await run_sync(_examine, means, identity, asked, limiter=means.checks)
+    limiter = means.strangers if identity.anonymous else means.checks
+    refuse_crowd(limiter)
+    found = await run_sync(_examine, means, identity, asked, limiter=limiter)
 
     return JSONResponse(found)
 

@@ -20,6 +20,7 @@ from storage.targets import TargetRow, find_target
 from storage.usage import Meter
 
 CHECKS_AT_ONCE = 4  # deploys that are checked at a time: each may wait for the reader or run a process
+STRANGERS_AT_ONCE = 2  # the same of those that nobody signed in for: they hold up one another alone
 CHECKS_WAITING = 32  # deploys that may wait for their turn
 
 
@@ -43,6 +44,7 @@ class Means:
     wake: Callable[[], None]  # has the controller look at once
     left: Left = field(default_factory=set)
     checks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(CHECKS_AT_ONCE))
+    strangers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STRANGERS_AT_ONCE))
     following: set[object] = field(default_factory=set)  # one for each timeline that is followed; without it, it ends
     watching: Watching = field(default_factory=Watching)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from auth.secrets import SecretKey
-from deploy.config_secrets import NotFilled, filled, secrets_of
+from deploy.config_secrets import NotFilled, filled, secrets_of, without_values
 from deploy.ecds import EMPTY, Decision, content_key, content_of, decide, deployment_of, salted
 from deploy.modules import Modules
 from deploy.slots import must_hold
@@ -113,6 +113,8 @@ def answer_poll(
     """Decides and stores what the node is answered. Raises BadPoll, and StorageError where the store cannot."""
     if poll.fleet != target.name or not 0 < poll.slot <= target.settings["slots"]:
         raise BadPoll(404, f"this key belongs to target {target.name}, which has no such slot")
+    if poll.why:
+        poll = replace(poll, why=_without_values(database, key, target, poll.why))
     for _ in range(_TRIES):
         view = _look(database, target, poll)
         delivered = view.before.delivered or (view.node.id, poll.slot, view.before.served) in left
@@ -220,6 +222,11 @@ def _new_node(database: Database, target: TargetRow, poll: Poll) -> NodeRow:
             f"target {target.name} has as many nodes as its node_limit; one gives way when away for an hour",
         )
     return node
+
+
+def _without_values(database: Database, key: SecretKey, target: TargetRow, why: str) -> str:
+    with database.read() as session:
+        return without_values(why, secrets_of(session, key, target.id))
 
 
 def _refusal(view: _View, poll: Poll, decision: Decision) -> tuple[Actor, str] | None:

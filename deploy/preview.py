@@ -14,7 +14,7 @@ from auth.door import ApiError
 from auth.identity import Identity
 from auth.outgoing import OutgoingRefused
 from deploy.commands import Wish, check, next_order
-from deploy.config_secrets import NotFilled, filled, secrets_of, shown
+from deploy.config_secrets import NotFilled, filled, secrets_of, shown, without_values
 from deploy.derived import find_readable
 from deploy.drafting import UNKNOWN, draft_plans, draft_row, plan_problems
 from deploy.kubeconfig import access_of
@@ -49,6 +49,7 @@ class Draft:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     told: "Draft | None" = None  # the same with the values of secrets in the configs, where the target has any
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 async def preview(
@@ -70,11 +71,12 @@ async def preview(
                 objects, diff = await _compare(means, draft, objects)
         except (OutgoingRefused, Refused, ValueError, TimeoutError) as error:
             diff = None
-            draft.notes.append(f"what would change there is not known: {str(error) or 'it did not answer in time'}")
+            said = without_values(str(error), draft.secrets) or "it did not answer in time"
+            draft.notes.append(f"what would change there is not known: {said}")
     if f"/{UNKNOWN}/" in json.dumps(objects):
         draft.notes.append(_NEW)
-    said = None if diff is None else [vars(one) for one in diff]
-    return {"objects": objects, "problems": draft.problems, "diff": said, "notes": draft.notes}
+    changes = None if diff is None else [vars(one) for one in diff]
+    return {"objects": objects, "problems": draft.problems, "diff": changes, "notes": draft.notes}
 
 
 def _formed(means: Means, draft: Draft, form: Form) -> dict[str, Any]:
@@ -113,6 +115,7 @@ def _draft(means: Means, identity: Identity, target_name: str, name: str, wish: 
         draft = Draft(target, row, *draft_plans(session, target, row, with_secret=secret))
         secrets = secrets_of(session, means.gate.secret_key, target.id)
     if secrets:
+        draft.secrets = secrets
         told = [replace(one, config=_told(one, secrets)) for one in (draft.plan, *draft.others)]
         draft.told = replace(draft, plan=told[0], others=told[1:])
         draft.plan = replace(draft.plan, config=shown(draft.plan.config))

@@ -10,12 +10,13 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from auth.door import ApiError, read_json, require
 from auth.identity import Identity
-from deploy.fields import only
+from deploy.fields import only, word_field
 from deploy.means import Means, allow, means_of
 from deploy.rollouts_seen import NUMBER, TURNS, abort_rollout, find_seen, read_rollout, turn_rollout
 from deploy.rollouts_seen import list_rollouts as list_seen
 from deploy.shapes import rollout_event_json, rollout_json
 from deploy.watching import STREAM
+from storage.database import StorageError
 from storage.rollout_rows import OPEN, RolloutEventRow, RolloutRow, find_rollout, rollout_events
 
 EVERY = 1.0  # seconds between two looks at a timeline that is followed
@@ -29,12 +30,13 @@ async def list_rollouts(request: Request) -> Response:
     means, identity = means_of(request), await require(request, means_of(request).gate)
     query = dict(request.query_params)
     only(query, "target", "deployment", "open")
+    under_way = word_field(query, "open", "false", ("true", "false")) == "true"
 
     found = await run_sync(list_seen, means, identity, query.get("target"))
 
     wanted = query.get("deployment")
     found = [one for one in found if wanted is None or one.deployment == wanted]
-    found = [one for one in found if one.state in OPEN or query.get("open") != "true"]
+    found = [one for one in found if one.state in OPEN or not under_way]
     return JSONResponse({"rollouts": [rollout_json(one) for one in found]})
 
 
@@ -84,7 +86,9 @@ async def follow_rollout(request: Request) -> Response:
         raise ApiError(400, "bad_request", "Last-Event-ID must be the id of an event")
     if len(means.following) >= FOLLOWERS:
         raise ApiError(503, "busy", "too many timelines are being followed; try again later", {"Retry-After": "15"})
-    lines = _lines(means, identity, rollout, int(last))
+    # A password is hard to check on purpose; who shows one is asked once, and again with the next answer.
+    asks_again = not request.headers.get("authorization", "").lower().startswith("basic")
+    lines = _lines(request, None if asks_again else identity, rollout, int(last))
     return StreamingResponse(lines, media_type="text/event-stream", headers=STREAM)
 
 
@@ -98,9 +102,9 @@ async def _turn(request: Request, verb: str) -> Response:
     return JSONResponse(made)
 
 
-async def _lines(means: Means, identity: Identity, rollout: RolloutRow, last: int) -> AsyncIterator[str]:
-    """The timeline as it grows, as lines of server-sent events."""
-    follower = object()
+async def _lines(request: Request, known: Identity | None, rollout: RolloutRow, last: int) -> AsyncIterator[str]:
+    """The timeline as it grows, as lines of server-sent events. Who asks, unless known, is found anew each time."""
+    means, follower = means_of(request), object()
     means.following.add(follower)
     try:
         quiet = 0
@@ -108,7 +112,11 @@ async def _lines(means: Means, identity: Identity, rollout: RolloutRow, last: in
         for _ in range(int(LONGEST / EVERY)):
             if follower not in means.following:  # the hub is about to stop
                 return
-            found = await means.database.look(_news, means, identity, rollout, last)
+            try:
+                identity = known or await require(request, means.gate)
+                found = await means.database.look(_news, means, identity, rollout, last)
+            except (ApiError, StorageError):  # who asks is signed out, or is to ask again in a moment
+                return
             if found is None:  # it is gone, or may be seen no more
                 return
             news, over = found

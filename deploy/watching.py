@@ -14,6 +14,7 @@ from deploy.fields import bad, only
 from deploy.means import Means, means_of
 from deploy.views import find, read_detail
 from deploy.wishes import known_name
+from storage.database import StorageError
 from storage.rollout_rows import newest_rollout
 
 EVERY = 1.0  # seconds between two looks
@@ -63,6 +64,8 @@ async def _events(request: Request, known: Identity | None, target: str, name: s
                 found = await means.database.look(_look, means, identity, target, name)
             except ApiError:
                 yield "event: gone\ndata: {}\n\n"
+                return
+            except StorageError:  # its reader asks again in a moment
                 return
             said = json.dumps(found)
             if said != before:

@@ -4,10 +4,12 @@ import json
 import re
 from typing import Any
 
+from anyio import CapacityLimiter
+
 from auth.door import ApiError
 from deploy.commands import Wish
 from deploy.fields import bad, number_field, only, text_field, word_field
-from deploy.means import CHECKS_WAITING, Means
+from deploy.means import CHECKS_WAITING
 from deploy.rollout_fields import read_rollout
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # of a target and of a deployment
@@ -54,9 +56,9 @@ def known_name(name: str) -> str:
     return name
 
 
-def refuse_crowd(means: Means) -> None:
+def refuse_crowd(checks: CapacityLimiter) -> None:
     """Raises ApiError 503 where too many wait for their checks already."""
-    if means.checks.statistics().tasks_waiting >= CHECKS_WAITING:
+    if checks.statistics().tasks_waiting >= CHECKS_WAITING:
         raise ApiError(503, "busy", "too many filters are being deployed; try again in a moment", {"Retry-After": "5"})
 
 

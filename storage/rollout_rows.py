@@ -15,6 +15,7 @@ from storage.rollout_tables import Rollout, RolloutEvent
 RUNNING, PAUSED, HALTED = "running", "paused", "halted"
 BACK, DONE, ABORTED = "rolled-back", "done", "aborted"
 OPEN = (RUNNING, PAUSED)
+SHOWN_EVENTS = 1000  # lines of a timeline: a rollout has a hundred, but may be paused and resumed for ever
 KEPT_ROLLOUTS = 20  # of each deployment
 
 
@@ -134,9 +135,10 @@ def newest_rollout(session: Session, deployment_id: int) -> dict[str, Any] | Non
 
 
 def rollout_events(session: Session, rollout_id: int, *, after: int = 0) -> list[RolloutEventRow]:
-    """A rollout's timeline, oldest first, from the line after that one."""
+    """The newest lines of a rollout's timeline, oldest first, from the line after that one."""
     query = select(RolloutEvent).where(col(RolloutEvent.rollout_id) == rollout_id, col(RolloutEvent.id) > after)
-    found = session.execute(query.order_by(col(RolloutEvent.id))).scalars()
+    newest = session.execute(query.order_by(col(RolloutEvent.id).desc()).limit(SHOWN_EVENTS)).scalars()
+    found = reversed([*newest])
     return [RolloutEventRow(one.id, one.at, one.kind, one.wave, one.message, one.figures) for one in found]
 
 

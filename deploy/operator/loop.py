@@ -123,6 +123,8 @@ class Operator:
                 if isinstance(error, Refused) and error.status in (403, 404):
                     wait = UNKNOWN_KIND if kind != FILTERS else NOTHING_TO_DO
                     log.info("%s are not watched in %s: %s", kind[2], place or "the cluster", error)
+            except Exception:  # whatever it is, a kind that nobody follows any more would not be noticed
+                log.exception("%s are not watched in %s for now", kind[2], place or "the cluster")
             await asyncio.sleep(wait)
 
     def _take(self, kind: Kind, event: Any) -> bool:

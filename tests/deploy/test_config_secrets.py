@@ -1,16 +1,21 @@
 """Configs that name secrets: what a filter gets, what nobody else is shown, and what happens as they change."""
 
 import json
+import queue
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
+from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
 
-from deploy.config_secrets import MissingSecret, NotFilled, filled, names_in, shown
-from tests.deploy.fleet import Envoy, Fleet, Upstream, header_filter
+from deploy.config_secrets import MissingSecret, NotFilled, filled, names_in, shown, without_values
+from deploy.targets.envoy_fleet import EXTENSION_TYPE
+from tests.deploy.fleet import Envoy, Fleet, Upstream, header_filter, xds_of
 from tests.deploy.test_deployments_api import push_schema
 from tests.deploy.test_targets_api import says
+from tests.hub import HubProcess
 from tests.peers import built_filter
 
 NAMED = {"key": {"$secret": "api-key"}}
@@ -58,6 +63,38 @@ def test_a_config_with_secrets_can_be_encoded_and_is_neither_too_deep_nor_too_lo
     with pytest.raises(NotFilled, match="more than 1,048,576 characters"):
         filled(often, {"one": "x" * 1000}, "edge")
     assert names_in(often) == {"one"}
+
+
+def test_what_others_say_of_a_config_holds_no_value() -> None:
+    values = {"q": 'a"bc', "l": "longer", "m": "longer-one", "s": "7"}
+    said = without_values('no a\\"bc, nor a"bc, nor longer-one, nor longer, at 7', values)
+    assert said == "no (secret q), nor (secret q), nor (secret m), nor (secret l), at 7"
+
+
+def test_what_a_proxy_says_as_it_refuses_is_kept_without_values(tmp_path: Path) -> None:
+    value, asked = secrets.token_hex(8), queue.Queue[DiscoveryRequest | None]()
+    with HubProcess(tmp_path / "data", WASMHUB_XDS_LISTEN="127.0.0.1:0") as hub, Fleet(hub, "edge") as fleet:
+        assert put(fleet, "quoted", value) == 201
+        fleet.deploy("marks", fleet.push("quoted", "1", header_filter("one")), config={"key": {"$secret": "quoted"}})
+        first = DiscoveryRequest(resource_names=["edge/slot-1"], type_url=EXTENSION_TYPE)
+        first.node.id = "edge-1"
+        asked.put(first)
+        with grpc.insecure_channel(xds_of(hub).partition("://")[2]) as channel:
+            call = channel.stream_stream(
+                "/envoy.service.extension.v3.ExtensionConfigDiscoveryService/StreamExtensionConfigs",
+                request_serializer=DiscoveryRequest.SerializeToString,
+                response_deserializer=DiscoveryResponse.FromString,
+            )
+            answers = call(iter(asked.get, None), metadata=(("authorization", f"Bearer {fleet.new_key()['key']}"),))
+            given = next(answers)
+            assert value.encode() in given.SerializeToString()
+            first.response_nonce, first.error_detail.message = given.nonce, f"cannot parse {value}"
+            asked.put(first)
+            stalled = fleet.becomes("marks", "stalled")
+            asked.put(None)
+        assert "cannot parse (secret quoted)" in stalled["message"]
+        events = fleet.http.get("/api/v1/events?subject=edge/marks").text
+        assert "deployment.refused" in events and value not in events + json.dumps(stalled)
 
 
 def test_secrets_are_listed_without_values_and_kept_while_they_are_named(fleet: Fleet) -> None:

@@ -1,13 +1,21 @@
 """What the hub says of a filter to those that render and apply by themselves; rights to read are enough."""
 
+import asyncio
 import secrets
 from collections.abc import Iterator
+from functools import partial
+from time import sleep
 from typing import Any
 
 import httpx
 import pytest
+from anyio import CapacityLimiter, create_task_group, to_thread
+from anyio.lowlevel import checkpoint
 from jsonschema import Draft202012Validator
 
+from auth.door import ApiError
+from deploy.means import CHECKS_WAITING
+from deploy.wishes import refuse_crowd
 from tests.auth.people import PASSWORD, People
 from tests.deploy.deriving import push_cncf
 from tests.deploy.fleet import Fleet, header_filter
@@ -108,6 +116,22 @@ def test_what_cannot_be_meant_is_refused(fleet: Fleet, more: dict[str, Any], sai
     answer = fleet.http.post(PATH, json={"reference": "admin/none:1", **HERE, **more})
     assert answer.status_code == 400, answer.text
     assert said in answer.json()["error"]["message"]
+
+
+def test_a_crowd_of_strangers_holds_up_nobody_else() -> None:
+    async def run() -> None:
+        strangers, checks = CapacityLimiter(1), CapacityLimiter(1)
+        async with create_task_group() as group:
+            for _ in range(CHECKS_WAITING + 1):
+                group.start_soon(partial(to_thread.run_sync, sleep, 0.05, limiter=strangers))
+            while strangers.statistics().tasks_waiting < CHECKS_WAITING:
+                await checkpoint()
+            with pytest.raises(ApiError) as refused:
+                refuse_crowd(strangers)
+            assert refused.value.status == 503
+            refuse_crowd(checks)
+
+    asyncio.run(run())
 
 
 def test_what_one_may_not_read_is_not_there(reader: httpx.Client, fleet: Fleet, people: People) -> None:

@@ -2,12 +2,17 @@
 
 import asyncio
 import time
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
 
 from deploy.agents import Counters, Pod, follow
+from deploy.kubernetes import Kind, Listing
 from deploy.operator.hub import camel
+from deploy.operator.loop import Operator
 from deploy.operator.queue import Queue
-from deploy.operator.resource import Filter, milliseconds, moment, proxies_of
+from deploy.operator.resource import FILTERS, Filter, milliseconds, moment, proxies_of
 from deploy.operator.standing import Report, Said, going, not_resolved, status_of
 from storage.deployments import DeploymentSeen
 
@@ -19,6 +24,28 @@ def filter_of(generation: int = 1, **more: Any) -> Filter:
     meta = {"name": "marks", "namespace": "shop", "uid": "u", "generation": generation}
     spec = {"image": {"repository": "a/b", "tag": "1"}}
     return Filter({"metadata": meta, "spec": spec, **more})
+
+
+def test_a_kind_is_followed_on_whatever_its_listing_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, again = [0], asyncio.Event()
+
+    class Odd:
+        async def list(self, kind: Kind, **_: Any) -> Listing:
+            looks[0] += 1
+            if looks[0] > 1:
+                again.set()
+            return Listing([{"kind": kind[1]}], "1")  # without metadata
+
+    async def run() -> None:
+        operator: Any = Operator(cast(Any, None), Path(), cast(Any, None), cast(Any, None), ())
+        operator._cluster = Odd()
+        following = asyncio.create_task(operator._follow(FILTERS, "", None))
+        await asyncio.wait_for(again.wait(), 10)
+        assert not following.done()
+        following.cancel()
+
+    monkeypatch.setattr("random.uniform", lambda low, high: 0.01)
+    asyncio.run(run())
 
 
 def test_a_key_is_taken_once_and_never_twice_at_a_time() -> None:

@@ -3,6 +3,7 @@
 import secrets
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.deploy.fleet import Fleet, header_filter, until
@@ -136,6 +137,23 @@ def test_a_timeline_is_followed_as_events_and_goes_on_after_the_last_one_seen(fl
         "event: end",
     ]
     assert fleet.http.get(f"{path}/events", headers={"Last-Event-ID": "x"}).status_code == 400
+
+
+def test_who_is_signed_out_follows_no_more(fleet: Fleet) -> None:
+    path = f"/api/v1/rollouts/{begin(fleet)}"
+    made = fleet.http.post("/api/v1/user/tokens", json={"name": f"{fleet.name}-follows"}).json()
+    with httpx.Client(base_url=fleet.hub.url, headers={"Authorization": f"Bearer {made['token']}"}) as follower:
+        with follower.stream("GET", f"{path}/events", timeout=10) as answer:
+            lines = answer.iter_lines()
+            assert "event: started" in (next(lines), next(lines), next(lines), next(lines))
+            assert fleet.http.delete(f"/api/v1/user/tokens/{made['id']}").status_code == 204
+            assert "event: end" not in list(lines), "it ends, although the rollout has not"
+        assert follower.get(f"{path}/events").status_code == 401
+
+
+def test_what_is_asked_wrongly_of_all_is_said(fleet: Fleet) -> None:
+    answer = fleet.http.get("/api/v1/rollouts?open=yes")
+    assert answer.status_code == 400 and "open must be one of true, false" in answer.text
 
 
 @pytest.mark.parametrize("number", ["0", "x", "-1", "9" * 16, "9" * 40, "1%00"])

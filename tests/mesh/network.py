@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +18,7 @@ import pytest
 from tests.peers import peer
 
 NUMBERS = range(64)
+LOCKS = Path("/run")  # one for the machine, as its links are, whatever a session's TMPDIR
 HOSTS = Path("/etc/netns")  # where `ip netns exec` finds a namespace's own hosts and resolv.conf
 
 # Makes a root directory as a container has one; what is mounted after `ip netns exec` nobody else sees.
@@ -139,7 +139,7 @@ def ip(*words: str) -> str:
 def _claim() -> tuple[int, IO[bytes]]:
     """The first number that no other session holds, and the lock that holds it as long as this process lives."""
     for number in NUMBERS:
-        lock = (Path(tempfile.gettempdir()) / f"wasmhub-mesh-{number}.lock").open("wb")
+        lock = (LOCKS / f"wasmhub-mesh-{number}.lock").open("wb")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

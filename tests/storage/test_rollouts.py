@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from storage import deployments
+from storage import deployments, rollout_rows
 from storage.database import Conflict, Database, now
 from storage.deployments import NewRevision, find_deployment, revisions, save_deployment, slot_revisions, undeploy
 from storage.events import SYSTEM, Actor
@@ -193,6 +193,18 @@ def test_what_nodes_count_is_summed_and_goes_with_them(place: Place) -> None:
     undeploy(place.one, ANN, place.target, "limits")
     with place.two.read() as session:
         assert rollout_figures(session, rollout.id) == [] and target_rollouts(session, place.target.id) == []
+
+
+def test_a_timeline_that_is_long_shows_its_newest_lines(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout_rows, "SHOWN_EVENTS", 3)
+    rollout = place.begun()
+    for _ in range(3):
+        pause_rollout(place.one, ANN, rollout)
+        resume_rollout(place.one, ANN, rollout)
+    with place.two.read() as session:
+        found = rollout_events(session, rollout.id)
+        assert [one.kind for one in found] == ["resumed", "paused", "resumed"]
+        assert rollout_events(session, rollout.id, after=found[1].id) == found[2:]
 
 
 def test_nodes_are_read_with_one_slot(place: Place) -> None:
