@@ -137,7 +137,9 @@ def test_earlier_ones_are_a_link_away(browser: httpx.Client, rollout: str, marks
     page = browser.get(PAGE).text
     assert f"Rollout {newer}" in page and "All 2 rollouts of marks" in page
     earlier = browser.get(f"{PAGE}?rollout={rollout}")
-    assert f"An earlier rollout {rollout}" in earlier.text and "The newest rollout" in earlier.text
+    assert (
+        f'Rollout {rollout} <span class="aside">an earlier one' in earlier.text and "The newest rollout" in earlier.text
+    )
     assert "abort" not in forms_of(earlier)
 
     assert numbers(browser, f"/rollouts?target={TARGET}&deployment=marks") == [newer, rollout]
