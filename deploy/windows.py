@@ -14,6 +14,7 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MOST_WINDOWS = 20
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _ZONE = re.compile(r"[A-Za-z0-9_+-]{1,40}(?:/[A-Za-z0-9_+-]{1,40}){0,2}")
+_OF_THIS_MACHINE = ("right/", "posix/")
 _DAY = timedelta(days=1)
 
 
@@ -83,8 +84,8 @@ def _window(given: Any) -> dict[str, Any]:
 
 def _zone_name(name: str) -> str:
     try:
-        if not _ZONE.fullmatch(name):
-            raise ValueError
+        if not _ZONE.fullmatch(name) or name.startswith(_OF_THIS_MACHINE) or ("/" not in name and name != "UTC"):
+            raise ValueError  # "localtime" and the like, which another replica may mean otherwise
         ZoneInfo(name)
     except (ValueError, OSError, LookupError):
         raise bad(f"{name[:64]!r} is no time zone that the hub knows; write one like Europe/Berlin, or UTC") from None

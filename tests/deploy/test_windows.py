@@ -73,6 +73,8 @@ def test_a_freeze_closes_all_windows_until_its_end() -> None:
         ({"windows": [{"from": "10:00", "to": "11:00", "days": [["mon"]]}]}, "days must be a list of some of mon"),
         ({"windows": [{"from": "10:00", "to": "11:00", "zone": "Mars/Base"}]}, "is no time zone"),
         ({"windows": [{"from": "10:00", "to": "11:00", "zone": "../etc/passwd"}]}, "is no time zone"),
+        ({"windows": [{"from": "10:00", "to": "11:00", "zone": "localtime"}]}, "is no time zone"),
+        ({"windows": [{"from": "10:00", "to": "11:00", "zone": "right/Europe/Berlin"}]}, "is no time zone"),
     ],
 )
 def test_what_is_no_window_is_refused(fleet: Fleet, settings: dict[str, Any], says: str) -> None:
