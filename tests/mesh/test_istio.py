@@ -139,11 +139,11 @@ def test_a_pull_that_failed_is_tried_again_though_nothing_changed(
 ) -> None:
     oci.push_filter("admin/later", "1", header_filter("one"))
     port = mesh_hub.url.rpartition(":")[2]
-    with Target(mesh_hub, istiod.control.admin, gateway.namespace, hub=f"http://later.test:{port}") as target:
+    with Target(mesh_hub, istiod.control.admin, gateway.namespace, hub=f"http://afterwards.test:{port}") as target:
         target.deploy("marks", "admin/later:1", placement=at_gateway(target))
         assert "could not pull the image" in target.becomes("marks", "stalled")["message"]
 
-        network.call("later.test", network.address)  # now the hub has that name
+        network.call("afterwards.test", network.address)  # now the hub has that name
         target.becomes("marks", "ready")
         assert shows(gateway, 200, "one")
         target.undeploy("marks")
