@@ -9,17 +9,17 @@ from sqlalchemy.orm import Session
 
 from auth.door import ApiError
 from auth.identity import Identity
-from deploy.derived import readable_manifest
-from deploy.drafting import mesh_problems
-from deploy.examining import Taken, examine, refuse_force, take
+from deploy.checks.examining import Taken, examine, refuse_force, take
 from deploy.fields import bad
-from deploy.filters import Found, find_filter
+from deploy.fleets.slots import place
+from deploy.images.derived import readable_manifest
+from deploy.images.filters import Found, find_filter
 from deploy.means import Means, allow
-from deploy.mesh_targets import read_placement
-from deploy.meshes import MESHES, pulls_images
-from deploy.slots import place
+from deploy.meshes.kinds import MESHES, pulls_images
+from deploy.meshes.settings import read_placement
+from deploy.preview.drafting import mesh_problems
 from deploy.targets.envoy_fleet import FILES
-from deploy.views import find, show
+from deploy.views.deployments import find, show
 from storage.database import Conflict
 from storage.deployments import (
     Arrange,

@@ -9,21 +9,21 @@ from anyio.to_thread import run_sync
 from auth.door import ApiError
 from auth.identity import Identity
 from auth.permissions import ACTIONS
+from deploy.api.rollout_fields import usual_rollout
 from deploy.commands import change, no_waves, remove, roll_back
-from deploy.filters import find_filter, find_schema
-from deploy.foresight import foresee, revision_changes
-from deploy.listing import Wanted, read_page
+from deploy.images.filters import find_filter, find_schema
 from deploy.means import Means, allow, may_with
-from deploy.meshes import MESHES
-from deploy.placing import placement_fields
-from deploy.reach import reach
-from deploy.rollout_fields import usual_rollout
-from deploy.rollouts_seen import TURNS, abort_rollout, find_seen, list_rollouts, read_rollout, turn_rollout
-from deploy.shapes import deployment_json, revision_json, rollout_json, target_json
+from deploy.meshes.kinds import MESHES
+from deploy.meshes.reach import reach
+from deploy.preview.foresight import foresee, revision_changes
+from deploy.rollouts.waves import taken_in
 from deploy.status import PROGRESSING, READY, STALLED, UNOBSERVED, WAITING
-from deploy.target_health import health_json, proxies_json
-from deploy.views import find, read_detail, stand
-from deploy.waves import taken_in
+from deploy.views.deployments import find, read_detail, stand
+from deploy.views.listing import Wanted, read_page
+from deploy.views.placing import placement_fields
+from deploy.views.rollouts import TURNS, abort_rollout, find_seen, list_rollouts, read_rollout, turn_rollout
+from deploy.views.shapes import deployment_json, revision_json, rollout_json, target_json
+from deploy.views.target_health import health_json, proxies_json
 from deploy.wishes import POLICIES, known_name, new_name, read_wish, refuse_crowd
 from storage.deployments import find_deployment, revisions, target_deployments
 from storage.meshes import target_seen

@@ -7,8 +7,8 @@ from starlette.applications import Starlette
 from auth.door import HANDLERS
 from auth.gate import Gate
 from auth.outgoing import Outgoing
+from deploy.images.modules import Modules
 from deploy.means import Means
-from deploy.modules import Modules
 from deploy.routes import ROUTES
 from storage.blobs.store import BlobStore
 from storage.database import Database

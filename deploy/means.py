@@ -12,8 +12,8 @@ from auth.gate import Gate
 from auth.identity import Identity
 from auth.outgoing import Outgoing
 from auth.permissions import Resource, may
-from deploy.modules import Modules
-from deploy.polls import Left
+from deploy.fleets.polls import Left
+from deploy.images.modules import Modules
 from storage.blobs.store import BlobStore
 from storage.database import Database
 from storage.targets import TargetRow, find_target

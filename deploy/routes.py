@@ -2,7 +2,7 @@
 
 from starlette.routing import Route
 
-from deploy.deployments_api import (
+from deploy.api.deployments import (
     delete_deployment,
     get_deployment,
     list_deployments,
@@ -10,11 +10,9 @@ from deploy.deployments_api import (
     post_rollback,
     put_deployment,
 )
-from deploy.envoy_door import get_granted_module, poll_slot
-from deploy.examinations_api import post_examination
-from deploy.files_door import get_files
-from deploy.fleets_api import get_bootstrap, list_keys, list_nodes, post_key, remove_key
-from deploy.rollouts_api import (
+from deploy.api.examinations import post_examination
+from deploy.api.fleets import get_bootstrap, list_keys, list_nodes, post_key, remove_key
+from deploy.api.rollouts import (
     follow_rollout,
     get_rollout,
     list_rollouts,
@@ -22,8 +20,8 @@ from deploy.rollouts_api import (
     post_pause,
     post_resume,
 )
-from deploy.secrets_api import list_secrets, put_secret, remove_secret
-from deploy.targets_api import (
+from deploy.api.secrets import list_secrets, put_secret, remove_secret
+from deploy.api.targets import (
     get_target,
     list_targets,
     patch_target,
@@ -31,7 +29,9 @@ from deploy.targets_api import (
     post_target,
     remove_target,
 )
-from deploy.watching import watch_deployment
+from deploy.api.watching import watch_deployment
+from deploy.fleets.envoy_door import get_granted_module, poll_slot
+from deploy.fleets.files_door import get_files
 
 _TARGETS = "/api/v1/targets"
 _TARGET = _TARGETS + "/{target}"

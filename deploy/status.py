@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploy.ecds import content_of, deployment_of, revision_of
+from deploy.fleets.ecds import content_of, deployment_of, revision_of
 from storage.deployments import DeploymentRow, Staged
 from storage.meshes import AWAY as AWAY_TARGET
 from storage.meshes import AWAY_SINCE, TargetSeen

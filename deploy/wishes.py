@@ -7,10 +7,10 @@ from typing import Any
 from anyio import CapacityLimiter
 
 from auth.door import ApiError
+from deploy.api.rollout_fields import read_rollout
 from deploy.commands import Wish
 from deploy.fields import bad, number_field, only, text_field, word_field
 from deploy.means import CHECKS_WAITING
-from deploy.rollout_fields import read_rollout
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # of a target and of a deployment
 MAX_CONFIG = 256 * 1024  # characters

@@ -23,10 +23,10 @@ from auth.secrets import load_secret_key
 from auth.sign_on import SignOn
 from auth.token_door import PATHS as TOKEN_PATHS
 from auth.token_door import create_token_door
-from deploy.controller import Controller
 from deploy.desk import Desk
 from deploy.door import create_deploy_door
-from deploy.rollouts import Conductor
+from deploy.meshes.controller import Controller
+from deploy.rollouts.loop import Conductor
 from deploy.routes import is_deploy_path
 from proxywasm.inspector import Inspector
 from registry.calls import Calls
@@ -148,7 +148,7 @@ class Hub:
 
     def _xds_door(self, settings: Settings, address: str) -> Any:
         # Only a hub that serves proxies over gRPC loads its libraries.
-        made = importlib.import_module("deploy.xds_door")
+        made = importlib.import_module("deploy.fleets.xds_door")
         chain, key = settings.tls_cert, settings.tls_key
         certificates = made.Certificates(chain, key, settings.xds_client_ca) if chain and key else None
         return made.XdsDoor(self._deploy.state.means, address, certificates)

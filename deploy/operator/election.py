@@ -7,7 +7,7 @@ as long as it lasts.
 import asyncio
 from typing import Any
 
-from deploy.kubernetes import Cluster, Kind, Refused
+from deploy.meshes.kubernetes import Cluster, Kind, Refused
 from deploy.operator.resource import moment
 from storage.database import now
 

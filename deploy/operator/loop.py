@@ -10,8 +10,8 @@ from typing import Any
 
 from auth.control_plane import ControlPlane
 from auth.outgoing import OutgoingRefused
-from deploy.kubernetes import Cluster, Kind, Refused
-from deploy.meshes import ISTIO, MESHES
+from deploy.meshes.kinds import ISTIO, MESHES
+from deploy.meshes.kubernetes import Cluster, Kind, Refused
 from deploy.operator.election import RENEW, SECONDS, Election
 from deploy.operator.inside import NotInside, token_inside
 from deploy.operator.queue import Queue

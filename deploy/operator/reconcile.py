@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from deploy.cluster_pass import wanted_of
-from deploy.desired import Desired, judge
-from deploy.kubernetes import Cluster, Refused
-from deploy.lookout import Lookout
-from deploy.mesh_targets import OWN_RULES
-from deploy.meshes import pulls_images
+from deploy.checks.rules import without_rules
+from deploy.meshes.cluster_pass import wanted_of
+from deploy.meshes.desired import Desired, judge
+from deploy.meshes.kinds import pulls_images
+from deploy.meshes.kubernetes import Cluster, Refused
+from deploy.meshes.lookout import Lookout
+from deploy.meshes.passing import SETTLED, Pass, Scope, Wanted, carry_out
+from deploy.meshes.settings import OWN_RULES
 from deploy.operator.hub import Examined, Hub, HubAway, HubRefused
 from deploy.operator.resource import FILTERS, FINALIZER, HUB, PLACE, Filter
 from deploy.operator.standing import (
@@ -29,8 +31,6 @@ from deploy.operator.standing import (
     status_of,
     stood,
 )
-from deploy.passing import SETTLED, Pass, Scope, Wanted, carry_out
-from deploy.rules import without_rules
 from deploy.status import WAITING
 from deploy.targets.plan import BadPlacement, Module, Plan
 from storage.database import now

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from deploy.kubernetes import Kind
-from deploy.meshes import MESHES, Mesh
+from deploy.meshes.kinds import MESHES, Mesh
+from deploy.meshes.kubernetes import Kind
 from deploy.targets.plan import Object
 from storage.database import now
 from storage.deployments import DeploymentRow, DeploymentSeen, RevisionRow

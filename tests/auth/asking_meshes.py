@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from auth.secrets import load_secret_key
-from deploy.meshes import MESHES
+from deploy.meshes.kinds import MESHES
 from storage.events import SYSTEM
 from storage.targets import create_target
 from tests.auth.asking import Ask

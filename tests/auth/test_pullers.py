@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from auth.secrets import ROBOT, fingerprint, hint, load_secret_key, new_secret
-from deploy.meshes import MESHES
+from deploy.meshes.kinds import MESHES
 from storage.events import SYSTEM
 from storage.namespaces import InvalidName, name_problem
 from storage.pullers import give_pull_credential, login_of, take_unused_credentials

@@ -8,10 +8,10 @@ from typing import Any, cast
 from auth.gate import Gate
 from auth.identity import Identity
 from auth.outgoing import Outgoing
-from deploy.derived import readable_manifest
-from deploy.filters import Found, find_filter
+from deploy.images.derived import readable_manifest
+from deploy.images.filters import Found, find_filter
+from deploy.images.modules import Modules
 from deploy.means import Means
-from deploy.modules import Modules
 from storage.blobs.store import BlobStore
 from storage.database import Database
 from storage.events import Actor

@@ -11,8 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from auth.door import ApiError
-from deploy.checks import Candidate, Verdict, judge
-from deploy.mesh_targets import read_mesh_target
+from deploy.checks.reasons import Candidate, Verdict, judge
+from deploy.meshes.settings import read_mesh_target
 from tests.auth.people import PASSWORD, People
 from tests.auth.signing import Signer, push_bundle, push_signature
 from tests.deploy.fleet import Fleet, header_filter

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.derived import readable_manifest
+from deploy.images.derived import readable_manifest
+from deploy.images.repacking import make_layer
 from deploy.means import Means
-from deploy.repacking import make_layer
 from storage.database import Conflict
 from storage.usage import Limits, Meter
 from tests.auth.people import People

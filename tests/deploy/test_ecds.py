@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.ecds import EMPTY, attempt_of, content_key, content_of, decide, deployment_of, salted
+from deploy.fleets.ecds import EMPTY, attempt_of, content_key, content_of, decide, deployment_of, salted
 from storage.nodes import SlotRow
 
 A = content_key(1, 1, "aaaa")

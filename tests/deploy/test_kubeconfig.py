@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.kubeconfig import LONGEST, access_json, access_of, read_kubeconfig
+from deploy.meshes.kubeconfig import LONGEST, access_json, access_of, read_kubeconfig
 from deploy.targets.plan import BadPlacement
 
 PEM = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"

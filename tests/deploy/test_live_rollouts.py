@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import wasmtime
 
-from deploy.waves import place_of
+from deploy.rollouts.waves import place_of
 from tests.deploy.fleet import REFUSES, Envoy, Fleet, Load, Upstream, ask, header_filter, until
 from tests.deploy.test_live_envoy_grpc import xds_of
 from tests.hub import HubProcess

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from deploy.agents import Counters, Pod, follow
-from deploy.kubernetes import Kind, Listing
+from deploy.meshes.agents import Counters, Pod, follow
+from deploy.meshes.kubernetes import Kind, Listing
 from deploy.operator.hub import camel
 from deploy.operator.loop import Operator
 from deploy.operator.queue import Queue

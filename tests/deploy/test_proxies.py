@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from deploy.conditions import hear, nobody
-from deploy.proxies import LONGEST_WAIT, Proxy, Stats, begin, follow, read_stats, settle, stand
+from deploy.meshes.conditions import hear, nobody
+from deploy.meshes.proxies import LONGEST_WAIT, Proxy, Stats, begin, follow, read_stats, settle, stand
 
 PLUGIN = "wasmhub/h1/mesh/rate-limit/12345678"
 METRIC = "wasmhub_h1_mesh_rate_limit_12345678"

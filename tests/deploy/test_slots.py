@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from deploy.slots import must_hold, place
+from deploy.fleets.slots import must_hold, place
 
 A, B, C, D, E = 1, 2, 3, 4, 5
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.ecds import content_key
+from deploy.fleets.ecds import content_key
 from deploy.status import judge
 from storage.deployments import DeploymentRow, RevisionRow
 from storage.nodes import NodeRow, SlotRow

@@ -2,8 +2,8 @@
 
 import pytest
 
-from deploy.ecds import EMPTY, content_key, decide
-from deploy.streams import Said, Stream
+from deploy.fleets.ecds import EMPTY, content_key, decide
+from deploy.fleets.streams import Said, Stream
 from storage.nodes import SlotRow
 
 A, B = content_key(1, 1, "aaaa"), content_key(1, 2, "bbbb")

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from deploy.ecds import content_key
-from deploy.figures import Sample, difference, quantile, summed
-from deploy.health import HEALTHY, LIMITS, UNKNOWN, WORSE, Health, judge_health
-from deploy.stats_door import Teller
-from deploy.stats_messages import STATS_MESSAGE, sample_of
-from deploy.waves import EVERYBODY, cut_for, next_step, place_of
+from deploy.fleets.ecds import content_key
+from deploy.rollouts.figures import Sample, difference, quantile, summed
+from deploy.rollouts.health import HEALTHY, LIMITS, UNKNOWN, WORSE, Health, judge_health
+from deploy.rollouts.stats_door import Teller
+from deploy.rollouts.stats_messages import STATS_MESSAGE, sample_of
+from deploy.rollouts.waves import EVERYBODY, cut_for, next_step, place_of
 from storage.nodes import NodeRow, SlotRow
 from storage.rollout_rows import FiguresRow, RolloutRow
 from storage.targets import TargetRow

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from auth.door import ApiError
-from deploy.windows import closed, read_freeze, read_windows
+from deploy.checks.windows import closed, read_freeze, read_windows
 from tests.deploy.fleet import Fleet, header_filter
 from tests.deploy.test_checks import reasons
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.mesh_targets import read_mesh_target
+from deploy.meshes.settings import read_mesh_target
 from tests.cli.commands import Commands
 from tests.cli.test_convert import old
 from tests.deploy.fleet import header_filter

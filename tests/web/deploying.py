@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from auth.secrets import load_secret_key
-from deploy.meshes import MESHES
+from deploy.meshes.kinds import MESHES
 from storage.events import SYSTEM
 from storage.targets import create_target
 from tests.auth.people import People

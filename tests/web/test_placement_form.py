@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from deploy.desk import STATUSES
-from deploy.placing import placement_fields
 from deploy.status import AWAY, FETCHED, PENDING, REFUSED, RUNS
 from deploy.targets import consul, envoy_gateway, istio
+from deploy.views.placing import placement_fields
 from web.deploy_body import read_body, typed_from
 from web.standing import NODE, STANDING
 from web.typed import Field

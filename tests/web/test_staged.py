@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from deploy.health import HEALTHY, UNKNOWN
+from deploy.rollouts.health import HEALTHY, UNKNOWN
 from storage.rollout_rows import ABORTED, BACK, DONE, HALTED, OPEN, RUNNING
 from web.staged import EVENTS, STATES, figures_in_words, waves_in_words
 

@@ -19,9 +19,9 @@ import yaml
 from auth.control_plane import ControlPlane
 from auth.door import ApiError
 from auth.outgoing import Outgoing
-from deploy.kubernetes import Cluster
-from deploy.mesh_targets import read_mesh_target
-from deploy.meshes import ISTIO
+from deploy.meshes.kinds import ISTIO
+from deploy.meshes.kubernetes import Cluster
+from deploy.meshes.settings import read_mesh_target
 from deploy.operator.election import Election
 from deploy.operator.hub import Hub
 from deploy.operator.inside import FOLDER, NotInside, access_inside, namespace_inside

@@ -1,0 +1,146 @@
+"""The JSON API of rollouts: `/api/v1/rollouts`, and their progress as server-sent events."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+from anyio.to_thread import run_sync
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from auth.door import ApiError, read_json, require
+from auth.identity import Identity
+from deploy.api.watching import STREAM
+from deploy.fields import only, word_field
+from deploy.means import Means, allow, means_of
+from deploy.views.rollouts import NUMBER, TURNS, abort_rollout, find_seen, read_rollout, turn_rollout
+from deploy.views.rollouts import list_rollouts as list_seen
+from deploy.views.shapes import rollout_event_json, rollout_json
+from storage.database import StorageError
+from storage.rollout_rows import OPEN, RolloutEventRow, RolloutRow, find_rollout, rollout_events
+
+EVERY = 1.0  # seconds between two looks at a timeline that is followed
+LONGEST = 120  # seconds after which who follows one is to ask again
+FOLLOWERS = 64  # timelines that one process lets be followed at once
+QUIET = 15  # looks without news after which a word is sent, so that nobody in between gives up
+
+
+async def list_rollouts(request: Request) -> Response:
+    """`GET /api/v1/rollouts[?target=NAME][&deployment=NAME][&open=true]`: newest first, 100 of each target."""
+    means, identity = means_of(request), await require(request, means_of(request).gate)
+    query = dict(request.query_params)
+    only(query, "target", "deployment", "open")
+    under_way = word_field(query, "open", "false", ("true", "false")) == "true"
+
+    found = await run_sync(list_seen, means, identity, query.get("target"))
+
+    wanted = query.get("deployment")
+    found = [one for one in found if wanted is None or one.deployment == wanted]
+    found = [one for one in found if one.state in OPEN or not under_way]
+    return JSONResponse({"rollouts": [rollout_json(one) for one in found]})
+
+
+async def get_rollout(request: Request) -> Response:
+    """`GET /api/v1/rollouts/{rollout}`: how it stands, its `health` now, and `events`, its timeline, oldest first."""
+    means, identity = means_of(request), await require(request, means_of(request).gate)
+
+    found = await run_sync(read_rollout, means, identity, request.path_params["rollout"])
+
+    return JSONResponse(found)
+
+
+async def post_pause(request: Request) -> Response:
+    """`POST /api/v1/rollouts/{rollout}/pause`: no further wave begins; what refuses or does worse still halts it."""
+    return await _turn(request, "pause")
+
+
+async def post_resume(request: Request) -> Response:
+    """`POST /api/v1/rollouts/{rollout}/resume`: goes on where it was paused."""
+    return await _turn(request, "resume")
+
+
+async def post_abort(request: Request) -> Response:
+    """`POST /api/v1/rollouts/{rollout}/abort`: every node gets the revision before again, as a new one.
+
+    `why`: a sentence for the timeline and the audit log.
+    """
+    means, identity = means_of(request), await require(request, means_of(request).gate)
+    rollout = await run_sync(find_seen, means, identity, "deploy", request.path_params["rollout"])
+    body = await read_json(request)
+    only(body, "why")
+
+    made = await run_sync(abort_rollout, means, identity, rollout, body.get("why", ""))
+
+    return JSONResponse(made)
+
+
+async def follow_rollout(request: Request) -> Response:
+    """`GET /api/v1/rollouts/{rollout}/events`: the timeline as server-sent events, each a JSON document under its id.
+
+    Whoever comes back with `Last-Event-ID` gets what came since. It ends by an event `end` when the rollout is over.
+    """
+    means, identity = means_of(request), await require(request, means_of(request).gate)
+    rollout = await run_sync(find_seen, means, identity, "pull", request.path_params["rollout"])
+    last = request.headers.get("last-event-id", "0")
+    if not NUMBER.fullmatch(last):
+        raise ApiError(400, "bad_request", "Last-Event-ID must be the id of an event")
+    if len(means.following) >= FOLLOWERS:
+        raise ApiError(503, "busy", "too many timelines are being followed; try again later", {"Retry-After": "15"})
+    # A password is hard to check on purpose; who shows one is asked once, and again with the next answer.
+    asks_again = not request.headers.get("authorization", "").lower().startswith("basic")
+    lines = _lines(request, None if asks_again else identity, rollout, int(last))
+    return StreamingResponse(lines, media_type="text/event-stream", headers=STREAM)
+
+
+async def _turn(request: Request, verb: str) -> Response:
+    means, identity = means_of(request), await require(request, means_of(request).gate)
+    rollout = await run_sync(find_seen, means, identity, "deploy", request.path_params["rollout"])
+    only(await read_json(request))
+
+    made = await run_sync(turn_rollout, means, identity, rollout, TURNS[verb])
+
+    return JSONResponse(made)
+
+
+async def _lines(request: Request, known: Identity | None, rollout: RolloutRow, last: int) -> AsyncIterator[str]:
+    """The timeline as it grows, as lines of server-sent events. Who asks, unless known, is found anew each time."""
+    means, follower = means_of(request), object()
+    means.following.add(follower)
+    try:
+        quiet = 0
+        yield "retry: 3000\n\n"
+        for _ in range(int(LONGEST / EVERY)):
+            if follower not in means.following:  # the hub is about to stop
+                return
+            try:
+                identity = known or await require(request, means.gate)
+                found = await means.database.look(_news, means, identity, rollout, last)
+            except (ApiError, StorageError):  # who asks is signed out, or is to ask again in a moment
+                return
+            if found is None:  # it is gone, or may be seen no more
+                return
+            news, over = found
+            for one in news:
+                yield f"id: {one.id}\nevent: {one.kind}\ndata: {json.dumps(rollout_event_json(one))}\n\n"
+                last = one.id
+            if over:
+                yield "event: end\ndata: {}\n\n"
+                return
+            quiet = 0 if news else quiet + 1
+            if quiet % QUIET == QUIET - 1:
+                yield ": still here\n\n"
+            await asyncio.sleep(EVERY)
+    finally:
+        means.following.discard(follower)
+
+
+def _news(
+    means: Means, identity: Identity, rollout: RolloutRow, after: int
+) -> tuple[list[RolloutEventRow], bool] | None:
+    with means.database.read() as session:
+        try:
+            allow(session, identity, "pull", rollout.target)
+        except ApiError:
+            return None
+        now = find_rollout(session, rollout.id)
+        return None if now is None else (rollout_events(session, rollout.id, after=after), now.ended_at is not None)

@@ -1,0 +1,122 @@
+"""Passes over a target that is a Kubernetes cluster, and what says that another is due."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from anyio.to_thread import run_sync
+
+from auth.control_plane import ControlPlane
+from auth.outgoing import OutgoingRefused
+from deploy.meshes.desired import Desired, Desires, Observed
+from deploy.meshes.gateways import Gateways
+from deploy.meshes.kinds import ENVOY_GATEWAY, ISTIO, MESHES, Mesh, Together, kind_of, pull_secret
+from deploy.meshes.kubernetes import RETRY, SECRET, Cluster, Kind
+from deploy.meshes.lookout import Lookout
+from deploy.meshes.passing import Pass, Scope, Share, Wanted, carry_out, place_of
+from deploy.targets.plan import Object
+from storage.pullers import login_of
+from storage.targets import TargetRow
+
+
+@dataclass(frozen=True)
+class ClusterPass:
+    """What passes over clusters work with."""
+
+    desires: Desires
+
+    async def run(self, plane: ControlPlane, target: TargetRow) -> Pass:
+        """One pass. Raises OutgoingRefused, Refused and StorageError where it could not be whole."""
+        mesh = MESHES[target.kind]
+        desired = await run_sync(self.desires.read, target)
+        scope = Scope(self.desires.hub_id, target.name, mesh.kinds, _namespaces(desired))
+        untouched = frozenset(one.row.name for one in desired if one.problems)
+        wanted = [wanted_of(mesh, one) for one in desired if not one.problems]
+        share = _share(mesh, mesh.together, desired) if mesh.together is not None else None
+        observed: dict[str, Observed] = {}
+        again = None
+        if mesh.kind == ENVOY_GATEWAY:
+            gateways = Gateways(Cluster(plane), target, desired)
+            await gateways.before()
+            found = await carry_out(Cluster(plane), scope, wanted, untouched, share)
+            observed, again = await gateways.after(found), gateways.again
+        elif mesh.kind == ISTIO:
+            lookout = Lookout(Cluster(plane), target, desired)
+            await lookout.before()
+            found = await carry_out(Cluster(plane), scope, wanted, untouched)
+            observed, again = await lookout.after(found.done), lookout.again
+        else:
+            found = await carry_out(Cluster(plane), scope, wanted, untouched, share)
+        await run_sync(self.desires.write_down, target, desired, found.done, observed)
+        if again is not None:
+            found.again = min(found.again or again, again)
+        return found
+
+    async def watch(self, plane: ControlPlane, target: TargetRow, found: Pass, news: asyncio.Event) -> None:
+        """Sets `news` once something happens to the target's objects that the pass has not done itself."""
+        selector = Scope(self.desires.hub_id, target.name, ()).selector
+        async with asyncio.TaskGroup() as tasks:
+            for (kind, namespace), version in found.versions.items():
+                tasks.create_task(_watch(Cluster(plane), news, kind, namespace, version, selector, found.written))
+
+
+async def _watch(
+    cluster: Cluster, news: asyncio.Event, kind: Kind, namespace: str | None, version: str, selector: str, own: set[str]
+) -> None:
+    """Sets `news` at the first event that is not of the hub's own doing, or when the watch ends."""
+    with contextlib.suppress(OutgoingRefused):
+        async with cluster.watch(kind, version, selector=selector, namespace=namespace) as events:
+            async for event in events:
+                found = event.get("object") or {} if isinstance(event, dict) else {}
+                if str((found.get("metadata") or {}).get("resourceVersion")) not in own:
+                    news.set()
+                    return
+    await asyncio.sleep(random.uniform(5, 15))  # noqa: S311  (a server that ends watches at once is not asked at once)
+    news.set()
+
+
+def wanted_of(mesh: Mesh, one: Desired) -> Wanted:
+    """The objects of a deployment that can be made."""
+    before = _seen(one)
+    if one.plan is None:
+        return Wanted(one.row.name, before=before)
+    assert mesh.render is not None, f"{mesh.kind} is no cluster"
+    rendered = mesh.render(one.plan) if mesh.together is None else []
+    if one.tries:
+        for wanted in rendered:
+            wanted["metadata"]["annotations"] = {RETRY: str(one.tries)}
+    objects = [(kind_of(mesh, wanted), wanted) for wanted in rendered]
+    if one.secret is not None and one.plan.pull_secret is not None:
+        objects.insert(0, (SECRET, pull_secret(one.plan, login_of(one.row.target), one.secret)))
+    return Wanted(one.row.name, objects, before)
+
+
+def _share(mesh: Mesh, together: Together, desired: Sequence[Desired]) -> Share:
+    """What renders the objects that serve several deployments.
+
+    Of a deployment that cannot be as it is wanted stays what there is.
+    """
+
+    def share(live: Sequence[Object], in_trouble: frozenset[str]) -> list[tuple[Kind, Object]]:
+        plans, kept = [], []
+        for one in desired:
+            if one.plan is not None and not one.problems and one.row.name not in in_trouble:
+                plans.append(together.again(one.plan, one.tries))
+            elif one.plan is not None:
+                kept.append(one.plan)
+        return [(kind_of(mesh, wanted), wanted) for wanted in together.render(plans, kept, live)]
+
+    return share
+
+
+def _seen(one: Desired) -> list[str]:
+    """The objects that the last pass found."""
+    return [str(name) for name in one.row.seen.objects or ()] if one.row.seen is not None else []
+
+
+def _namespaces(desired: Sequence[Desired]) -> tuple[str, ...]:
+    """Where the target's objects are and have been."""
+    there = {str(one.plan.placement["namespace"]) for one in desired if one.plan is not None}
+    return tuple(sorted(there | {place_of(name) for one in desired for name in _seen(one)}))

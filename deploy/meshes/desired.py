@@ -1,0 +1,220 @@
+"""What a target is to run, read before a pass, and what the pass made of it, written down after it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from auth.secrets import ROBOT, SecretKey, fingerprint, hint, new_secret
+from deploy.config_secrets import NotFilled, filled, secrets_of, without_values
+from deploy.meshes.kinds import MESHES, plan_of, secret_for
+from deploy.status import PROGRESSING, STALLED, UNOBSERVED
+from deploy.targets.plan import Plan
+from storage.database import Database, now
+from storage.deployments import DeploymentRow, DeploymentSeen, target_deployments
+from storage.meshes import forget_ended, running_facts, running_images, running_public, save_deployments_seen
+from storage.modules import Facts
+from storage.pullers import PullRow, give_pull_credential, pull_credentials, take_unused_credentials
+from storage.robots import NewSecret
+from storage.targets import TargetRow
+
+ROTATED = 24 * 3_600_000  # milliseconds after which a pull secret is replaced
+
+
+FIRST_RETRY, LONGEST_RETRY = 4_000, 300_000  # milliseconds between two tries of what proxies could not fetch
+AT_ONCE = 0.1  # seconds
+
+
+@dataclass(frozen=True)
+class Pull:
+    """Whether the image can still be pulled, and when somebody last signed in for it; coarse, None: never."""
+
+    there: bool
+    used_at: int | None
+
+
+@dataclass(frozen=True)
+class Desired:
+    """A deployment as it is to be on its target; `problems` say why it cannot be."""
+
+    row: DeploymentRow
+    plan: Plan | None = None  # None: it was undeployed
+    problems: Sequence[str] = ()
+    secret: str | None = None  # that its image is pulled with
+    pull: Pull | None = None  # what the hub knows of that
+
+    @property
+    def tries(self) -> int:
+        """How often what could not be pulled was tried again, of this revision."""
+        return int(self._detail.get("tries") or 0)
+
+    @property
+    def tried_at(self) -> int | None:
+        """When that was last, or begun to be waited for."""
+        return self._detail.get("tried_at")
+
+    @property
+    def attempt(self) -> str:
+        """What is being tried: this revision, and how often it was tried before."""
+        current = self.row.current
+        told = f".{current.secrets_at}" if current.secrets_at is not None else ""
+        return f"{current.number}.{self.tries}{told}"
+
+    @property
+    def tried(self) -> str | None:
+        """What was being tried when proxies were last looked at."""
+        return self._detail.get("attempt")
+
+    @property
+    def baseline(self) -> dict[str, int]:
+        """What sidecars counted before that."""
+        return self._detail.get("baseline") or {}
+
+    @property
+    def sidecars(self) -> list[dict[str, Any]]:
+        """What was known of sidecars at the last look."""
+        return self._detail.get("sidecars") or []
+
+    @property
+    def _detail(self) -> dict[str, Any]:
+        seen = self.row.seen
+        return (seen.detail or {}) if seen is not None and seen.revision == self.row.current.number else {}
+
+
+@dataclass
+class Done:
+    """What a pass made of one deployment."""
+
+    objects: list[str] = field(default_factory=list)  # of the hub's, that are there
+    written: bool = False  # whether anything was, or taken away
+    trouble: str | None = None  # why it could not be made as wanted, with the way out
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the proxies make of a deployment, and all that is to be known of them at the next look."""
+
+    status: str
+    message: str
+    detail: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Desires:
+    """Reads and writes what passes over one process's targets need. Its calls block."""
+
+    database: Database
+    secret_key: SecretKey
+    hub_id: str
+
+    def read(self, target: TargetRow) -> list[Desired]:
+        """All deployments of a target, those that were undeployed too. Raises Conflict and StorageError."""
+        with self.database.read() as session:
+            rows = target_deployments(session, target.id)
+            secrets = pull_credentials(session, target.id)
+            modules, images = running_facts(session, target.id), running_images(session, target.id)
+            public = running_public(session, target.id)
+            told = any(row.current.secrets_at is not None for row in rows)
+            named = secrets_of(session, self.secret_key, target.id) if told else {}
+        found = []
+        for row in rows:
+            if row.ended_at is not None:
+                found.append(Desired(row))
+                continue
+            held = None
+            if secret_for(target, public=row.current.repository_id in public):
+                held = secrets[row.current.repository_id] = self._secret(target, row, secrets)
+            one = self._desired(target, row, modules.get(row.current.module_sha256), held, named)
+            there = one.plan is not None and (row.current.repository_id, one.plan.manifest) in images
+            found.append(replace(one, pull=Pull(there, held.used_at if held is not None else None)))
+        return found
+
+    def write_down(
+        self, target: TargetRow, desired: Sequence[Desired], done: Mapping[str, Done], observed: Mapping[str, Observed]
+    ) -> None:
+        """Keeps what became of each deployment; one that was undeployed and is gone there goes here too."""
+        news, secrets = [], self._named(target, [one.row for one in desired])
+        for one in desired:
+            made = done.get(one.row.name, Done())
+            if one.row.ended_at is not None and not made.objects and not made.trouble and not made.written:
+                forget_ended(self.database, one.row.id)
+                continue
+            seen = judge(one, made, observed.get(one.row.name))
+            seen = replace(seen, message=without_values(seen.message, secrets))
+            if _is_news(seen, one.row):
+                news.append((one.row, seen))
+        if news:
+            save_deployments_seen(self.database, news)
+        take_unused_credentials(self.database, target.id)
+
+    def _desired(
+        self, target: TargetRow, row: DeploymentRow, facts: Facts | None, held: PullRow | None, named: Mapping[str, str]
+    ) -> Desired:
+        plan = plan_of(target, row, facts, self.hub_id, held)
+        secret = self.secret_key.unseal(held.sealed_secret).decode() if held is not None else None
+        try:
+            plan = replace(plan, config=filled(plan.config, named, target.name))
+        except NotFilled as error:
+            return Desired(row, plan, [str(error)], secret)
+        return Desired(row, plan, MESHES[target.kind].problems(plan), secret)
+
+    def _named(self, target: TargetRow, rows: Sequence[DeploymentRow]) -> dict[str, str]:
+        """The values of the target's secrets, where a config may name one."""
+        if not any(row.current.secrets_at is not None for row in rows):
+            return {}
+        with self.database.read() as session:
+            return secrets_of(session, self.secret_key, target.id)
+
+    def _secret(self, target: TargetRow, row: DeploymentRow, secrets: Mapping[int, PullRow]) -> PullRow:
+        """The secret for the deployment's repository; a new one where there is none, or it is old."""
+        held = secrets.get(row.current.repository_id)
+        if held is not None and held.created_at >= now() - ROTATED:
+            return held
+        secret = new_secret(ROBOT)
+        kept = NewSecret(hint(secret), fingerprint(secret))
+        sealed = self.secret_key.seal(secret.encode())
+        give_pull_credential(self.database, target.id, row.current.repository_id, kept, sealed)
+        with self.database.read() as session:
+            return pull_credentials(session, target.id)[row.current.repository_id]
+
+
+def next_try(tries: int, tried_at: int | None) -> tuple[int, int, float]:
+    """How often what failed was tried by now, when last, and after how many seconds to look again."""
+    since = tried_at or now()
+    wait = min(LONGEST_RETRY, FIRST_RETRY * 2**tries)
+    if now() - since >= wait:
+        return tries + 1, now(), AT_ONCE
+    return tries, since, max(AT_ONCE, (wait - (now() - since)) / 1000)
+
+
+def judge(desired: Desired, done: Done, observed: Observed | None) -> DeploymentSeen:
+    """How a deployment stands, from what its pass has done and what its proxies say, if they were asked."""
+    row, before = desired.row, desired.row.seen
+    number = row.current.number
+    base = DeploymentSeen(
+        revision=before.revision if before is not None else 0,
+        status=STALLED,
+        message="",
+        detail=before.detail if before is not None else None,
+        objects=done.objects,
+        applied_at=before.applied_at if before is not None else None,
+        changed_at=now(),
+    )
+    if row.ended_at is not None:
+        return replace(base, status=PROGRESSING, message=done.trouble or "its objects are being taken away")
+    if desired.problems:
+        return replace(base, message=" ".join(one if one.endswith(".") else f"{one}." for one in desired.problems))
+    if done.trouble is not None:
+        return replace(base, message=done.trouble)
+    if base.revision != number or done.written:
+        base = replace(base, revision=number, applied_at=now())
+    if observed is not None:
+        return replace(base, status=observed.status, message=observed.message, detail=observed.detail)
+    said = f"revision {number} was applied; whether proxies run it was not looked at"
+    return replace(base, status=UNOBSERVED, message=said, detail=None)
+
+
+def _is_news(seen: DeploymentSeen, row: DeploymentRow) -> bool:
+    before = row.seen
+    if before is None or before.changed_at < row.current.created_at:
+        return True
+    return replace(seen, changed_at=0) != replace(before, changed_at=0)

@@ -1,0 +1,147 @@
+"""The kinds of targets that the hub writes objects to, and a deployment as their renderers are given it."""
+
+import base64
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import deploy.targets.consul as consul
+import deploy.targets.envoy_gateway as envoy_gateway
+import deploy.targets.istio as istio
+import deploy.targets.kuma as kuma
+from deploy.meshes.kubernetes import SECRET, Kind
+from deploy.targets.plan import Module, Object, Plan
+from storage.deployments import DeploymentRow
+from storage.modules import Facts
+from storage.pullers import PullRow
+from storage.targets import TargetRow
+
+
+class Render(Protocol):
+    """Renders the plans of a target; of those that are `kept`, what the `live` objects say of them stays."""
+
+    def __call__(self, plans: Sequence[Plan], kept: Sequence[Plan], live: Sequence[Object]) -> list[Object]: ...
+
+
+@dataclass(frozen=True)
+class Together:
+    """Of a kind of target of which one object serves several deployments: what they are together."""
+
+    problems: Callable[[Sequence[Plan]], list[str]]
+    render: Render
+    again: Callable[[Plan, int], Plan]  # has it tried so many times more to get the module
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """What is particular to one kind of target, from its file in `deploy/targets/`."""
+
+    kind: str
+    read_settings: Callable[[Mapping[str, Any]], dict[str, Any]]
+    read_placement: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
+    problems: Callable[[Plan], list[str]]
+    render: Callable[[Plan], list[Object]] | None = None  # where the target is a Kubernetes cluster
+    types: Sequence[Kind] = ()  # of the objects that it may ever write
+    together: Together | None = None
+    pulls: bool = True  # whether anything there may pull images, with a secret that the hub makes
+
+    @property
+    def kinds(self) -> Sequence[Kind]:
+        """The kinds of all objects that the hub may have there."""
+        return (*self.types, SECRET) if self.pulls else self.types
+
+
+CONSUL, ISTIO, ENVOY_GATEWAY, KUMA = consul.KIND, istio.KIND, envoy_gateway.KIND, kuma.KIND
+MESHES: Mapping[str, Mesh] = {
+    istio.KIND: Mesh(istio.KIND, istio.read_settings, istio.read_placement, istio.problems, istio.render, istio.TYPES),
+    CONSUL: Mesh(CONSUL, consul.read_settings, consul.read_placement, consul.problems),
+    ENVOY_GATEWAY: Mesh(
+        ENVOY_GATEWAY,
+        envoy_gateway.read_settings,
+        envoy_gateway.read_placement,
+        envoy_gateway.problems,
+        envoy_gateway.render,
+        envoy_gateway.TYPES,
+        Together(envoy_gateway.problems_together, envoy_gateway.render_together, envoy_gateway.again),
+    ),
+    KUMA: Mesh(
+        KUMA,
+        kuma.read_settings,
+        kuma.read_placement,
+        kuma.problems,
+        kuma.render,
+        kuma.TYPES,
+        Together(kuma.problems_together, kuma.render_together, kuma.again),
+        pulls=False,
+    ),
+}
+
+
+def plan_of(
+    target: TargetRow,
+    deployment: DeploymentRow,
+    facts: Facts | None,
+    hub_id: str,
+    secret: PullRow | None,
+) -> Plan:
+    """A deployment's current revision as a renderer is given it; `facts` are its module's."""
+    current = deployment.current
+    hub = str(target.settings.get("hub") or "").rstrip("/")  # Consul's sidecars reach it by a service's name
+    return Plan(
+        hub_id=hub_id,
+        target=target.name,
+        deployment=deployment.name,
+        image=f"{urlsplit(hub).netloc}/{current.repository}",
+        manifest=current.image_digest or current.manifest_digest,
+        module=Module(current.module_sha256, facts.size if facts else 0, facts.facts if facts else {}),
+        module_url=f"{hub}/modules/{deployment.grant}/{current.module_sha256}.wasm",
+        root_id=current.root_id,
+        config=current.config,
+        failure_policy=current.failure_policy,
+        order=current.order,
+        placement=current.placement or {},
+        settings=target.settings,
+        pull_secret=f"{deployment.name}.{target.name}.pull" if secret is not None else None,
+    )
+
+
+def pulls_images(target: TargetRow) -> bool:
+    """Whether something there pulls images, rather than the bare module under a grant."""
+    form = target.settings.get("form")
+    return (target.kind == ISTIO and form != "EnvoyFilter") or (target.kind == ENVOY_GATEWAY and form == "Image")
+
+
+def secret_for(target: TargetRow, *, public: bool) -> bool:
+    """Whether an image on the target is pulled with a secret: where one can be given always, so that it goes on when
+    the repository is made private.
+    """
+    form = target.settings.get("form")
+    if target.kind == ISTIO:
+        return form in istio.PLUGIN_FORMS or (form == "EnvoyFilter-ECDS" and not public)
+    return target.kind == ENVOY_GATEWAY and form == "Image"
+
+
+def pull_secret(plan: Plan, login: str, secret: str) -> Object:
+    """The Secret with which a deployment's image is pulled, as Docker's own config file has it."""
+    host = plan.image.partition("/")[0]
+    auth = base64.b64encode(f"{login}:{secret}".encode()).decode()
+    config = {"auths": {host: {"username": login, "password": secret, "auth": auth}}}
+    data = base64.b64encode(json.dumps(config).encode()).decode()
+    meta = {"name": plan.pull_secret, "namespace": plan.placement["namespace"], "labels": plan.labels}
+    return {
+        "apiVersion": SECRET[0],
+        "kind": SECRET[1],
+        "metadata": meta,
+        "type": "kubernetes.io/dockerconfigjson",
+        "data": {".dockerconfigjson": data},
+    }
+
+
+def kind_of(mesh: Mesh, wanted: Object) -> Kind:
+    """The kind of a rendered object, with the plural that its path has."""
+    for one in mesh.kinds:
+        if one[:2] == (wanted["apiVersion"], wanted["kind"]):
+            return one
+    raise LookupError(f"{wanted['kind']} is no type of {mesh.kind}")

@@ -1,0 +1,180 @@
+"""Which pods a target's deployments are for, and what their agents say: asked through the API server, all at once."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from auth.outgoing import OutgoingRefused
+from deploy.meshes.agents import PATH, Counters, Pod, could_not_pull, follow, read_counters, stand
+from deploy.meshes.desired import Desired, Done, Observed, Pull, next_try
+from deploy.meshes.kubernetes import Cluster, Refused
+from deploy.status import PENDING, PROGRESSING, UNOBSERVED
+from deploy.targets.plan import Object
+from storage.database import now
+from storage.targets import TargetRow
+
+PODS = ("v1", "Pod", "pods")
+AT_ONCE = 8  # agents that are asked at the same time
+MOST_PODS = 500  # of one deployment that are asked
+GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"
+SOON, LATER = 0.5, 3.0  # seconds until the next look at what is under way, at first and after a while
+EARLY = 10_000  # milliseconds
+LATELY = 180_000  # milliseconds within which a sign-in counts as one for the image; it is noted once a minute
+
+
+@dataclass
+class Lookout:
+    """One pass's view of the pods. `before` is called before anything is applied, `after` then."""
+
+    cluster: Cluster
+    target: TargetRow
+    desired: Sequence[Desired]
+    again: float | None = None  # seconds after which another look is due
+    _known: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _trouble: str | None = None
+
+    async def before(self) -> None:
+        """Sees what agents count before a revision is applied that was not yet."""
+        for one in self.desired:
+            detail = one.row.seen.detail if one.row.seen is not None else None
+            self._known[one.row.name] = dict((detail or {}).get("pods") or {})
+        fresh = [one for one in self._watched() if not _is_applied(one)]
+        if fresh:
+            pods = await self._pods(fresh)
+            for one in fresh:
+                number = one.row.current.number
+                there = pods.get(one.row.name, ())
+                self._known[one.row.name] = follow(self._known[one.row.name], there, _plugin(one), number)
+
+    async def after(self, done: Mapping[str, Done]) -> dict[str, Observed]:
+        """How the deployments stand that were applied."""
+        watched = [one for one in self._watched() if done[one.row.name].trouble is None]
+        if not watched:
+            return {}
+        pods = await self._pods(watched)
+        if self._trouble is not None:
+            return {one.row.name: self._unseen(one) for one in watched}
+        waited = Counter(
+            uid for one in watched for uid, known in self._known[one.row.name].items() if known["state"] == PENDING
+        )
+        for one in watched:
+            if not _is_applied(one) and not done[one.row.name].written:
+                self._known[one.row.name] = _carried_over(one)
+        return {one.row.name: self._judge(one, pods.get(one.row.name, ()), waited) for one in watched}
+
+    def _watched(self) -> list[Desired]:
+        if self.target.settings.get("observe") != "agents" or self.target.settings.get("form") == "EnvoyFilter":
+            return []
+        return [one for one in self.desired if one.plan is not None and not one.problems]
+
+    def _judge(self, one: Desired, pods: Sequence[Pod], waited: Mapping[str, int]) -> Observed:
+        seen, number = one.row.seen, one.row.current.number
+        applied_at = seen.applied_at if seen is not None and seen.revision == number else None
+        since = applied_at if applied_at is not None else now()
+        known = follow(self._known[one.row.name], pods, _plugin(one), number, applied_at=since, share=waited)
+        age = now() - since
+        found = stand(known, number, age=age, ours=say_pull(one.pull))
+        if found.status == PROGRESSING:
+            self._look_in(SOON if age < EARLY else LATER)
+        tries = self._try_again(one) if could_not_pull(known) else {"tries": one.tries}
+        return replace(found, detail={"pods": known, **tries})
+
+    def _try_again(self, one: Desired) -> dict[str, int]:
+        """How often the object was changed to have agents try again, and when last; a little later each time."""
+        tries, tried_at, wait = next_try(one.tries, one.tried_at)
+        self._look_in(wait)
+        return {"tries": tries, "tried_at": tried_at}
+
+    def _look_in(self, seconds: float) -> None:
+        self.again = seconds if self.again is None else min(self.again, seconds)
+
+    def _unseen(self, one: Desired) -> Observed:
+        said = f"revision {one.row.current.number} was applied; whether proxies run it cannot be seen: {self._trouble}"
+        return Observed(UNOBSERVED, said)
+
+    async def _pods(self, watched: Sequence[Desired]) -> dict[str, list[Pod]]:
+        """The running pods of each deployment, with what their agents count."""
+        try:
+            chosen = {one.row.name: await self._chosen(one) for one in watched}
+        except Refused as refusal:
+            self._trouble = str(refusal)
+            return {}
+        there = {pod["metadata"]["uid"]: pod for pods in chosen.values() for pod in pods}
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def ask(pod: Object) -> Counters | None:
+            async with turns:
+                return await self._counters(pod)
+
+        counted = dict(zip(there, await asyncio.gather(*map(ask, there.values())), strict=True))
+        return {name: [_pod(pod, counted[pod["metadata"]["uid"]]) for pod in pods] for name, pods in chosen.items()}
+
+    async def _chosen(self, one: Desired) -> list[Object]:
+        """The pods that a deployment's placement means and that run."""
+        assert one.plan is not None
+        placement, root = one.plan.placement, self.target.settings["root_namespace"]
+        namespace = None if placement["namespace"] == root and not placement["targets"] else placement["namespace"]
+        selectors = [{GATEWAY_LABEL: each["name"]} for each in placement["targets"]] or [placement["labels"]]
+        found: dict[str, Object] = {}
+        for labels in selectors:
+            selector = ",".join(f"{name}={value}" for name, value in labels.items())
+            listing = await self.cluster.list(PODS, selector=selector, namespace=namespace)
+            found |= {pod["metadata"]["uid"]: pod for pod in listing.objects if runs(pod)}
+        return list(found.values())[:MOST_PODS]
+
+    async def _counters(self, pod: Object) -> Counters | None:
+        meta, port = pod["metadata"], int(self.target.settings["agent_port"])
+        try:
+            text = await self.cluster.through(meta["namespace"], meta["name"], port, quote(PATH))
+        except OutgoingRefused:
+            return None
+        return read_counters(text) if text is not None else None
+
+
+def say_pull(pull: Pull | None, log: str = "the agent's log") -> str:
+    """What the hub knows of pulls of an image, as the end of a sentence about one that failed."""
+    if pull is None:
+        return ""
+    if not pull.there:
+        return ": it is no longer in the hub; push it again, or undeploy"
+    if pull.used_at is None or pull.used_at < now() - LATELY:
+        return ", and has not signed in to the hub with its secret: the hub was not reached, or the secret is another"
+    return f", although it has signed in to the hub; see {log} for why"
+
+
+def _is_applied(one: Desired) -> bool:
+    return one.row.seen is not None and one.row.seen.revision == one.row.current.number
+
+
+def _carried_over(one: Desired) -> dict[str, Any]:
+    """What is known of pods where a new revision changed nothing that they are told."""
+    detail = (one.row.seen.detail if one.row.seen is not None else None) or {}
+    return {uid: {**known, "revision": one.row.current.number} for uid, known in (detail.get("pods") or {}).items()}
+
+
+def _plugin(one: Desired) -> str:
+    """What Istio calls the deployment's plugin."""
+    assert one.plan is not None
+    return f"{one.plan.placement['namespace']}.{one.plan.name}"
+
+
+def runs(pod: Object) -> bool:
+    """Whether a pod runs, and is not about to end."""
+    return (pod.get("status") or {}).get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]
+
+
+def _pod(pod: Object, counters: Counters | None) -> Pod:
+    meta = pod["metadata"]
+    started = str((pod.get("status") or {}).get("startTime") or meta.get("creationTimestamp") or "")
+    return Pod(meta["uid"], f"{meta['namespace']}/{meta['name']}", _milliseconds(started), counters)
+
+
+def _milliseconds(moment: str) -> int:
+    try:
+        return int(datetime.fromisoformat(moment).timestamp() * 1000)
+    except ValueError:
+        return 0

@@ -1,0 +1,292 @@
+"""One pass over a cluster: what is there is compared with what is wanted, and made equal to it.
+
+Nothing is remembered between passes but in the cluster itself: the hub's objects carry its labels and its field
+manager, and only what carries both is ever changed or taken away.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from deploy.meshes.desired import Done
+from deploy.meshes.kubernetes import SECRET, Cluster, Kind, Listing, Refused, holds, is_ours, outgrown
+from deploy.targets.plan import DEPLOYMENT_LABEL, HUB_LABEL, TARGET_LABEL, Object, deployments_of
+
+SETTLED = 0.2  # seconds after which what was deleted is gone, unless somebody's finalizer holds it
+Key = tuple[Kind, str, str]  # the kind, the namespace and the name of an object
+# Objects that each serve several deployments, given those that are there and the deployments that are in trouble.
+Share = Callable[[Sequence[Object], frozenset[str]], Sequence[tuple[Kind, Object]]]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One deployment's own objects, none if it was undeployed, and all that the last pass found, as `say` does."""
+
+    deployment: str
+    objects: Sequence[tuple[Kind, Object]] = ()
+    before: Sequence[str] = ()
+
+
+@dataclass
+class Pass:
+    """What a pass has found: by deployment, and from where watches go on."""
+
+    done: dict[str, Done] = field(default_factory=lambda: defaultdict(Done))
+    versions: dict[tuple[Kind, str | None], str] = field(default_factory=dict)
+    indexes: dict[tuple[str, str], str] = field(default_factory=dict)  # the same of Consul, by namespace and partition
+    written: set[str] = field(default_factory=set)  # versions of objects that this pass wrote
+    live: dict[Key, Object] = field(default_factory=dict)  # the objects that are as wished, as they are now
+    unseen: set[tuple[str, str]] = field(default_factory=set)  # kinds, by namespace, that the hub may not list there
+    again: float | None = None  # seconds after which there is something to be seen that nobody tells
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Whose objects, of which kinds, and in which namespaces where the hub may not list them all.
+
+    With `deployment` those of one alone, which is never looked for outside of the namespaces.
+    """
+
+    hub_id: str
+    target: str
+    kinds: Sequence[Kind]
+    namespaces: Sequence[str] = ()
+    deployment: str | None = None
+
+    @property
+    def selector(self) -> str:
+        """What the labels of these objects match."""
+        one = f",{DEPLOYMENT_LABEL}={self.deployment}" if self.deployment is not None else ""
+        return f"{HUB_LABEL}={self.hub_id},{TARGET_LABEL}={self.target}{one}"
+
+    def owns(self, live: Object) -> bool:
+        """Whether an object is one of this target's."""
+        return is_ours(live, self.hub_id, self.target)
+
+
+async def carry_out(
+    cluster: Cluster, scope: Scope, wanted: Sequence[Wanted], untouched: frozenset[str], share: Share | None = None
+) -> Pass:
+    """Makes the cluster hold what is wanted and nothing else of this target's.
+
+    The own objects of `untouched` deployments stay as they are, whatever they are; what is in those that they `share`
+    is for that to say. Raises OutgoingRefused where the cluster does not answer, and Refused where it refuses what
+    every pass needs.
+    """
+    found = Pass()
+    live, absent = await owned(cluster, scope, found)
+    kept: set[Key] = set()
+    for one in wanted:
+        done = found.done[one.deployment]
+        for kind, wished in one.objects:
+            key = key_of(kind, wished)
+            kept.add(key)
+            if kind in absent:
+                done.trouble = done.trouble or no_such_kind(kind)
+            elif done.trouble is None:
+                await _make(cluster, scope, found, key, wished, live.get(key), done)
+            elif key in live:  # what stands on something that is not there is worse than what there was
+                done.objects.append(say(key))
+    if share is not None:
+        kept |= await _share(cluster, scope, found, live, absent, share)
+    for one in wanted:
+        _say_left(found, one, found.done[one.deployment])
+    await _prune(cluster, found, live, kept, untouched)
+    return found
+
+
+async def _share(
+    cluster: Cluster, scope: Scope, found: Pass, live: dict[Key, Object], absent: set[Kind], share: Share
+) -> set[Key]:
+    """Makes the objects that serve several deployments; what becomes of one is said of all of these."""
+    kept = set()
+    in_trouble = frozenset(name for name, done in found.done.items() if done.trouble)
+    shared = [one for key, one in live.items() if key[0] != SECRET]
+    for kind, wished in share(shared, in_trouble):
+        key, made = key_of(kind, wished), Done()
+        kept.add(key)
+        if kind in absent:
+            made.trouble = no_such_kind(kind)
+        elif (kind[1], key[1]) in found.unseen:  # it would not be known what of others it holds
+            made.trouble = f"the hub may not list {kind[1]} in {key[1]}; give its account that right"
+        else:
+            await _make(cluster, scope, found, key, wished, live.get(key), made)
+        for done in (found.done[name] for name in deployments_of(wished)):
+            done.objects += made.objects
+            done.written = done.written or made.written
+            done.trouble = done.trouble or made.trouble
+    return kept
+
+
+def _say_left(found: Pass, one: Wanted, done: Done) -> None:
+    """Keeps in mind what was there and cannot be looked for: it is not gone because nobody sees it."""
+    wished = {say(key_of(*wished)) for wished in one.objects}
+    for name in one.before:
+        kind, place = name.partition(" ")[0], place_of(name)
+        if name in wished or name in done.objects or (kind, place) not in found.unseen:
+            continue
+        done.objects.append(name)
+        said = f"the hub may not list {kind} in {place}, so it cannot take {name} away; give its account that right"
+        done.trouble = done.trouble or said
+
+
+async def owned(cluster: Cluster, scope: Scope, found: Pass) -> tuple[dict[Key, Object], set[Kind]]:
+    """The hub's own objects of this target, and the kinds that the cluster does not know."""
+    live: dict[Key, Object] = {}
+    absent: set[Kind] = set()
+    for kind in scope.kinds:
+        try:
+            listings = await _listings(cluster, scope, kind)
+        except Refused as refusal:
+            if refusal.status != 404:
+                raise
+            absent.add(kind)
+            continue
+        if None not in listings:
+            found.unseen |= {(kind[1], namespace) for namespace in scope.namespaces if namespace not in listings}
+        for namespace, listing in listings.items():
+            found.versions[kind, namespace] = listing.version
+            live |= {key_of(kind, one): one for one in listing.objects if scope.owns(one)}
+    return live, absent
+
+
+async def apply_ours(
+    cluster: Cluster, kind: Kind, wished: Object, live: Object | None, *, dry_run: bool = False
+) -> Object:
+    """Applies; what was changed by hand is taken back, what another manager applies is not.
+
+    Fields that somebody edited belong to a manager whose operation is Update.
+    """
+    try:
+        return await cluster.apply(kind, wished, dry_run=dry_run)
+    except Refused as refusal:
+        if refusal.status != 409 or live is None or _appliers(live):
+            raise
+    return await cluster.apply(kind, wished, force=True, dry_run=dry_run)
+
+
+def key_of(kind: Kind, one: Object) -> Key:
+    """What an object is found by."""
+    return kind, str(one["metadata"].get("namespace") or ""), str(one["metadata"]["name"])
+
+
+def say(key: Key) -> str:
+    """An object as sentences name it."""
+    (_, kind, _), namespace, name = key
+    return f"{kind} {namespace}/{name}"
+
+
+def place_of(name: str) -> str:
+    """The namespace of an object as `say` names it."""
+    return name.rpartition(" ")[2].partition("/")[0]
+
+
+def taken(key: Key) -> str:
+    """What it means for a deployer that somebody else has an object of that name, with the way out."""
+    return f"{say(key)} is there already and is not the hub's; rename or remove it"
+
+
+def no_such_kind(kind: Kind) -> str:
+    """What it means for a deployer that the cluster does not know a kind, with the way out."""
+    return f"the cluster knows no {kind[1]} ({kind[0]}); install what brings it, or choose another form for the target"
+
+
+def explain(refusal: Refused, key: Key) -> str:
+    """What a refusal means for a deployer, with the way out."""
+    what = say(key)
+    if refusal.status == 403 and refusal.reason == "Forbidden" and "admission" not in str(refusal):
+        if "because it is being terminated" in str(refusal):
+            return f"the namespace of {what} is being deleted; undeploy, or deploy into another"
+        return f"the hub may not write {what}: {refusal}; give its account that right"
+    if refusal.status == 404:
+        return f"{what} has no place: {refusal}; make the namespace first"
+    if refusal.status == 409 and refusal.causes:
+        owners = "; ".join(str(cause.get("message")) + " " + str(cause.get("field")) for cause in refusal.causes[:3])
+        return f"{what} is also applied by another: {owners}; leave those fields to one of you"
+    return f"the cluster refused {what}: {refusal}"
+
+
+async def _listings(cluster: Cluster, scope: Scope, kind: Kind) -> dict[str | None, Listing]:
+    """A kind's objects in the whole cluster, or in each namespace in use where the hub may list only there."""
+    if scope.deployment is None:
+        try:
+            return {None: await cluster.list(kind, selector=scope.selector)}
+        except Refused as refusal:
+            if refusal.status != 403:
+                raise
+    found: dict[str | None, Listing] = {}
+    for namespace in scope.namespaces:
+        try:
+            found[namespace] = await cluster.list(kind, selector=scope.selector, namespace=namespace)
+        except Refused as refusal:
+            if refusal.status != 403:
+                raise
+    return found
+
+
+async def _make(
+    cluster: Cluster, scope: Scope, found: Pass, key: Key, wished: Object, live: Object | None, done: Done
+) -> None:
+    """Has one object be as wished, if it is the hub's to make."""
+    try:
+        if live is None:
+            other = await cluster.get(*key)
+            if other is not None and not scope.owns(other):
+                done.trouble = taken(key)
+                return
+        elif "deletionTimestamp" in live["metadata"]:
+            done.objects.append(say(key))
+            done.trouble = f"{_held(key, live)}; it is made anew when it is gone"
+            return
+        elif holds(live, wished) and not outgrown(live, wished):
+            done.objects.append(say(key))
+            found.live[key] = live
+            return
+        applied = await apply_ours(cluster, key[0], wished, live)
+    except Refused as refusal:
+        done.trouble = explain(refusal, key)
+        if live is not None:
+            done.objects.append(say(key))
+        return
+    done.objects.append(say(key))
+    found.live[key] = applied
+    version = applied["metadata"].get("resourceVersion")
+    if live is None or version != live["metadata"].get("resourceVersion"):
+        done.written = True
+        found.written.add(str(version))
+
+
+def _held(key: Key, live: Object) -> str:
+    """What keeps an object that is being deleted."""
+    finalizers = ", ".join(map(str, live["metadata"].get("finalizers") or ["nobody"]))
+    return f"{say(key)} is being deleted and waits for {finalizers}, whose finalizer holds it"
+
+
+def _appliers(live: Object) -> list[str]:
+    """Other managers that apply an object, such as a GitOps controller."""
+    entries = live["metadata"].get("managedFields") or []
+    named = (str(one.get("manager")) for one in entries if one.get("operation") == "Apply" and one.get("manager"))
+    return [name for name in named if name != "wasmhub"]
+
+
+async def _prune(
+    cluster: Cluster, found: Pass, live: dict[Key, Object], kept: set[Key], untouched: frozenset[str]
+) -> None:
+    """Takes away what is the hub's and no more wanted; a secret after what uses it."""
+    for key in sorted(live.keys() - kept, key=lambda key: key[0][1] == "Secret"):
+        of_them = [found.done[name] for name in deployments_of(live[key])]
+        trouble = None
+        if "deletionTimestamp" in live[key]["metadata"]:
+            trouble = _held(key, live[key])
+        elif live[key]["metadata"]["labels"].get(DEPLOYMENT_LABEL) not in untouched:
+            try:
+                await cluster.delete(key[0], live[key])
+                found.again = SETTLED
+                for done in of_them:
+                    done.written = True
+                continue
+            except Refused as refusal:
+                trouble = explain(refusal, key)
+        for done in of_them:
+            done.trouble = done.trouble or trouble
+            done.objects.append(say(key))

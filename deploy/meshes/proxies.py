@@ -1,0 +1,161 @@
+"""What the Envoys of Envoy Gateway say: counters, from which follows whether one runs what it was given last.
+
+Each module and config has a name of its own there, so a counter with that name tells that Envoy has a listener with
+it. Where Envoy had the module already, it has also tried it out: it takes no listener with a filter that does not
+start, and keeps the one before. A module that it has to fetch it tries out only then. It makes two machines to try it,
+and, if it starts, one more for each worker and one for the main thread.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from deploy.meshes.desired import Observed
+from deploy.status import PENDING, PROGRESSING, READY, REFUSED, RUNS, STALLED, UNOBSERVED, some_names
+
+PATH = "/stats/prometheus"
+SETTLED = 2_000  # milliseconds after which a machine has started that will
+LONGEST_WAIT = 60_000  # milliseconds after which a proxy that says nothing is no longer waited for
+TO_TRY = 2  # machines that are made of a module that does not start
+HELD, FAILS, FETCHING = "held", "fails", "fetching"  # why a proxy does not run a revision
+_PLUGIN = re.compile(r"^envoy_wasm_(\w+)_vm_reload\{", re.MULTILINE)
+_CHANGED = re.compile(r"[^A-Za-z0-9_]")  # what stands as _ in a metric's name
+_COUNTED = {
+    "workers": "server_concurrency",
+    "created": "wasm_envoy_wasm_runtime_v8_created",
+    "missed": "wasm_remote_load_cache_misses",
+    "fetched": "wasm_remote_load_fetch_successes",
+    "unfetched": "wasm_remote_load_fetch_failures",
+    "taken": "listener_manager_lds_update_success",
+    "rejected": "listener_manager_lds_update_rejected",
+}
+_WHY = {
+    HELD: "refused revision {number} and runs what it ran before",
+    FAILS: "could not start revision {number}, and answers requests there as failure_policy says",
+    FETCHING: "could not get the module of revision {number} from Envoy Gateway",
+}
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What an Envoy has counted: machines made, modules that it had to fetch, got and did not, listeners' updates."""
+
+    workers: int = 1
+    created: int = 0
+    missed: int = 0
+    fetched: int = 0
+    unfetched: int = 0
+    taken: int = 0
+    rejected: int = 0
+    plugins: tuple[str, ...] = ()  # as metrics name them
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A pod of a Gateway, and what its Envoy counts; None: it does not say."""
+
+    uid: str
+    name: str  # namespace/name
+    stats: Stats | None
+
+
+def read_stats(text: str) -> Stats:
+    """The counters of an Envoy, in Prometheus' text form."""
+    found = {}
+    for name, metric in _COUNTED.items():
+        counted = re.search(rf"^envoy_{metric}(?:\{{\}})? (\d+)", text, re.MULTILINE)
+        if counted:
+            found[name] = int(counted[1])
+    return Stats(**found, plugins=tuple(sorted(set(_PLUGIN.findall(text)))))
+
+
+def begin(proxies: Sequence[Proxy], plugin: str) -> dict[str, Any]:
+    """What is known of each proxy before it is given something: its name, its state, and what it has counted.
+
+    `plugin` is what the deployment's filter will be called.
+    """
+    return {one.uid: _note(one, plugin, one.stats or Stats()) for one in proxies}
+
+
+def follow(
+    known: Mapping[str, Any], proxies: Sequence[Proxy], plugin: str, *, filters: int = 1, others: int = 0
+) -> dict[str, Any]:
+    """What is known of each proxy now, given what was known; of one that was not there before it has counted nothing.
+
+    `filters` is how many there are of that deployment, and `others` of others that are waited for at the same time.
+    """
+    found = {}
+    for one in proxies:
+        held = known.get(one.uid) or _note(one, plugin, Stats())
+        if one.stats is not None and (held["state"] == PENDING or held["why"] == HELD):
+            metric = _CHANGED.sub("_", plugin)
+            state, why = _judge(one.stats, _stats(held["base"]), metric, filters, others)
+            if why == HELD:  # what it takes after that counts
+                held = {**held, "base": asdict(one.stats)}
+            if state != PENDING:
+                held = {**held, "state": state, "why": why}
+        found[one.uid] = held
+    return found
+
+
+def settle(known: Mapping[str, Any], proxies: Sequence[Proxy], *, filters: int = 1) -> dict[str, Any]:
+    """The same after the time in which a machine would have started."""
+    found = dict(known)
+    for one in proxies:
+        held = found[one.uid]
+        if held["state"] != PENDING or one.stats is None:
+            continue
+        grown = _since(one.stats, _stats(held["base"]))
+        has = _CHANGED.sub("_", held["plugin"]) in one.stats.plugins
+        if has and grown.missed and grown.fetched >= grown.missed and grown.created <= TO_TRY * filters:
+            found[one.uid] = {**held, "state": REFUSED, "why": FAILS}
+    return found
+
+
+def stand(known: Mapping[str, Any], number: int, *, age: int, note: str = "") -> Observed:
+    """How a deployment stands from what is known of its proxies, `age` milliseconds after it was applied.
+
+    `note` is what else there is to know, as the end of a sentence.
+    """
+    waits = [one["name"] for one in known.values() if one["state"] == PENDING]
+    refused = [one for one in known.values() if one["state"] == REFUSED]
+    runs = f"{len(known) - len(waits) - len(refused)} of {len(known)} proxies run revision {number}{note}"
+    if refused:
+        same = [one["name"] for one in refused if one["why"] == refused[0]["why"]]
+        why = _WHY[refused[0]["why"]].format(number=number)
+        return Observed(STALLED, f"the Envoy of {some_names(same)} {why}; see its log for why")
+    if waits and age > LONGEST_WAIT:
+        said = f"Envoy Gateway has the module of revision {number}; {some_names(waits)} does not tell that it runs it"
+        return Observed(UNOBSERVED, said)
+    return Observed(PROGRESSING, runs) if waits else Observed(READY, runs)
+
+
+def _judge(now: Stats, base: Stats, metric: str, filters: int, others: int) -> tuple[str, str | None]:
+    """The state of a proxy that was not known to be in any other."""
+    grown = _since(now, base)
+    if grown.rejected:
+        return REFUSED, HELD
+    if grown.unfetched:
+        return REFUSED, FETCHING
+    if metric not in now.plugins:
+        return PENDING, None
+    if not grown.missed:  # it had the module, so what it took has started
+        return (RUNS, None) if metric not in base.plugins or grown.taken else (PENDING, None)
+    at_most = TO_TRY * filters + (TO_TRY + now.workers + 1) * others  # if it did not start
+    return (RUNS, None) if grown.created > at_most else (PENDING, None)
+
+
+def _since(now: Stats, base: Stats) -> Stats:
+    """How much was counted; what counts less than before has begun anew, as it does after its last listener ends."""
+    before = {name: getattr(base, name) for name in _COUNTED}
+    counted = {name: getattr(now, name) for name in _COUNTED}
+    return Stats(**{name: count - before[name] if count >= before[name] else count for name, count in counted.items()})
+
+
+def _note(one: Proxy, plugin: str, base: Stats) -> dict[str, Any]:
+    return {"name": one.name, "plugin": plugin, "state": PENDING, "why": None, "base": asdict(base)}
+
+
+def _stats(held: Mapping[str, Any]) -> Stats:
+    return Stats(**{**held, "plugins": tuple(held["plugins"])})

@@ -1,0 +1,1 @@
+"""What a deployment would be, and what it would change, before it is one."""

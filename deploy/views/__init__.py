@@ -1,0 +1,1 @@
+"""Targets, deployments and rollouts as they are looked at, by the JSON API and the pages alike."""
