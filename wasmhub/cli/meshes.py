@@ -9,7 +9,7 @@ from wasmhub.cli.command import WrongUse, add_action
 from wasmhub.cli.printing import facts, plain, show
 from wasmhub.cli.wish import named_values, read_text
 
-KINDS = ("istio", "consul", "envoy-gateway", "kuma")
+KINDS = ("istio", "consul", "envoy-gateway", "kuma", "gloo")
 MOST = 64 * 1024  # characters of a file that says how to get in there
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,9}")
 
