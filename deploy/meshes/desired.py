@@ -186,13 +186,21 @@ class Desires:
             return pull_credentials(session, target.id)[row.current.repository_id]
 
 
-def next_try(tries: int, tried_at: int | None) -> tuple[int, int, float]:
-    """How often what failed was tried by now, when last, and after how many seconds to look again."""
-    since = tried_at or now()
-    wait = min(LONGEST_RETRY, FIRST_RETRY * 2**tries)
-    if now() - since >= wait:
-        return tries + 1, now(), AT_ONCE
-    return tries, since, max(AT_ONCE, (wait - (now() - since)) / 1000)
+class Again:
+    """When to look again at what a pass is not done with."""
+
+    again: float | None = None  # seconds; None: nothing of it is waited for
+
+    def look_in(self, seconds: float) -> None:
+        """In that time at the latest."""
+        self.again = seconds if self.again is None else min(self.again, seconds)
+
+    def try_again(self, one: Desired) -> dict[str, int]:
+        """How often an object was changed to have its reader try again, and when last; a little later each time."""
+        since = one.tried_at or now()
+        wait = min(LONGEST_RETRY, FIRST_RETRY * 2**one.tries) - (now() - since)
+        self.look_in(max(AT_ONCE, wait / 1000))
+        return {"tries": one.tries + 1, "tried_at": now()} if wait <= 0 else {"tries": one.tries, "tried_at": since}
 
 
 def judge(desired: Desired, done: Done, observed: Observed | None) -> DeploymentSeen:

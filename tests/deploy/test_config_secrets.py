@@ -3,7 +3,6 @@
 import json
 import queue
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -20,13 +19,6 @@ from tests.hub import HubProcess
 from tests.peers import built_filter
 
 NAMED = {"key": {"$secret": "api-key"}}
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    running = Upstream()
-    yield running
-    running.close()
 
 
 def put(fleet: Fleet, name: str, value: str) -> int:
