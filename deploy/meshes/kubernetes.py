@@ -1,7 +1,7 @@
 """A Kubernetes API server as the hub uses it: lists, server-side apply, deletes that mean one object, watches."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +13,7 @@ from deploy.targets.plan import HUB_LABEL, MANAGER, TARGET_LABEL, Object
 PAGE = 500  # objects of a list that are asked for at a time
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"  # of each object no more than that
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
+JSON_PATCH = "application/json-patch+json"
 SILENT = 330.0  # seconds after which a watch that says nothing is begun anew; servers end theirs after 300 or so
 SECRET = ("v1", "Secret", "secrets")
 RETRY = "wasmhub/retry"  # an annotation that moves the object's version on, whereupon agents pull again
@@ -99,6 +100,16 @@ class Cluster:
         meta = wanted["metadata"]
         path = f"{_path(kind, meta.get('namespace'))}/{quote(meta['name'], safe='')}"
         made: Object = _expect(await self.plane.ask("PUT", path, wanted))
+        return made
+
+    async def patch(
+        self, kind: Kind, live: Object, steps: Sequence[Mapping[str, Any]], *, dry_run: bool = False
+    ) -> Object:
+        """Changes a part of somebody else's object by a JSON patch. Raises Refused 409 where it has another version."""
+        meta = live["metadata"]
+        query = {"fieldManager": MANAGER, "fieldValidation": "Strict", "dryRun": "All" if dry_run else ""}
+        path = f"{_path(kind, meta.get('namespace'))}/{quote(meta['name'], safe='')}?{_query(query)}"
+        made: Object = _expect(await self.plane.ask("PATCH", path, [*steps], content_type=JSON_PATCH))
         return made
 
     async def delete(self, kind: Kind, live: Object) -> None:
