@@ -37,8 +37,8 @@ NAMED = ["web", "cli", "clients"]
 # that choose their engines themselves (storage, replicas, faults).
 AGAIN = {"scaled": [*HUBS, *NAMED], "replicas": ["registry"]}
 LAST = ["mesh"]  # they may wait for control planes that are being built
-# What a test says that has nothing to see on the other sets of engines: it ran on the embedded ones.
-ELSEWHERE = "it looks into the data folder"
+# How the reason begins of a test that has nothing to see on the other sets of engines: it ran on the embedded ones.
+ELSEWHERE = "of another set"
 
 
 SHAKY = 10  # tests that may run once more; more of them fail for a reason
