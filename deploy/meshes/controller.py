@@ -21,7 +21,8 @@ from deploy.leading import LEASE_SECONDS, RENEW, Bell
 from deploy.meshes.cluster_pass import ClusterPass
 from deploy.meshes.consul_pass import ConsulPass, ConsulRefused
 from deploy.meshes.desired import Desires
-from deploy.meshes.kinds import CONSUL
+from deploy.meshes.gloo_pass import GlooPass
+from deploy.meshes.kinds import CONSUL, GLOO
 from deploy.meshes.kubeconfig import access_of
 from deploy.meshes.kubernetes import Refused
 from deploy.meshes.passing import Pass
@@ -59,7 +60,11 @@ class Controller:
         self._secret_key = secret_key
         self._outgoing = outgoing
         desires = Desires(database, secret_key, hub_id)
-        self._clusters, self._consuls = ClusterPass(desires), ConsulPass(desires, outgoing)
+        self._clusters = ClusterPass(desires)
+        self._merging: dict[str, GlooPass | ConsulPass] = {
+            CONSUL: ConsulPass(desires, outgoing),
+            GLOO: GlooPass(desires),
+        }
         self._holder = secrets.token_hex(8)
         self._workers: dict[int, Worker] = {}
         self._turns, self._late_turns = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(AT_ONCE)
@@ -169,8 +174,8 @@ class Controller:
                 return await self._passes(target).run(plane, target)
         raise Conflict(f"{target.name} changes all the time")
 
-    def _passes(self, target: TargetRow) -> ClusterPass | ConsulPass:
-        return self._consuls if target.kind == CONSUL else self._clusters
+    def _passes(self, target: TargetRow) -> ClusterPass | ConsulPass | GlooPass:
+        return self._merging.get(target.kind, self._clusters)
 
     @contextlib.asynccontextmanager
     async def _watching(
