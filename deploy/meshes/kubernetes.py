@@ -11,6 +11,7 @@ from auth.control_plane import Answer, ControlPlane
 from deploy.targets.plan import HUB_LABEL, MANAGER, TARGET_LABEL, Object
 
 PAGE = 500  # objects of a list that are asked for at a time
+METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"  # of each object no more than that
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
 JSON_PATCH = "application/json-patch+json"
 SILENT = 330.0  # seconds after which a watch that says nothing is begun anew; servers end theirs after 300 or so
@@ -58,6 +59,14 @@ class Cluster:
             token = str(meta.get("continue") or "")
             if not token:
                 return Listing(objects, str(meta.get("resourceVersion") or ""))
+
+    async def names(self, kind: Kind, namespace: str) -> set[str] | None:
+        """The names of all objects of a kind in a namespace, whosever they are; None where they are too many to ask."""
+        path = f"{_path(kind, namespace)}?limit={PAGE}"
+        found = _expect(await self.plane.ask("GET", path, accept=METADATA))
+        if (found.get("metadata") or {}).get("continue"):
+            return None
+        return {str(one["metadata"]["name"]) for one in found.get("items") or []}
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Object | None:
         """One object; None where there is none (or no such kind)."""
