@@ -18,7 +18,7 @@ from anyio.to_thread import run_sync
 import deploy.targets.consul as consul
 from auth.control_plane import ControlPlane
 from auth.outgoing import Outgoing, OutgoingRefused
-from deploy.meshes.desired import Desired, Desires, Done
+from deploy.meshes.desired import Desired, Desires
 from deploy.meshes.passing import Pass
 from deploy.meshes.sidecars import Sidecars, vm_of
 from deploy.targets.merging import mark
@@ -136,7 +136,7 @@ async def _bring(
     wanted: Sequence[Desired],
     own: str,
 ) -> None:
-    """Has one service's entry hold what is wanted of the hub's; what becomes of it is said of each deployment there."""
+    """Has one service's entry hold what is wanted of the hub's; what becomes of it is said of all deployments there."""
     written, troubles = False, []
     for _ in range(TRIES):
         extensions = [_extension(one, entry) for one in wanted]
@@ -156,8 +156,13 @@ async def _bring(
     else:
         troubles = [f"somebody else changes the service-defaults of {service[0]} all the time; the hub tries again"]
         found.again = BUSY
-    for one in wanted:
-        found.done[one.row.name] = Done([f"service-defaults {service[0]}"], written, ". ".join(troubles) or None)
+    stay = {name for one in (entry or {}).get("EnvoyExtensions") or [] if (name := consul.plugin_name(one))}
+    left = () if written else (name.removeprefix(own) for name in stay if name.startswith(own))
+    for name in {*left, *(one.row.name for one in wanted)}:  # what was undeployed and could not be taken away, too
+        done = found.done[name]
+        done.objects.append(f"service-defaults {service[0]}")
+        done.written = done.written or written
+        done.trouble = done.trouble or ". ".join(troubles) or None
 
 
 def _extension(one: Desired, entry: Mapping[str, Any] | None) -> dict[str, Any] | None:
