@@ -164,12 +164,13 @@ def no_waves(target: TargetRow, current: DeploymentRow | None) -> str:
     if target.settings.get("transport") == FILES:
         return (
             f"the proxies of {target.name} read files, and whoever puts them there gives them to all at once; waves are"
-            " for fleets that ask the hub, so deploy it without a rollout"
+            " for fleets that ask the hub. Deploy it without a rollout; to go in steps, give some proxies a target of"
+            " their own"
         )
     if current is None:
         return (
-            f"nothing runs on {target.name} under that name yet, so there is nothing to go back to: deploy it without"
-            " a rollout first"
+            f"nothing runs on {target.name} under that name yet, so there is nothing to compare with and nothing to go"
+            " back to. Deploy it without a rollout first; to try it on few proxies, give them a target of their own"
         )
     return ""
 
