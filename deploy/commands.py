@@ -25,6 +25,7 @@ from storage.deployments import (
     Arrange,
     DeploymentRow,
     NewRevision,
+    Note,
     Placed,
     RevisionRow,
     find_deployment,
@@ -56,8 +57,13 @@ class Wish:
     rollout: NewRollout | None = None  # how it is to reach the nodes; None: all at once
 
 
-def change(means: Means, identity: Identity, target_name: str, name: str, wish: Wish) -> tuple[dict[str, Any], bool]:
-    """Deploys a filter or changes what runs; answers the deployment and whether it is new. Raises ApiError."""
+def change(
+    means: Means, identity: Identity, target_name: str, name: str, wish: Wish, note: Note | None = None
+) -> tuple[dict[str, Any], bool]:
+    """Deploys a filter or changes what runs; answers the deployment and whether it is new. Raises ApiError.
+
+    `note` is written down with it.
+    """
     with means.database.read() as session:
         target = allow(session, identity, "deploy", target_name)
         current = find_deployment(session, target.id, name)
@@ -65,7 +71,7 @@ def change(means: Means, identity: Identity, target_name: str, name: str, wish: 
         refuse_waves(target, wish, current)
     revision, found, taken = check(means, identity, target, name, wish, current)
     revision = replace(revision, image_digest=_image(means, identity, found, target))
-    made = _save(means, identity, target, name, revision, taken.forced, wish.rollout)
+    made = _save(means, identity, target, name, revision, taken.forced, wish.rollout, note)
     return {**show(means, target, made), "warnings": list(taken.warnings)}, current is None
 
 
@@ -218,6 +224,7 @@ def _save(
     revision: NewRevision,
     forced: Sequence[str],
     rollout: NewRollout | None = None,
+    note: Note | None = None,
 ) -> DeploymentRow:
     """Stores a revision; one without an order of its own comes after all others, also if another comes at once.
 
@@ -241,6 +248,7 @@ def _save(
                 arrange=None if target.kind in MESHES else arrangement(target),
                 detail={"forced": list(forced)} if forced else None,
                 rollout=rollout,
+                note=note,
             )
         except OrderTaken:
             if revision.order != LAST:
