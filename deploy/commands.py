@@ -55,6 +55,7 @@ class Wish:
     force: bool = False  # whatever speaks against it, as far as that can be forced
     placement: Any = None
     rollout: NewRollout | None = None  # how it is to reach the nodes; None: all at once
+    ran: bool = False  # whether it ran there before, so that no closed window keeps it
 
 
 def change(
@@ -135,7 +136,7 @@ def check(
     found = read_filter(means, identity, reference)
     config = before.config if wish.keeps_config and before else wish.config
     placement = _placement(wish, before, target)
-    taken = take(examine(means, target, name, reference, found, config, placement), wish.force)
+    taken = take(examine(means, target, name, reference, found, config, placement, ran=wish.ran), wish.force)
     revision = NewRevision(
         repository_id=found.repository_id,
         reference=wish.reference or (before.reference if before else ""),
@@ -164,8 +165,9 @@ def no_waves(target: TargetRow, current: DeploymentRow | None) -> str:
     """Why no change of a deployment can go out in waves; empty if it can."""
     if target.kind in MESHES:
         return (
-            f"{target.name} is a mesh, whose own control plane gives a change to all proxies at once; waves are for"
-            " fleets of Envoys, so deploy it without a rollout"
+            f"{target.name} is a mesh, whose own control plane gives a change to all proxies at once; deploy it without"
+            " a rollout, or make a deployment set (`wasmhub sets apply`), whose waves are namespaces, workloads or whole"
+            " targets"
         )
     if target.settings.get("transport") == FILES:
         return (

@@ -1,5 +1,6 @@
 """How a deployment set ends what it was about: done, stopped, taken back, or taken away altogether."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,17 +25,28 @@ from storage.set_rows import (
     find_set,
     set_members,
 )
-from storage.set_steps import MovedOn, add_line, change_member, forget_gone, record_set, set_again, state_of, step_on
+from storage.set_steps import (
+    MovedOn,
+    SetLine,
+    add_line,
+    change_member,
+    forget_gone,
+    record_set,
+    set_again,
+    state_of,
+    step_on,
+)
 from storage.set_tables import DeploymentSet, SetRevision
 from storage.tables import Deployment
 from storage.targets import namespace_of_target, touch_target
 
 
-def complete_set(database: Database, before: SetRow, message: str) -> SetRow:
+def complete_set(database: Database, before: SetRow, message: str, lines: Sequence[SetLine] = ()) -> SetRow:
     """Ends the waves of a set that runs: what it has no more is undeployed now. Raises MovedOn."""
     with database.write() as session:
         step_on(session, before, {"state": DONE}, state=RUNNING)
-        add_line(session, before, before.wave, DONE, message)
+        for line in (*lines, SetLine(DONE, message)):
+            add_line(session, before, before.wave, line.kind, line.message)
         for member in reversed(set_members(session, before.id)):
             if not member.wanted:
                 _undeploy(session, SYSTEM, before, member)

@@ -101,7 +101,7 @@ def begin_set_revision(
         return made
 
 
-def note_change(session: Session, before: SetRow, member: MemberRow, deployment_id: int, was: int, number: int) -> None:
+def note_change(before: SetRow, member: MemberRow, session: Session, deployment_id: int, was: int, number: int) -> None:
     """Notes in the transaction that changes a deployment that it was the set; the rest is as `Note` says.
 
     Raises MovedOn if the set was changed meanwhile, and Conflict if the deployment is not the set's.
