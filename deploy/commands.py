@@ -165,9 +165,8 @@ def no_waves(target: TargetRow, current: DeploymentRow | None) -> str:
     """Why no change of a deployment can go out in waves; empty if it can."""
     if target.kind in MESHES:
         return (
-            f"{target.name} is a mesh, whose own control plane gives a change to all proxies at once; deploy it without"
-            " a rollout, or make a deployment set (`wasmhub sets apply`), whose waves are namespaces, workloads or whole"
-            " targets"
+            f"{target.name} is a mesh, whose own control plane gives a change to all proxies at once: deploy it without"
+            " a rollout, or in a deployment set (`wasmhub sets apply`), whose waves are targets, namespaces or workloads"
         )
     if target.settings.get("transport") == FILES:
         return (
