@@ -166,7 +166,7 @@ def no_waves(target: TargetRow, current: DeploymentRow | None) -> str:
     if target.kind in MESHES:
         return (
             f"{target.name} is a mesh, whose own control plane gives a change to all proxies at once: deploy it without"
-            " a rollout, or in a deployment set (`wasmhub sets apply`), whose waves are targets, namespaces or workloads"
+            " a rollout, or as a set (`wasmhub sets`), whose waves are targets, namespaces or workloads"
         )
     if target.settings.get("transport") == FILES:
         return (

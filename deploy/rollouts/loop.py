@@ -1,13 +1,10 @@
-"""Takes rollouts on: one process in the world looks at each that is under way, and does what is next.
-
-Whatever it goes by is in the database, so that another process, or this one after a restart, goes on with the same.
-"""
+"""Takes rollouts on: one process in the world looks at each that is under way, and does what is next."""
 
 import logging
 
 from deploy.checks.windows import closed
+from deploy.leading import Leader
 from deploy.rollouts.health import Health, judge_health
-from deploy.rollouts.keeping import Keeper
 from deploy.rollouts.waves import Step, next_step
 from deploy.views.deployments import live_for
 from storage.database import Conflict, Database, now
@@ -18,38 +15,33 @@ from storage.rollouts import finish_rollout, move_rollout, take_back_rollout
 from storage.targets import find_target
 
 log = logging.getLogger("wasmhub.deploy")
-LEASE = "rollouts"
 LONGEST_GAP = 15_000  # milliseconds between two looks beyond which nobody can have asked meanwhile
 
 
-class Conductor:
-    """One process's part. Two at once would do no harm: every step says what it expects to find."""
+class Conductor(Leader):
+    """Looks after rollouts. Two at once would do no harm: every step says what it expects to find."""
+
+    lease = "rollouts"
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self._keeper = Keeper(database, LEASE, self._any, self._look, self._was_away)
+        super().__init__(database)
         self._began = now()  # since when nodes could ask without a break, as far as this process knows
         self._looked = now()
 
-    def wake(self) -> None:
-        """Has the next look begin at once; from any thread."""
-        self._keeper.wake()
-
-    async def run(self) -> None:
-        """Looks after rollouts, or waits for some, until it is cancelled."""
-        await self._keeper.run()
-
-    def _was_away(self) -> None:
-        self._began = now()  # nodes had no answer either
-
-    def _any(self) -> bool:
+    def any(self) -> bool:
+        """Whether a rollout is under way."""
         if now() - self._looked > LONGEST_GAP:  # the process, or its machine, stood still
             self._began = now()
         self._looked = now()
         with self._database.read() as session:
             return any_watched(session)
 
-    def _look(self) -> None:
+    def missed(self) -> None:
+        """Nodes had no answer either."""
+        self._began = now()
+
+    def look(self) -> None:
+        """Takes each rollout that is under way a step on."""
         with self._database.read() as session:
             found = watched_rollouts(session)
         for one in found:

@@ -1,7 +1,4 @@
-"""Takes deployment sets on: one process in the world looks at each that is under way, and does what is next.
-
-Whatever it goes by is in the database, so that another process, or this one after a restart, goes on with the same.
-"""
+"""Takes deployment sets on: one process in the world looks at each that is under way, and does what is next."""
 
 import logging
 from functools import partial
@@ -9,9 +6,9 @@ from functools import partial
 from auth.door import ApiError
 from auth.identity import Identity, identity_of
 from deploy.commands import change
+from deploy.leading import Leader
 from deploy.means import Means
 from deploy.meshes.kinds import MESHES
-from deploy.rollouts.keeping import Keeper
 from deploy.sets.commands import CLOSED
 from deploy.sets.deciding import Part
 from deploy.sets.standing import stand_of_set
@@ -27,30 +24,25 @@ from storage.targets import find_target
 from storage.users import identity_row
 
 log = logging.getLogger("wasmhub.deploy")
-LEASE = "sets"
 AT_ONCE = 200  # steps of one set in one look; it has two for each wave and one for each deployment
 
 
-class SetKeeper:
-    """One process's part. Two at once would do no harm: every step says what it expects to find."""
+class SetKeeper(Leader):
+    """Looks after sets. Two at once would do no harm: every step says what it expects to find."""
+
+    lease = "sets"
 
     def __init__(self, means: Means) -> None:
+        super().__init__(means.database)
         self._means = means
-        self._keeper = Keeper(means.database, LEASE, self._any, self._look)
 
-    def wake(self) -> None:
-        """Has the next look begin at once; from any thread."""
-        self._keeper.wake()
-
-    async def run(self) -> None:
-        """Looks after sets, or waits for some, until it is cancelled."""
-        await self._keeper.run()
-
-    def _any(self) -> bool:
+    def any(self) -> bool:
+        """Whether a set is under way, or on its way out."""
         with self._means.database.read() as session:
             return any_watched_set(session)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Takes each of them as far as it goes at once."""
         with self._means.database.read() as session:
             found = watched_sets(session)
         for one in found:
