@@ -13,6 +13,7 @@ from sqlmodel import col, select
 from proxywasm.images import DERIVED
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
+from storage.followings import Follows, Settle, end_following, follows_of
 from storage.mesh_tables import ConfigSecret
 from storage.rollout_rows import OPEN, NewRollout, begin_rollout, refuse_beside_rollout
 from storage.rollout_tables import Rollout
@@ -22,6 +23,7 @@ from storage.targets import TargetRow, namespace_of_target, touch_target
 KEPT_REVISIONS = 20  # of each deployment, for rollback
 _SEEN = 7  # columns of a deployment's state
 _STAGED = 5  # columns of its rollout
+_FOLLOWS = 11  # columns of what it follows
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class NewRevision:
     root_id: str
     failure_policy: str
     order: int
-    action: str  # deploy | rollback
+    action: str  # deploy | rollback | follow
     placement: dict[str, Any] | None = None  # for which workloads, where the target is a mesh
     image_digest: str | None = None  # of the same module in a form that the target's fetcher reads; None: as pushed
 
@@ -102,6 +104,7 @@ class DeploymentRow:
     seen: DeploymentSeen | None
     current: RevisionRow
     staged: Staged | None = None
+    follows: Follows | None = None
 
 
 @dataclass(frozen=True)
@@ -134,10 +137,13 @@ _JOINED = (
 _DEPLOYMENTS = (
     'SELECT d.id, d.target_id, t.name, d.name, d.slot, d."grant", d.created_at, d.ended_at,'
     " s.revision, s.status, s.message, s.detail, s.objects, s.applied_at, s.changed_at,"
-    f" o.id, o.to_revision, o.cut, o.wave, o.state, {_REVISION} FROM deployments d"
+    " o.id, o.to_revision, o.cut, o.wave, o.state, e.name, f.tag, f.versions, f.since, w.name, f.rollout, f.seen_tag,"
+    f" f.state, f.message, f.said_at, f.again_at, {_REVISION} FROM deployments d"
     f" JOIN targets t ON t.id = d.target_id JOIN revisions v ON v.id = d.revision_id {_JOINED}"
     " LEFT JOIN deployment_states s ON s.deployment_id = d.id"
     " LEFT JOIN rollouts o ON o.deployment_id = d.id AND o.state IN ('running', 'paused')"
+    " LEFT JOIN followings f ON f.deployment_id = d.id LEFT JOIN repositories e ON e.id = f.repository_id"
+    " LEFT JOIN namespaces w ON w.user_id = f.user_id AND w.kind IN ('user', 'robot')"
 )
 _FIND = text(f"{_DEPLOYMENTS} WHERE d.target_id = :target AND d.name = :name")
 _OF_TARGET = text(f'{_DEPLOYMENTS} WHERE d.target_id = :target ORDER BY v."order", d.name')
@@ -237,26 +243,22 @@ def save_deployment(
     arrange: Arrange | None,
     detail: dict[str, Any] | None = None,
     rollout: NewRollout | None = None,
+    settle: Settle = end_following,
 ) -> DeploymentRow:
     """Makes a deployment, or gives it a new revision; `detail` goes into the event. Without `arrange` it has no slot.
 
-    With `rollout` the revision reaches the nodes in waves. Raises Conflict if the target or the module's bytes are
-    gone, if another revision is being rolled out, or as `arrange` does.
+    With `rollout` the revision reaches the nodes in waves; `settle` says what it follows from now on. Raises Conflict
+    if the target or the module's bytes are gone, if another revision is being rolled out, or as the callbacks do.
     """
     with database.write() as session:
         if session.get(Target, target.id) is None:
             raise Conflict(f"the target {target.name} was removed meanwhile")
         if module_location(session, revision.module_sha256) is None:
             raise Conflict(f"the bytes of {revision.reference} were removed meanwhile; push them again")
-        deployment = session.execute(
-            select(Deployment).where(col(Deployment.target_id) == target.id, col(Deployment.name) == name)
-        ).scalar_one_or_none()
-        if deployment is None:
-            deployment = Deployment(target_id=target.id, name=name, grant=secrets.token_urlsafe(24), created_at=now())
-            session.add(deployment)
-            session.flush()
+        deployment = _made(session, target.id, name)
         deployment.ended_at = None
         refuse_beside_rollout(session, deployment.id, f"{target.name}/{name}")
+        settle(session, deployment.id)
         if arrange is not None:
             _arrange(session, target.id, deployment.id, revision.order, arrange)
         number = add_revision(session, actor, deployment, revision)
@@ -290,6 +292,7 @@ def undeploy(database: Database, actor: Actor, target: TargetRow, name: str) -> 
             return False
         if target.sealed_access is not None:
             session.execute(update(Deployment).where(col(Deployment.id) == deployment.id).values(ended_at=now()))
+            end_following(session, deployment.id)
             touch_target(session, target.id)
         else:
             session.execute(delete(Deployment).where(col(Deployment.id) == deployment.id))
@@ -303,6 +306,17 @@ def undeploy(database: Database, actor: Actor, target: TargetRow, name: str) -> 
             detail={"revision": deployment.current.number, "manifest": deployment.current.manifest_digest},
         )
         return True
+
+
+def _made(session: Session, target_id: int, name: str) -> Deployment:
+    """The row of that name, which may be new."""
+    query = select(Deployment).where(col(Deployment.target_id) == target_id, col(Deployment.name) == name)
+    found: Deployment | None = session.execute(query).scalar_one_or_none()
+    if found is None:
+        found = Deployment(target_id=target_id, name=name, grant=secrets.token_urlsafe(24), created_at=now())
+        session.add(found)
+        session.flush()
+    return found
 
 
 def _arrange(session: Session, target_id: int, deployment_id: int, order: int, arrange: Arrange) -> None:
@@ -352,8 +366,11 @@ def _row(found: Sequence[Any]) -> DeploymentRow:
     revision, status, message, detail, objects, *times = rest[:_SEEN]
     seen = None if status is None else DeploymentSeen(revision, status, message, _json(detail), _json(objects), *times)
     staged = None if rest[_SEEN] is None else Staged(*rest[_SEEN : _SEEN + _STAGED])
-    current = _revision(rest[_SEEN + _STAGED :])
-    return DeploymentRow(id_, target_id, target, name, slot, grant, created_at, ended_at, seen, current, staged)
+    follows = follows_of(rest[_SEEN + _STAGED : _SEEN + _STAGED + _FOLLOWS])
+    current = _revision(rest[_SEEN + _STAGED + _FOLLOWS :])
+    return DeploymentRow(
+        id_, target_id, target, name, slot, grant, created_at, ended_at, seen, current, staged, follows
+    )
 
 
 def _revision(found: Sequence[Any]) -> RevisionRow:

@@ -27,7 +27,7 @@ STREAM = {
     "X-Accel-Buffering": "no",
     "X-Content-Type-Options": "nosniff",
 }
-_LIVELY = ("status", "message", "revision", "nodes", "objects", "proxies", "ended_at")
+_LIVELY = ("status", "message", "follow", "revision", "nodes", "objects", "proxies", "ended_at")
 
 
 async def watch_deployment(request: Request) -> Response:
