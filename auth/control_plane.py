@@ -87,11 +87,14 @@ class ControlPlane:
         body: Any = None,
         *,
         content_type: str = "application/json",
+        accept: str | None = None,
         patience: float = PATIENCE,
     ) -> Answer:
         """One call; `path` begins with a slash and holds the query. Raises OutgoingRefused where no answer came."""
         content = None if body is None else json.dumps(body).encode()
         headers = [*self._headers, (b"Content-Type", content_type.encode())] if content is not None else self._headers
+        if accept is not None:
+            headers = [(b"Accept", accept.encode()), *(one for one in headers if one[0] != b"Accept")]
         with self._said():
             async with asyncio.timeout(patience):
                 async with self._pool.stream(

@@ -13,8 +13,8 @@ import pytest
 
 from tests.deploy.fleet import Envoy, Fleet, Upstream, header_filter, xds_of
 from tests.hub import HubProcess
-from tests.mesh.target import HUB, PLUGIN, ConsulTarget, MeshTarget
-from tests.mesh.world import NAMESPACE, consul_world, istio_world
+from tests.mesh.target import HUB, PLUGIN, ConsulTarget, GatewayTarget, MeshTarget
+from tests.mesh.world import NAMESPACE, consul_world, gateway_world, istio_world
 from tests.oci import Client
 
 FLEETS = {"rest": 2000.0, "grpc": 300.0}  # transport -> the most that p95 may be, in ms
@@ -46,7 +46,7 @@ def measure_deploys(folder: Path, runs: int, say: Callable[[str], None]) -> list
     for transport in FLEETS:
         say(f"deploys: a fleet over {transport}, {runs} deploys")
         found.append(_fleet(folder / transport, transport, runs))
-    for name, measure in (("Istio", _istio), ("Consul", _consul)):
+    for name, measure in (("Istio", _istio), ("Consul", _consul), ("Envoy Gateway", _envoy_gateway)):
         say(f"deploys: {name}, {runs} deploys")
         try:
             found.append(measure(folder / name, runs))
@@ -128,6 +128,23 @@ def _consul(folder: Path, runs: int) -> Deploys:
             return world.consul.ask("GET", "/v1/config/service-defaults/web").get("EnvoyExtensions")
 
         _repeat(found, world.front, runs, lambda tag: _put(target, tag, {"service": "web"}), written)
+    return found
+
+
+def _envoy_gateway(folder: Path, runs: int) -> Deploys:
+    folder.mkdir(parents=True)
+    found = Deploys("Envoy Gateway, image", OURS)
+    with ExitStack() as stack:
+        world = stack.enter_context(gateway_world(folder))
+        made = GatewayTarget(world.hub, world.control.admin, NAMESPACE, world.url)
+        target = _registered(stack, made, world.hub)
+        places = {"namespace": NAMESPACE, "targets": [{"kind": "HTTPRoute", "name": "gw"}]}
+
+        def written() -> Any:
+            """What the policy names: another digest for each version."""
+            return [one["spec"] for one in made.policies()] or None
+
+        _repeat(found, world.front, runs, lambda tag: _put(target, tag, places), written)
     return found
 
 

@@ -10,7 +10,7 @@ from benchmarks.engines import postgresql, scaled_out
 from benchmarks.growth import Growth, embedded, measure_growth
 from benchmarks.growth import report as report_growth
 from benchmarks.measures import Extent
-from benchmarks.passes import EACH, IDLE, measure_passes
+from benchmarks.passes import EACH, IDLE, Passes, measure_passes
 from benchmarks.pictures import draw
 from benchmarks.scaled import Reads, Scaled, measure_embedded_workers, measure_scaled
 from benchmarks.scaled import report as report_scaled
@@ -18,7 +18,7 @@ from benchmarks.servers import Server
 from tests.engines import Engines
 
 PARTS = ("table", "scaled", "mixed", "growth", "deploys", "passes")
-ON_ENGINES = {"scaled", "mixed", "growth"}  # need PostgreSQL, MinIO and Redis
+ON_ENGINES = {"scaled", "mixed", "growth", "passes"}  # need PostgreSQL, MinIO and Redis
 PICTURES = Path(__file__).parent.parent / "docs" / "growth"
 
 
@@ -37,7 +37,7 @@ class Whole:
 
 
 WHOLLY = Whole(
-    {"table": 8, "scaled": 6, "mixed": 21, "growth": 50, "deploys": 5, "passes": 6},
+    {"table": 8, "scaled": 6, "mixed": 21, "growth": 50, "deploys": 8, "passes": 16},
     Extent(rounds=5, seconds=3, pushes=25, pages=0, deletes=0, large=0),
     mixed=600,
     largest=1_000_000,
@@ -62,7 +62,11 @@ def measure_parts(
     folder: Path, program: Path | None, only: Sequence[str], extent: Whole, say: Callable[[str], None]
 ) -> dict[str, object]:
     """Those of the parts that were asked for, for the JSON. Tables are printed as they are ready."""
-    document = _measure_deploying(folder, only, extent, say)
+    document: dict[str, object] = {}
+    if "deploys" in only:
+        deploys = measure_deploys(folder / "deploys", extent.deploys, say)
+        print(deploying.report(deploys), flush=True)
+        document["deploys"] = [asdict(one) for one in deploys]
     if not ON_ENGINES.intersection(only):
         return document
     say("starting PostgreSQL, MinIO and Redis")
@@ -80,22 +84,8 @@ def measure_parts(
         if "growth" in only:
             found_growth = _measure_growth(folder / "growth", engines, extent, say)
             document["growth"] = [asdict(one) for one in found_growth]
-    return document
-
-
-def _measure_deploying(
-    folder: Path, only: Sequence[str], extent: Whole, say: Callable[[str], None]
-) -> dict[str, object]:
-    """Deploys to proxies, and passes over many targets."""
-    document: dict[str, object] = {}
-    if "deploys" in only:
-        deploys = measure_deploys(folder / "deploys", extent.deploys, say)
-        print(deploying.report(deploys), flush=True)
-        document["deploys"] = [asdict(one) for one in deploys]
-    if "passes" in only:
-        found = measure_passes(folder / "passes", extent.targets, EACH, IDLE, say)
-        print(passes.report(found), flush=True)
-        document["passes"] = asdict(found)
+        if "passes" in only:
+            document["passes"] = [asdict(one) for one in _measure_passes(folder / "passes", engines, extent, say)]
     return document
 
 
@@ -111,6 +101,14 @@ def _measure_mixed(
         kind = servers.hub(folder / f"mixed-{len(found)}", "hub", **settings)
         with Server(kind, None, folder / f"mixed-{len(found)}.log") as server:
             found[name] = mixed.measure_mixed(server, seconds)
+    return found
+
+
+def _measure_passes(folder: Path, engines: Engines, extent: Whole, say: Callable[[str], None]) -> list[Passes]:
+    found = []
+    for engine in (embedded(), postgresql(engines)):
+        found.append(measure_passes(folder / engine.name, engine, extent.targets, EACH, IDLE, say))
+        print(passes.report(found[-1]), flush=True)
     return found
 
 

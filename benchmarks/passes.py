@@ -15,6 +15,7 @@ import httpx
 import yaml
 from sqlalchemy import text
 
+from benchmarks.growth import Engine
 from benchmarks.processes import processor_seconds
 from storage.database import Database
 from storage.deployments import NewRevision, find_deployment, save_deployment
@@ -37,6 +38,7 @@ IDLE = 60.0  # seconds in which nothing happens
 class Passes:
     """Seconds of the hub's processor time; `clock` are those of the first pass by the clock."""
 
+    engine: str
     targets: int
     deployments: int
     first: float  # a pass that applies everything
@@ -46,8 +48,10 @@ class Passes:
     load: float  # of the machine
 
 
-def measure_passes(folder: Path, targets: int, each: int, idle: float, say: Callable[[str], None]) -> Passes:
-    """On SQLite, against a recorded API server; `idle` is how long nothing happens, in seconds."""
+def measure_passes(
+    folder: Path, engine: Engine, targets: int, each: int, idle: float, say: Callable[[str], None]
+) -> Passes:
+    """Against a recorded API server; `idle` is how long nothing happens, in seconds."""
     folder.mkdir(parents=True)
     write_certificate(folder, "127.0.0.1")
     port = free_port()
@@ -55,10 +59,11 @@ def measure_passes(folder: Path, targets: int, each: int, idle: float, say: Call
         words = [sys.executable, "-m", "benchmarks.recorded", str(port), str(folder)]
         recorded = stack.enter_context(subprocess.Popen(words, cwd=ROOT))
         stack.callback(recorded.kill)
-        hub = stack.enter_context(HubProcess(folder / "data", WASMHUB_OUTGOING_NETWORKS="127.0.0.0/8"))
+        told = {"WASMHUB_OUTGOING_NETWORKS": "127.0.0.0/8", **engine.settings(folder)}
+        hub = stack.enter_context(HubProcess(folder / "data", **told))
         _first_of_all(hub, _kubeconfig(folder, port))
         hub.stop()
-        say(f"passes: making {targets:,} targets with {targets * each:,} deployments")
+        say(f"passes: {engine.name}, making {targets:,} targets with {targets * each:,} deployments")
         with contextlib.closing(hub.open_database()) as database:
             _multiply(database, targets, each)
             say("passes: the first pass")
@@ -81,14 +86,15 @@ def measure_passes(folder: Path, targets: int, each: int, idle: float, say: Call
             time.sleep(3)
             again = processor_seconds(pid) - before
         hub.check_log()
-    return Passes(targets, targets * each, first, clock, again, rests, os.getloadavg()[0])
+    return Passes(engine.name, targets, targets * each, first, clock, again, rests, os.getloadavg()[0])
 
 
 def report(found: Passes) -> str:
     """Lines for people."""
     met = "met" if max(found.first, found.again) <= AIM else "NOT MET"
     return (
-        f"passes over {found.targets:,} targets with {found.deployments:,} deployments (SQLite, recorded API server):\n"
+        f"passes over {found.targets:,} targets with {found.deployments:,} deployments"
+        f" ({found.engine}, recorded API server):\n"
         f"  all applied: {found.first:.1f} s of CPU, {found.clock:.0f} s by the clock\n"
         f"  nothing to do: {found.again:.1f} s of CPU (aim for either <= {AIM:.0f}): {met}\n"
         f"  idle: {found.idle:.2f} s of CPU a minute ({found.idle / 60:.1%} of a core); load {found.load:.1f}"

@@ -62,8 +62,11 @@ class Recorded:
             return 200, self._applied(kind, namespace, name, json.loads(body))
         if not name:
             selector = dict(one.split("=", 1) for one in query.get("labelSelector", [""])[0].split(",") if "=" in one)
-            held = self.objects[kind, selector.get(TARGET, "")]
-            items = [one for (place, _), one in held.items() if namespace in ("", place)]
+            asked = (
+                [(kind, selector[TARGET])] if TARGET in selector else [one for one in self.objects if one[0] == kind]
+            )
+            held = [pair for one in asked for pair in self.objects[one].items()]
+            items = [one for (place, _), one in held if namespace in ("", place)]
             return 200, {"items": items, "metadata": {"resourceVersion": str(next(self._versions))}}
         for (of, _), held in self.objects.items():
             if of == kind and (namespace, name) in held:

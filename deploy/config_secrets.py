@@ -5,6 +5,7 @@ cluster is told.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -15,6 +16,8 @@ from auth.secrets import SecretKey
 from storage.config_secrets import sealed_secrets
 
 MARK = "$secret"
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
+NAMES = "use lower-case letters, digits, dots, dashes, at most 63"
 HIDDEN = "(secret {})"  # what is shown in the place of a value
 SHORTEST = 4  # characters of a value that is looked for in sentences: a shorter one is in any
 DEEPEST = 100  # levels of a config that names secrets
@@ -26,13 +29,24 @@ class NotFilled(ValueError):
 
 
 class MissingSecret(NotFilled):
-    """A config names a secret that the target does not have; the text says which, with the way out."""
+    """A config names a secret that the target does not have; the text says which, with the way out.
 
-    def __init__(self, name: str, target: str) -> None:
-        super().__init__(
-            f"the config names the secret {name[:64]!r}, which target {target} does not have; give it one with"
-            f" `wasmhub targets secrets set {target} {name[:64]}`"
-        )
+    `target` is None for a place that is none of the hub's targets.
+    """
+
+    def __init__(self, name: str, target: str | None) -> None:
+        named = f"the config names the secret {name[:64]!r}"
+        if target is None:
+            said = (
+                f"{named}, and only targets of the hub have secrets; take the value from the proxy's environment, or"
+                " deploy by the hub itself"
+            )
+        elif not NAME.fullmatch(name):
+            said = f"{named}, which no secret can be called; {NAMES}"
+        else:
+            way = f"`wasmhub targets secrets set {target} {name}`"
+            said = f"{named}, which target {target} does not have; who may configure it gives it one with {way}"
+        super().__init__(said)
 
 
 def names_in(config: str | None) -> set[str]:
@@ -56,8 +70,11 @@ def shown(config: str | None) -> str | None:
         return config  # no value is in it
 
 
-def filled(config: str | None, secrets: Mapping[str, str], target: str) -> str | None:
-    """The config as the filter gets it; as it was written where it names none. Raises NotFilled."""
+def filled(config: str | None, secrets: Mapping[str, str], target: str | None) -> str | None:
+    """The config as the filter gets it; as it was written where it names none. Raises NotFilled.
+
+    `target` is the name of the target whose secrets they are, None for a place that is none.
+    """
     room = LONGEST
 
     def value_of(name: str) -> str:

@@ -21,14 +21,34 @@ from storage.usage import Meter
 
 CHECKS_AT_ONCE = 4  # deploys that are checked at a time: each may wait for the reader or run a process
 STRANGERS_AT_ONCE = 2  # the same of those that nobody signed in for: they hold up one another alone
+WATCHED, FOLLOWED = 20, 12  # deployments and timelines that one person or robot follows at a time in one process
 CHECKS_WAITING = 32  # deploys that may wait for their turn
 
 
 @dataclass
-class Watching:
-    """Who watches deployments."""
+class Streams:
+    """Answers of one kind that go on, in this process: `most` of all, `share` of one person or robot."""
 
-    count: int = 0
+    what: str  # in a sentence
+    most: int
+    share: int
+    open: dict[object, int | None] = field(default_factory=dict)  # whose each is; one that is taken out is to end
+
+    def begin(self, identity: Identity) -> object:
+        """Counts one more, which `end` is to be told of. Raises ApiError where there may be none."""
+        if sum(one == identity.user_id for one in self.open.values()) >= self.share:
+            said = f"you follow {self.share} {self.what} already; end one, or try again in a moment"
+            raise ApiError(429, "too_many_requests", said, {"Retry-After": "15"})
+        if len(self.open) >= self.most:
+            said = f"too many {self.what} are being followed; try again in a moment"
+            raise ApiError(503, "busy", said, {"Retry-After": "15"})
+        one = object()
+        self.open[one] = identity.user_id
+        return one
+
+    def end(self, one: object) -> None:
+        """It has ended."""
+        self.open.pop(one, None)
 
 
 @dataclass(frozen=True)
@@ -45,8 +65,8 @@ class Means:
     left: Left = field(default_factory=set)
     checks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(CHECKS_AT_ONCE))
     strangers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STRANGERS_AT_ONCE))
-    following: set[object] = field(default_factory=set)  # one for each timeline that is followed; without it, it ends
-    watching: Watching = field(default_factory=Watching)
+    following: Streams = field(default_factory=lambda: Streams("timelines of rollouts", 64, FOLLOWED))
+    watching: Streams = field(default_factory=lambda: Streams("deployments", 200, WATCHED))
 
 
 def means_of(request: Request) -> Means:

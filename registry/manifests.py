@@ -4,6 +4,7 @@ import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
+from proxywasm.digest_tags import digest_of_tag
 from registry.access import Caller, Entry, allow
 from registry.documents import MANIFEST_LIMIT, read_manifest
 from registry.errors import OCIError
@@ -100,6 +101,8 @@ def _tags(reference: str, more: list[str]) -> list[str]:
     for tag in tags:
         if not is_tag(tag):
             raise OCIError("TAG_INVALID", f"{tag[:200]!r} is no tag: letters, digits, '_', '.', '-', at most 128")
+        if digest_of_tag(tag) is not None:
+            raise OCIError("TAG_INVALID", f"{tag!r} means the manifest of that digest; choose another tag")
     return tags
 
 

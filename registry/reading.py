@@ -16,6 +16,7 @@ import anyio.to_thread
 from starlette.types import Scope, Send
 
 from auth.bearer import Claims
+from proxywasm.digest_tags import digest_of_tag
 from registry.access import Entry, allow_pull, check_name
 from registry.caching import ADMITTED, Answer, Answers, Bytes, Headers, Key
 from registry.calls import Calls
@@ -249,8 +250,9 @@ def _question(claims: Claims, name: str, kind: str, reference: str) -> Question:
     """What to ask the database; of a reference that none can have, nothing."""
     if kind == "blobs":
         return Question(claims.user_id, name, blob=reference if is_digest(reference) else None)
-    if is_digest(reference):
-        return Question(claims.user_id, name, digest=reference)
+    digest = reference if is_digest(reference) else digest_of_tag(reference)
+    if digest is not None:
+        return Question(claims.user_id, name, digest=digest)
     return Question(claims.user_id, name, tag=reference if is_tag(reference) else None)
 
 

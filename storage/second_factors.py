@@ -67,16 +67,12 @@ class PendingRow:
     generation: int  # of the user, then and now
 
 
-def has_second_factor(session: OrmSession, user_id: int) -> bool:
-    """Whether a user counts as having a second factor: for signing in, and for teams that ask for one.
-
-    `users.second_factor` is what says so. It is written by `settle` alone, in the transaction of what changes it.
-    """
-    return bool(session.execute(select(User.second_factor).where(col(User.id) == user_id)).scalar())
-
-
 def factors(session: OrmSession, user_id: int) -> Factors:
-    """What a user has."""
+    """What a user has.
+
+    `users.second_factor` says whether that counts as a second factor: for signing in, and for teams that ask for one.
+    It is written by `settle` alone, in the transaction of what changes it.
+    """
     asked = select(User.second_factor, User.password_hash, Totp.confirmed_at).join(
         Totp, col(Totp.user_id) == col(User.id), isouter=True
     )

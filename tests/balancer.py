@@ -1,31 +1,16 @@
 """Replicas of one hub on the engines of a scaled-out one, and before them a real nginx without sticky sessions."""
 
-import os
 import signal
-import socket
 from pathlib import Path
 
 import httpx
 
-from tests.engines import Engines, Server, chosen, engines
+from tests.engines import Engines, chosen, engines
 from tests.hub import HubProcess
-from tests.peers import peer
+from tests.nginx import Nginx
 
 # As docs/replicas.md advises. max_fails=0: a replica that is being restarted is asked again at the next request.
-CONFIGURATION = """
-daemon off;
-master_process off;
-{user}
-pid {folder}/pid;
-error_log {folder}/log warn;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/bodies;
-    proxy_temp_path {folder}/answers;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
+_INSIDE = """
     upstream hub {{
 {servers}
         keepalive 32;
@@ -45,11 +30,10 @@ http {{
             proxy_read_timeout 120s;
         }}
     }}
-}}
 """
 
 
-class Balancer(Server):
+class Balancer(Nginx):
     """An nginx that sends each request to the next replica."""
 
     def __init__(self) -> None:
@@ -59,17 +43,7 @@ class Balancer(Server):
     def start(self, hosts: list[str]) -> None:
         """Starts it before these."""
         servers = "\n".join(f"        server {host} max_fails=0;" for host in hosts)
-        user = "user root;" if os.geteuid() == 0 else ""
-        text = CONFIGURATION.format(folder=self.folder, port=self.port, servers=servers, user=user)
-        (self.folder / "nginx.conf").write_text(text)
-        self.launch([peer("nginx"), "-p", self.folder, "-c", self.folder / "nginx.conf"], self._answers)
-
-    def _answers(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
+        self.serve(_INSIDE.format(port=self.port, servers=servers))
 
 
 class Replicas(HubProcess):

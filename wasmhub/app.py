@@ -165,7 +165,7 @@ class Hub:
     def leave(self) -> None:
         """Says from now on that this process is about to stop, to whoever asks whether it is ready."""
         self._health.readiness.draining = True
-        self._deploy.state.means.following.clear()  # who follows a timeline goes on at another replica
+        self._deploy.state.means.following.open.clear()  # who follows a timeline goes on at another replica
 
     def _deployed(self) -> None:
         """Has what was deployed brought to where it belongs."""

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from auth.door import identify, read_json
 from auth.identity import Identity
 from deploy.api.deployments import MAX_BODY
-from deploy.checks.examining import examine, take
+from deploy.checks.examining import NO_TARGET, examine, take
 from deploy.commands import read_filter
 from deploy.fields import bad, only, text_field, word_field
 from deploy.images.derived import find_readable, readable_manifest
@@ -28,7 +28,6 @@ from storage.pullers import is_public
 from storage.targets import TargetRow
 
 PLACE = "operator"  # what the place is called in reasons
-NO_TARGET = 0  # the id of none
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from anyio.to_thread import run_sync
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from auth.door import ApiError, read_json, require
 from auth.identity import Identity
-from deploy.api.watching import STREAM
+from deploy.api.streams import Events
 from deploy.fields import only, word_field
 from deploy.means import Means, allow, means_of
 from deploy.views.rollouts import NUMBER, TURNS, abort_rollout, find_seen, read_rollout, turn_rollout
@@ -21,7 +21,6 @@ from storage.rollout_rows import OPEN, RolloutEventRow, RolloutRow, find_rollout
 
 EVERY = 1.0  # seconds between two looks at a timeline that is followed
 LONGEST = 120  # seconds after which who follows one is to ask again
-FOLLOWERS = 64  # timelines that one process lets be followed at once
 QUIET = 15  # looks without news after which a word is sent, so that nobody in between gives up
 
 
@@ -84,12 +83,10 @@ async def follow_rollout(request: Request) -> Response:
     last = request.headers.get("last-event-id", "0")
     if not NUMBER.fullmatch(last):
         raise ApiError(400, "bad_request", "Last-Event-ID must be the id of an event")
-    if len(means.following) >= FOLLOWERS:
-        raise ApiError(503, "busy", "too many timelines are being followed; try again later", {"Retry-After": "15"})
     # A password is hard to check on purpose; who shows one is asked once, and again with the next answer.
     asks_again = not request.headers.get("authorization", "").lower().startswith("basic")
-    lines = _lines(request, None if asks_again else identity, rollout, int(last))
-    return StreamingResponse(lines, media_type="text/event-stream", headers=STREAM)
+    known = None if asks_again else identity
+    return Events(means.following, identity, lambda goes_on: _lines(request, known, rollout, int(last), goes_on))
 
 
 async def _turn(request: Request, verb: str) -> Response:
@@ -102,36 +99,33 @@ async def _turn(request: Request, verb: str) -> Response:
     return JSONResponse(made)
 
 
-async def _lines(request: Request, known: Identity | None, rollout: RolloutRow, last: int) -> AsyncIterator[str]:
+async def _lines(
+    request: Request, known: Identity | None, rollout: RolloutRow, last: int, goes_on: Callable[[], bool]
+) -> AsyncIterator[str]:
     """The timeline as it grows, as lines of server-sent events. Who asks, unless known, is found anew each time."""
-    means, follower = means_of(request), object()
-    means.following.add(follower)
-    try:
-        quiet = 0
-        yield "retry: 3000\n\n"
-        for _ in range(int(LONGEST / EVERY)):
-            if follower not in means.following:  # the hub is about to stop
-                return
-            try:
-                identity = known or await require(request, means.gate)
-                found = await means.database.look(_news, means, identity, rollout, last)
-            except (ApiError, StorageError):  # who asks is signed out, or is to ask again in a moment
-                return
-            if found is None:  # it is gone, or may be seen no more
-                return
-            news, over = found
-            for one in news:
-                yield f"id: {one.id}\nevent: {one.kind}\ndata: {json.dumps(rollout_event_json(one))}\n\n"
-                last = one.id
-            if over:
-                yield "event: end\ndata: {}\n\n"
-                return
-            quiet = 0 if news else quiet + 1
-            if quiet % QUIET == QUIET - 1:
-                yield ": still here\n\n"
-            await asyncio.sleep(EVERY)
-    finally:
-        means.following.discard(follower)
+    means, quiet = means_of(request), 0
+    yield "retry: 3000\n\n"
+    for _ in range(int(LONGEST / EVERY)):
+        if not goes_on():  # the hub is about to stop
+            return
+        try:
+            identity = known or await require(request, means.gate)
+            found = await means.database.look(_news, means, identity, rollout, last)
+        except (ApiError, StorageError):  # who asks is signed out, or is to ask again in a moment
+            return
+        if found is None:  # it is gone, or may be seen no more
+            return
+        news, over = found
+        for one in news:
+            yield f"id: {one.id}\nevent: {one.kind}\ndata: {json.dumps(rollout_event_json(one))}\n\n"
+            last = one.id
+        if over:
+            yield "event: end\ndata: {}\n\n"
+            return
+        quiet = 0 if news else quiet + 1
+        if quiet % QUIET == QUIET - 1:
+            yield ": still here\n\n"
+        await asyncio.sleep(EVERY)
 
 
 def _news(

@@ -1,6 +1,5 @@
 """The JSON API of the secrets that configs name: `/api/v1/targets/{target}/secrets`. A value is never answered."""
 
-import re
 from functools import partial
 
 from anyio.to_thread import run_sync
@@ -9,14 +8,13 @@ from starlette.responses import JSONResponse, Response
 
 from auth.door import ApiError, read_json, require
 from auth.identity import Identity
-from deploy.config_secrets import names_in
+from deploy.config_secrets import NAME, NAMES, names_in
 from deploy.fields import bad, only, text_field
 from deploy.means import Means, allow, means_of
 from deploy.views.shapes import moment
 from storage.config_secrets import ConfigSecretRow, config_secrets, delete_config_secret, save_config_secret
 from storage.targets import TargetRow
 
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
 LONGEST = 16 * 1024  # characters of a value
 MAX_BODY = 256 * 1024  # bytes, each character escaped
 
@@ -39,7 +37,7 @@ async def put_secret(request: Request) -> Response:
     target = await run_sync(_find, means, identity, request.path_params["target"])
     name: str = request.path_params["secret"]
     if not NAME.fullmatch(name):
-        raise bad(f"{name[:64]!r} is no name for a secret: use lower-case letters, digits, dots, dashes, at most 63")
+        raise bad(f"{name[:64]!r} is no name for a secret: {NAMES}")
     body = await read_json(request, limit=MAX_BODY)
     only(body, "value")
     sealed = means.gate.secret_key.seal(text_field(body, "value", longest=LONGEST).encode())

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from auth.door import ApiError, require
 from auth.identity import Identity
+from deploy.api.streams import Events
 from deploy.fields import bad, only
 from deploy.means import Means, means_of
 from deploy.views.deployments import find, read_detail
@@ -20,13 +21,6 @@ from storage.rollout_rows import newest_rollout
 EVERY = 1.0  # seconds between two looks
 LASTS = 15  # seconds that one answer lasts; then its reader asks again, and shows again who it is
 LONGEST = 60
-AT_ONCE = 200  # answers under way in this process
-# Of every answer that is a stream of events: no proxy keeps it or holds it back, no browser takes it for a page.
-STREAM = {
-    "Cache-Control": "no-store",
-    "X-Accel-Buffering": "no",
-    "X-Content-Type-Options": "nosniff",
-}
 _LIVELY = ("status", "message", "follow", "revision", "nodes", "objects", "proxies", "ended_at")
 
 
@@ -44,38 +38,31 @@ async def watch_deployment(request: Request) -> Response:
     await means.database.look(read_detail, means, identity, target, name)
     # A password is hard to check on purpose; who shows one is asked once, and again with the next answer.
     asks_again = not request.headers.get("authorization", "").lower().startswith("basic")
-    if means.watching.count >= AT_ONCE:
-        raise ApiError(503, "busy", "too many watch deployments; try again in a moment", {"Retry-After": "5"})
-
-    events = _events(request, None if asks_again else identity, target, name, lasts)
-    return StreamingResponse(events, headers=STREAM, media_type="text/event-stream")
+    known = None if asks_again else identity
+    return Events(means.watching, identity, lambda _: _events(request, known, target, name, lasts))
 
 
 async def _events(request: Request, known: Identity | None, target: str, name: str, lasts: int) -> AsyncIterator[str]:
     """The events. Who asks, unless known, is found anew before each look: who is signed out sees no more of it."""
     means = means_of(request)
     end, before = asyncio.get_running_loop().time() + lasts, ""
-    means.watching.count += 1
-    try:
-        yield "retry: 1000\n\n"
-        while True:
-            try:
-                identity = known or await require(request, means.gate)
-                found = await means.database.look(_look, means, identity, target, name)
-            except ApiError:
-                yield "event: gone\ndata: {}\n\n"
-                return
-            except StorageError:  # its reader asks again in a moment
-                return
-            said = json.dumps(found)
-            if said != before:
-                yield f"event: deployment\ndata: {said}\n\n"
-                before = said
-            if asyncio.get_running_loop().time() >= end:
-                return
-            await asyncio.sleep(EVERY)
-    finally:
-        means.watching.count -= 1
+    yield "retry: 1000\n\n"
+    while True:
+        try:
+            identity = known or await require(request, means.gate)
+            found = await means.database.look(_look, means, identity, target, name)
+        except ApiError:
+            yield "event: gone\ndata: {}\n\n"
+            return
+        except StorageError:  # its reader asks again in a moment
+            return
+        said = json.dumps(found)
+        if said != before:
+            yield f"event: deployment\ndata: {said}\n\n"
+            before = said
+        if asyncio.get_running_loop().time() >= end:
+            return
+        await asyncio.sleep(EVERY)
 
 
 def _look(means: Means, identity: Identity, target: str, name: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from storage.nodes import nodes
 from storage.targets import TargetRow
 
 WORKLOAD = ("namespace", "partition", "labels", "targets", "service")
+NO_TARGET = 0  # the id of a place that is none of the hub's targets
 SEEN_WITHIN = 600_000  # milliseconds within which a proxy asked whose release counts
 
 
@@ -117,7 +118,7 @@ def _config_problem(means: Means, target: TargetRow, found: Found, config: str |
     try:
         with means.database.read() as session:
             secrets = secrets_of(session, means.gate.secret_key, target.id)
-            whole = filled(config, secrets, target.name)
+            whole = filled(config, secrets, target.name if target.id != NO_TARGET else None)
             schema = find_schema(session, found)
     except ApiError as error:
         return error.message

@@ -21,6 +21,7 @@ from auth.secrets import fingerprint
 from deploy.fleets.polls import NODE_LIMIT
 from deploy.fleets.xds_messages import READERS
 from deploy.fleets.xds_session import Ending, Session
+from deploy.leading import Bell
 from deploy.means import Means
 from deploy.rollouts.stats_door import StatsDoor, key_of
 from storage.database import StorageError
@@ -74,8 +75,7 @@ class XdsDoor:
         self._address = address
         self._certificates = certificates
         self._sessions: set[Session] = set()
-        self._changed = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._bell = Bell()
         self._threads = CapacityLimiter(8)
         self._pushes = asyncio.Semaphore(4)  # answers with a module in memory at a time
         self._stats = StatsDoor(means.database, self._run, self._target)
@@ -84,12 +84,11 @@ class XdsDoor:
 
     def wake(self) -> None:
         """Something was deployed here just now. From any thread."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._changed.set)
+        self._bell.ring()
 
     async def run(self) -> None:
         """Serves until it is cancelled; then every stream is ended."""
-        self._loop = asyncio.get_running_loop()
+        self._bell.hang()
         server = grpc.aio.server(options=_OPTIONS)
         for service, methods in _METHODS.items():
             handlers = {
@@ -130,7 +129,7 @@ class XdsDoor:
         except Ending as error:
             await self._refuse(context, error)
         self._sessions.add(session)
-        self._changed.set()
+        self._bell.ring()
         try:
             await session.run(requests, self._beside)
         except Ending as error:
@@ -170,9 +169,8 @@ class XdsDoor:
         while True:
             if not self._sessions:
                 self._places = {}
-                await self._changed.wait()
+                await self._bell.wait()
             try:
-                self._changed.clear()
                 await self._tell()
                 if loop.time() >= keys_at:
                     await self._check_keys()
@@ -183,10 +181,7 @@ class XdsDoor:
             except StorageError as error:
                 log.warning("proxies on gRPC are not told what changes: %s", error)
                 await asyncio.sleep(1)
-            try:
-                await asyncio.wait_for(self._changed.wait(), LOOK)
-            except TimeoutError:
-                continue
+            await self._bell.wait(LOOK)
 
     async def _tell(self) -> None:
         """Tells the streams of each slot that another revision belongs into."""

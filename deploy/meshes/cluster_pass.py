@@ -31,7 +31,7 @@ class ClusterPass:
         """One pass. Raises OutgoingRefused, Refused and StorageError where it could not be whole."""
         mesh = MESHES[target.kind]
         desired = await run_sync(self.desires.read, target)
-        scope = Scope(self.desires.hub_id, target.name, mesh.kinds, _namespaces(desired))
+        scope = Scope(self.desires.hub_id, target.name, mesh.kinds, namespaces_of(desired))
         untouched = frozenset(one.row.name for one in desired if one.problems)
         wanted = [wanted_of(mesh, one) for one in desired if not one.problems]
         share = _share(mesh, mesh.together, desired) if mesh.together is not None else None
@@ -57,9 +57,14 @@ class ClusterPass:
     async def watch(self, plane: ControlPlane, target: TargetRow, found: Pass, news: asyncio.Event) -> None:
         """Sets `news` once something happens to the target's objects that the pass has not done itself."""
         selector = Scope(self.desires.hub_id, target.name, ()).selector
-        async with asyncio.TaskGroup() as tasks:
-            for (kind, namespace), version in found.versions.items():
-                tasks.create_task(_watch(Cluster(plane), news, kind, namespace, version, selector, found.written))
+        await watch_kinds(plane, found, selector, news)
+
+
+async def watch_kinds(plane: ControlPlane, found: Pass, selector: str, news: asyncio.Event) -> None:
+    """Sets `news` once something happens to objects that a pass has listed, and that it has not done itself."""
+    async with asyncio.TaskGroup() as tasks:
+        for (kind, namespace), version in found.versions.items():
+            tasks.create_task(_watch(Cluster(plane), news, kind, namespace, version, selector, found.written))
 
 
 async def _watch(
@@ -116,7 +121,7 @@ def _seen(one: Desired) -> list[str]:
     return [str(name) for name in one.row.seen.objects or ()] if one.row.seen is not None else []
 
 
-def _namespaces(desired: Sequence[Desired]) -> tuple[str, ...]:
+def namespaces_of(desired: Sequence[Desired]) -> tuple[str, ...]:
     """Where the target's objects are and have been."""
     there = {str(one.plan.placement["namespace"]) for one in desired if one.plan is not None}
     return tuple(sorted(there | {place_of(name) for one in desired for name in _seen(one)}))

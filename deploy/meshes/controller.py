@@ -17,10 +17,12 @@ from anyio.to_thread import run_sync
 from auth.control_plane import ControlPlane
 from auth.outgoing import Outgoing, OutgoingRefused
 from auth.secrets import SecretKey
+from deploy.leading import LEASE_SECONDS, RENEW, Bell
 from deploy.meshes.cluster_pass import ClusterPass
 from deploy.meshes.consul_pass import ConsulPass, ConsulRefused
 from deploy.meshes.desired import Desires
-from deploy.meshes.kinds import CONSUL
+from deploy.meshes.gloo_pass import GlooPass
+from deploy.meshes.kinds import CONSUL, GLOO
 from deploy.meshes.kubeconfig import access_of
 from deploy.meshes.kubernetes import Refused
 from deploy.meshes.passing import Pass
@@ -31,8 +33,6 @@ from storage.targets import TargetRow, find_target
 
 log = logging.getLogger("wasmhub.deploy")
 LEASE = "deployments"
-LEASE_SECONDS = 10
-RENEW = 4.0  # seconds; both together are the longest that nobody leads after a leader was killed
 LOOK = 0.5  # seconds between two looks at what commands have changed
 AGAIN = 300.0  # seconds after which a target is passed over although nothing is known to have changed
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds after a pass that failed, or that left something stalled
@@ -60,22 +60,23 @@ class Controller:
         self._secret_key = secret_key
         self._outgoing = outgoing
         desires = Desires(database, secret_key, hub_id)
-        self._clusters, self._consuls = ClusterPass(desires), ConsulPass(desires, outgoing)
+        self._clusters = ClusterPass(desires)
+        self._merging: dict[str, GlooPass | ConsulPass] = {
+            CONSUL: ConsulPass(desires, outgoing),
+            GLOO: GlooPass(desires),
+        }
         self._holder = secrets.token_hex(8)
         self._workers: dict[int, Worker] = {}
         self._turns, self._late_turns = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(AT_ONCE)
-        self._wake = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._bell = Bell()
 
     def wake(self) -> None:
         """Has the next look begin at once; from any thread."""
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the hub is stopping
-                self._loop.call_soon_threadsafe(self._wake.set)
+        self._bell.ring()
 
     async def run(self) -> None:
         """Leads, or waits to lead, until it is cancelled."""
-        self._loop = asyncio.get_running_loop()
+        self._bell.hang()
         try:
             while True:
                 try:
@@ -83,9 +84,7 @@ class Controller:
                 except StorageError as error:
                     log.warning("targets are looked after later: %s", error)
                 await self._stop_all()
-                with contextlib.suppress(TimeoutError):  # the first target of all is not to wait
-                    await asyncio.wait_for(self._wake.wait(), RENEW)
-                self._wake.clear()
+                await self._bell.wait(RENEW)  # the first target of all rings it
         finally:
             await self._stop_all()
             with contextlib.suppress(StorageError):
@@ -104,9 +103,7 @@ class Controller:
                     return
                 renewed = moment
             await self._look()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), LOOK)
-            self._wake.clear()
+            await self._bell.wait(LOOK)
 
     def _any(self) -> bool:
         return bool(self._wanted())
@@ -177,8 +174,8 @@ class Controller:
                 return await self._passes(target).run(plane, target)
         raise Conflict(f"{target.name} changes all the time")
 
-    def _passes(self, target: TargetRow) -> ClusterPass | ConsulPass:
-        return self._consuls if target.kind == CONSUL else self._clusters
+    def _passes(self, target: TargetRow) -> ClusterPass | ConsulPass | GlooPass:
+        return self._merging.get(target.kind, self._clusters)
 
     @contextlib.asynccontextmanager
     async def _watching(

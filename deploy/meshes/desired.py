@@ -45,12 +45,12 @@ class Desired:
     @property
     def tries(self) -> int:
         """How often what could not be pulled was tried again, of this revision."""
-        return int(self._detail.get("tries") or 0)
+        return int(self.detail.get("tries") or 0)
 
     @property
     def tried_at(self) -> int | None:
         """When that was last, or begun to be waited for."""
-        return self._detail.get("tried_at")
+        return self.detail.get("tried_at")
 
     @property
     def attempt(self) -> str:
@@ -62,20 +62,21 @@ class Desired:
     @property
     def tried(self) -> str | None:
         """What was being tried when proxies were last looked at."""
-        return self._detail.get("attempt")
+        return self.detail.get("attempt")
 
     @property
     def baseline(self) -> dict[str, int]:
         """What sidecars counted before that."""
-        return self._detail.get("baseline") or {}
+        return self.detail.get("baseline") or {}
 
     @property
     def sidecars(self) -> list[dict[str, Any]]:
         """What was known of sidecars at the last look."""
-        return self._detail.get("sidecars") or []
+        return self.detail.get("sidecars") or []
 
     @property
-    def _detail(self) -> dict[str, Any]:
+    def detail(self) -> dict[str, Any]:
+        """What the last look has kept, of this revision."""
         seen = self.row.seen
         return (seen.detail or {}) if seen is not None and seen.revision == self.row.current.number else {}
 
@@ -121,9 +122,10 @@ class Desires:
                 found.append(Desired(row))
                 continue
             held = None
-            if secret_for(target, public=row.current.repository_id in public):
+            open_to_all = row.current.repository_id in public
+            if secret_for(target, public=open_to_all):
                 held = secrets[row.current.repository_id] = self._secret(target, row, secrets)
-            one = self._desired(target, row, modules.get(row.current.module_sha256), held, named)
+            one = self._desired(target, row, modules.get(row.current.module_sha256), held, named, public=open_to_all)
             there = one.plan is not None and (row.current.repository_id, one.plan.manifest) in images
             found.append(replace(one, pull=Pull(there, held.used_at if held is not None else None)))
         return found
@@ -147,9 +149,16 @@ class Desires:
         take_unused_credentials(self.database, target.id)
 
     def _desired(
-        self, target: TargetRow, row: DeploymentRow, facts: Facts | None, held: PullRow | None, named: Mapping[str, str]
+        self,
+        target: TargetRow,
+        row: DeploymentRow,
+        facts: Facts | None,
+        held: PullRow | None,
+        named: Mapping[str, str],
+        *,
+        public: bool,
     ) -> Desired:
-        plan = plan_of(target, row, facts, self.hub_id, held)
+        plan = plan_of(target, row, facts, self.hub_id, held, public=public)
         secret = self.secret_key.unseal(held.sealed_secret).decode() if held is not None else None
         try:
             plan = replace(plan, config=filled(plan.config, named, target.name))
@@ -177,13 +186,21 @@ class Desires:
             return pull_credentials(session, target.id)[row.current.repository_id]
 
 
-def next_try(tries: int, tried_at: int | None) -> tuple[int, int, float]:
-    """How often what failed was tried by now, when last, and after how many seconds to look again."""
-    since = tried_at or now()
-    wait = min(LONGEST_RETRY, FIRST_RETRY * 2**tries)
-    if now() - since >= wait:
-        return tries + 1, now(), AT_ONCE
-    return tries, since, max(AT_ONCE, (wait - (now() - since)) / 1000)
+class Again:
+    """When to look again at what a pass is not done with."""
+
+    again: float | None = None  # seconds; None: nothing of it is waited for
+
+    def look_in(self, seconds: float) -> None:
+        """In that time at the latest."""
+        self.again = seconds if self.again is None else min(self.again, seconds)
+
+    def try_again(self, one: Desired) -> dict[str, int]:
+        """How often an object was changed to have its reader try again, and when last; a little later each time."""
+        since = one.tried_at or now()
+        wait = min(LONGEST_RETRY, FIRST_RETRY * 2**one.tries) - (now() - since)
+        self.look_in(max(AT_ONCE, wait / 1000))
+        return {"tries": one.tries + 1, "tried_at": now()} if wait <= 0 else {"tries": one.tries, "tried_at": since}
 
 
 def judge(desired: Desired, done: Done, observed: Observed | None) -> DeploymentSeen:

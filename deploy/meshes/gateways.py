@@ -7,7 +7,7 @@ from typing import Any
 
 from auth.outgoing import OutgoingRefused
 from deploy.meshes.conditions import Heard, hear, nobody
-from deploy.meshes.desired import Desired, Done, Observed, next_try
+from deploy.meshes.desired import Again, Desired, Done, Observed
 from deploy.meshes.kinds import pulls_images
 from deploy.meshes.kubernetes import SECRET, Cluster, Refused
 from deploy.meshes.lookout import AT_ONCE, EARLY, LATER, MOST_PODS, PODS, SOON, runs, say_pull
@@ -25,13 +25,12 @@ Place = tuple[str, str]  # the namespace and the name of a Gateway
 
 
 @dataclass
-class Gateways:
+class Gateways(Again):
     """One pass's view. `before` is called before anything is applied, `after` then."""
 
     cluster: Cluster
     target: TargetRow
     desired: Sequence[Desired]
-    again: float | None = None  # seconds after which another look is due
     _known: dict[str, dict[str, Any]] = field(default_factory=dict)  # of the proxies of each deployment
     _trouble: str | None = None
 
@@ -89,7 +88,7 @@ class Gateways:
         if not _is_taken(heard):
             if age > LONGEST_WAIT:
                 return Observed(UNOBSERVED, f"{said}; Envoy Gateway does not say whether it takes it", detail)
-            self._look_in(SOON if age < EARLY else LATER)
+            self.look_in(SOON if age < EARLY else LATER)
             return Observed(PROGRESSING, f"{said}; Envoy Gateway has not yet said whether it takes it", detail)
         note = f"; {heard.overridden.rstrip('.')}" if heard.overridden else ""
         there = [proxy for place in {word.gateway for word in heard.words} for proxy in proxies.get(place, ())]
@@ -111,7 +110,7 @@ class Gateways:
             known = settle(known, proxies, filters=filters)
         found = stand(known, one.row.current.number, age=age, note=note)
         if found.status == PROGRESSING:
-            self._look_in(SOON if age < EARLY else LATER)
+            self.look_in(SOON if age < EARLY else LATER)
         of_this = {uid: {**held, "revision": one.row.current.number} for uid, held in known.items()}
         return replace(found, detail={"tries": one.tries, "proxies": of_this})
 
@@ -120,9 +119,7 @@ class Gateways:
         ours, detail = "", {"tries": one.tries, "proxies": self._known[one.row.name]}
         if heard.lacks_module:
             ours = say_pull(one.pull, "its log") if pulls_images(self.target) else ""
-            tries, tried_at, wait = next_try(one.tries, one.tried_at)
-            detail |= {"tries": tries, "tried_at": tried_at}
-            self._look_in(wait)
+            detail |= self.try_again(one)
         why = heard.refusal.rstrip(".")
         said = f"Envoy Gateway refused revision {one.row.current.number}: {why}{ours}"
         return Observed(STALLED, f"{said}; until then it answers requests there as failure_policy says", detail)
@@ -130,9 +127,6 @@ class Gateways:
     def _waits(self, one: Desired) -> bool:
         """Whether it is not known of a proxy what became of a deployment."""
         return any(held["state"] == PENDING for held in self._known[one.row.name].values())
-
-    def _look_in(self, seconds: float) -> None:
-        self.again = seconds if self.again is None else min(self.again, seconds)
 
     async def _placed(self, places: Collection[Place] | None) -> list[tuple[Proxy, Place]]:
         """The running proxies of some Gateways, or of all, with their counters."""

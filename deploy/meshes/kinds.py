@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import deploy.targets.consul as consul
 import deploy.targets.envoy_gateway as envoy_gateway
+import deploy.targets.gloo as gloo
 import deploy.targets.istio as istio
 import deploy.targets.kuma as kuma
 from deploy.meshes.kubernetes import SECRET, Kind
@@ -42,10 +43,11 @@ class Mesh:
     read_settings: Callable[[Mapping[str, Any]], dict[str, Any]]
     read_placement: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
     problems: Callable[[Plan], list[str]]
-    render: Callable[[Plan], list[Object]] | None = None  # where the target is a Kubernetes cluster
-    types: Sequence[Kind] = ()  # of the objects that it may ever write
+    render: Callable[[Plan], list[Object]] | None = None  # None: it is merged into what is others'
+    types: Sequence[Kind] = ()  # of the objects that it may ever write, where the target is a Kubernetes cluster
     together: Together | None = None
     pulls: bool = True  # whether anything there may pull images, with a secret that the hub makes
+    verbs: Sequence[str] = ("get", "list", "watch", "create", "patch", "delete")  # that the hub needs for its types
 
     @property
     def kinds(self) -> Sequence[Kind]:
@@ -53,7 +55,7 @@ class Mesh:
         return (*self.types, SECRET) if self.pulls else self.types
 
 
-CONSUL, ISTIO, ENVOY_GATEWAY, KUMA = consul.KIND, istio.KIND, envoy_gateway.KIND, kuma.KIND
+CONSUL, ISTIO, ENVOY_GATEWAY, KUMA, GLOO = consul.KIND, istio.KIND, envoy_gateway.KIND, kuma.KIND, gloo.KIND
 MESHES: Mapping[str, Mesh] = {
     istio.KIND: Mesh(istio.KIND, istio.read_settings, istio.read_placement, istio.problems, istio.render, istio.TYPES),
     CONSUL: Mesh(CONSUL, consul.read_settings, consul.read_placement, consul.problems),
@@ -76,6 +78,15 @@ MESHES: Mapping[str, Mesh] = {
         Together(kuma.problems_together, kuma.render_together, kuma.again),
         pulls=False,
     ),
+    GLOO: Mesh(
+        GLOO,
+        gloo.read_settings,
+        gloo.read_placement,
+        gloo.problems,
+        types=gloo.TYPES,
+        pulls=False,
+        verbs=("get", "list", "watch", "patch"),
+    ),
 }
 
 
@@ -85,6 +96,8 @@ def plan_of(
     facts: Facts | None,
     hub_id: str,
     secret: PullRow | None,
+    *,
+    public: bool,
 ) -> Plan:
     """A deployment's current revision as a renderer is given it; `facts` are its module's."""
     current = deployment.current
@@ -104,13 +117,15 @@ def plan_of(
         placement=current.placement or {},
         settings=target.settings,
         pull_secret=f"{deployment.name}.{target.name}.pull" if secret is not None else None,
+        public=public,
     )
 
 
 def pulls_images(target: TargetRow) -> bool:
     """Whether something there pulls images, rather than the bare module under a grant."""
     form = target.settings.get("form")
-    return (target.kind == ISTIO and form != "EnvoyFilter") or (target.kind == ENVOY_GATEWAY and form == "Image")
+    images = (target.kind == ISTIO and form != "EnvoyFilter") or (target.kind == ENVOY_GATEWAY and form == "Image")
+    return images or target.kind == GLOO
 
 
 def secret_for(target: TargetRow, *, public: bool) -> bool:

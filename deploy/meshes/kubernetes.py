@@ -1,7 +1,7 @@
 """A Kubernetes API server as the hub uses it: lists, server-side apply, deletes that mean one object, watches."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +11,9 @@ from auth.control_plane import Answer, ControlPlane
 from deploy.targets.plan import HUB_LABEL, MANAGER, TARGET_LABEL, Object
 
 PAGE = 500  # objects of a list that are asked for at a time
+METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"  # of each object no more than that
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
+JSON_PATCH = "application/json-patch+json"
 SILENT = 330.0  # seconds after which a watch that says nothing is begun anew; servers end theirs after 300 or so
 SECRET = ("v1", "Secret", "secrets")
 RETRY = "wasmhub/retry"  # an annotation that moves the object's version on, whereupon agents pull again
@@ -58,6 +60,14 @@ class Cluster:
             if not token:
                 return Listing(objects, str(meta.get("resourceVersion") or ""))
 
+    async def names(self, kind: Kind, namespace: str) -> set[str] | None:
+        """The names of all objects of a kind in a namespace, whosever they are; None where they are too many to ask."""
+        path = f"{_path(kind, namespace)}?limit={PAGE}"
+        found = _expect(await self.plane.ask("GET", path, accept=METADATA))
+        if (found.get("metadata") or {}).get("continue"):
+            return None
+        return {str(one["metadata"]["name"]) for one in found.get("items") or []}
+
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Object | None:
         """One object; None where there is none (or no such kind)."""
         answer = await self.plane.ask("GET", f"{_path(kind, namespace)}/{quote(name, safe='')}")
@@ -90,6 +100,16 @@ class Cluster:
         meta = wanted["metadata"]
         path = f"{_path(kind, meta.get('namespace'))}/{quote(meta['name'], safe='')}"
         made: Object = _expect(await self.plane.ask("PUT", path, wanted))
+        return made
+
+    async def patch(
+        self, kind: Kind, live: Object, steps: Sequence[Mapping[str, Any]], *, dry_run: bool = False
+    ) -> Object:
+        """Changes a part of somebody else's object by a JSON patch. Raises Refused 409 where it has another version."""
+        meta = live["metadata"]
+        query = {"fieldManager": MANAGER, "fieldValidation": "Strict", "dryRun": "All" if dry_run else ""}
+        path = f"{_path(kind, meta.get('namespace'))}/{quote(meta['name'], safe='')}?{_query(query)}"
+        made: Object = _expect(await self.plane.ask("PATCH", path, [*steps], content_type=JSON_PATCH))
         return made
 
     async def delete(self, kind: Kind, live: Object) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from auth.outgoing import OutgoingRefused
 from deploy.meshes.agents import PATH, Counters, Pod, could_not_pull, follow, read_counters, stand
-from deploy.meshes.desired import Desired, Done, Observed, Pull, next_try
+from deploy.meshes.desired import Again, Desired, Done, Observed, Pull
 from deploy.meshes.kubernetes import Cluster, Refused
 from deploy.status import PENDING, PROGRESSING, UNOBSERVED
 from deploy.targets.plan import Object
@@ -27,13 +27,12 @@ LATELY = 180_000  # milliseconds within which a sign-in counts as one for the im
 
 
 @dataclass
-class Lookout:
+class Lookout(Again):
     """One pass's view of the pods. `before` is called before anything is applied, `after` then."""
 
     cluster: Cluster
     target: TargetRow
     desired: Sequence[Desired]
-    again: float | None = None  # seconds after which another look is due
     _known: dict[str, dict[str, Any]] = field(default_factory=dict)
     _trouble: str | None = None
 
@@ -79,18 +78,9 @@ class Lookout:
         age = now() - since
         found = stand(known, number, age=age, ours=say_pull(one.pull))
         if found.status == PROGRESSING:
-            self._look_in(SOON if age < EARLY else LATER)
-        tries = self._try_again(one) if could_not_pull(known) else {"tries": one.tries}
+            self.look_in(SOON if age < EARLY else LATER)
+        tries = self.try_again(one) if could_not_pull(known) else {"tries": one.tries}
         return replace(found, detail={"pods": known, **tries})
-
-    def _try_again(self, one: Desired) -> dict[str, int]:
-        """How often the object was changed to have agents try again, and when last; a little later each time."""
-        tries, tried_at, wait = next_try(one.tries, one.tried_at)
-        self._look_in(wait)
-        return {"tries": tries, "tried_at": tried_at}
-
-    def _look_in(self, seconds: float) -> None:
-        self.again = seconds if self.again is None else min(self.again, seconds)
 
     def _unseen(self, one: Desired) -> Observed:
         said = f"revision {one.row.current.number} was applied; whether proxies run it cannot be seen: {self._trouble}"

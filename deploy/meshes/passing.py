@@ -13,6 +13,7 @@ from deploy.meshes.kubernetes import SECRET, Cluster, Kind, Listing, Refused, ho
 from deploy.targets.plan import DEPLOYMENT_LABEL, HUB_LABEL, TARGET_LABEL, Object, deployments_of
 
 SETTLED = 0.2  # seconds after which what was deleted is gone, unless somebody's finalizer holds it
+SEVERAL = 3  # objects of a kind in a namespace that are missing, from which on one list is cheaper than asking for each
 Key = tuple[Kind, str, str]  # the kind, the namespace and the name of an object
 # Objects that each serve several deployments, given those that are there and the deployments that are in trouble.
 Share = Callable[[Sequence[Object], frozenset[str]], Sequence[tuple[Kind, Object]]]
@@ -75,6 +76,8 @@ async def carry_out(
     """
     found = Pass()
     live, absent = await owned(cluster, scope, found)
+    missing = [key for one in wanted for key in (key_of(*each) for each in one.objects) if key not in live]
+    free = await _free(cluster, [key for key in missing if key[0] not in absent])
     kept: set[Key] = set()
     for one in wanted:
         done = found.done[one.deployment]
@@ -84,7 +87,7 @@ async def carry_out(
             if kind in absent:
                 done.trouble = done.trouble or no_such_kind(kind)
             elif done.trouble is None:
-                await _make(cluster, scope, found, key, wished, live.get(key), done)
+                await _make(cluster, scope, found, key, wished, live.get(key), done, free=key in free)
             elif key in live:  # what stands on something that is not there is worse than what there was
                 done.objects.append(say(key))
     if share is not None:
@@ -224,21 +227,46 @@ async def _listings(cluster: Cluster, scope: Scope, kind: Kind) -> dict[str | No
     return found
 
 
+async def _free(cluster: Cluster, missing: Sequence[Key]) -> set[Key]:
+    """Those of the hub's objects that are not there whose names nobody has, where one list tells of several at once."""
+    places: dict[tuple[Kind, str], list[Key]] = defaultdict(list)
+    for key in missing:
+        places[key[0], key[1]].append(key)
+    free: set[Key] = set()
+    for (kind, namespace), keys in places.items():
+        if len(keys) < SEVERAL:
+            continue
+        try:
+            names = await cluster.names(kind, namespace)
+        except Refused:  # then each is asked for
+            continue
+        free |= {key for key in keys if names is not None and key[2] not in names}
+    return free
+
+
 async def _make(
-    cluster: Cluster, scope: Scope, found: Pass, key: Key, wished: Object, live: Object | None, done: Done
+    cluster: Cluster,
+    scope: Scope,
+    found: Pass,
+    key: Key,
+    wished: Object,
+    live: Object | None,
+    done: Done,
+    *,
+    free: bool = False,
 ) -> None:
-    """Has one object be as wished, if it is the hub's to make."""
+    """Has one object be as wished, if it is the hub's to make; `free`: nobody has its name."""
     try:
-        if live is None:
+        if live is None and not free:
             other = await cluster.get(*key)
             if other is not None and not scope.owns(other):
                 done.trouble = taken(key)
                 return
-        elif "deletionTimestamp" in live["metadata"]:
+        elif live is not None and "deletionTimestamp" in live["metadata"]:
             done.objects.append(say(key))
             done.trouble = f"{_held(key, live)}; it is made anew when it is gone"
             return
-        elif holds(live, wished) and not outgrown(live, wished):
+        elif live is not None and holds(live, wished) and not outgrown(live, wished):
             done.objects.append(say(key))
             found.live[key] = live
             return

@@ -111,7 +111,7 @@ async def _rights(cluster: Cluster, asked: Asked) -> list[dict[str, Any]]:
     """What the hub may do there, each as a sentence that says what it is for."""
     found = []
     for kind in (*_written(asked), *([SECRET] if asked.mesh.pulls else [])):
-        for verb in ("get", "list", "watch", "create", "patch", "delete"):
+        for verb in asked.mesh.verbs:
             allowed = await cluster.may(verb, kind)
             found.append({"may": f"{verb} {kind[2]}", "allowed": allowed, "else": "deployments there are stalled"})
     if asked.settings.get("observe") in ("agents", "proxies"):

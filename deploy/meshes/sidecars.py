@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 from auth.control_plane import Access, ControlPlane
 from auth.outgoing import Outgoing, OutgoingRefused
-from deploy.meshes.desired import Desired, Done, Observed, next_try
+from deploy.meshes.desired import Again, Desired, Done, Observed
 from deploy.status import PENDING, PROGRESSING, READY, REFUSED, RUNS, STALLED, UNOBSERVED, WAITING, some_names
 from deploy.targets.plan import Plan
 from deploy.targets.remote_filter import filter_name, vm_id
@@ -43,13 +43,12 @@ class Said:
 
 
 @dataclass
-class Sidecars:
+class Sidecars(Again):
     """One pass's view of the sidecars: found first, asked before anything is written and then."""
 
     plane: ControlPlane
     outgoing: Outgoing
     target: TargetRow
-    again: float | None = None  # seconds after which another look is due
     _places: dict[str, list[Sidecar]] = field(default_factory=dict)  # by deployment
     _baselines: dict[str, dict[str, int]] = field(default_factory=dict)  # failures before this try, by deployment
 
@@ -152,20 +151,11 @@ class Sidecars:
                 state |= {"state": REFUSED, "why": UNFETCHED}
             known.append(state)
         found = stand(known, number, age=age)
-        tries = self._try_again(one) if any(each["why"] == UNFETCHED for each in known) else {}
+        tries = self.try_again(one) if any(each["why"] == UNFETCHED for each in known) else {}
         if found.status == PROGRESSING:
-            self._look_in(SOON if age < EARLY else LATER)
+            self.look_in(SOON if age < EARLY else LATER)
         kept = {"sidecars": known, "attempt": one.attempt, "baseline": baseline, "tries": one.tries, **tries}
         return replace(found, detail=kept)
-
-    def _try_again(self, one: Desired) -> dict[str, int]:
-        """When the extension is changed next, so that the sidecars fetch again; a little later each time."""
-        tries, tried_at, wait = next_try(one.tries, one.tried_at)
-        self._look_in(wait)
-        return {"tries": tries, "tried_at": tried_at}
-
-    def _look_in(self, seconds: float) -> None:
-        self.again = seconds if self.again is None else min(self.again, seconds)
 
 
 def vm_of(plan: Plan, tries: int) -> str:

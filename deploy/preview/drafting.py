@@ -37,9 +37,10 @@ def draft_plans(
         held = PullRow(row.current.repository_id, row.current.repository, login_of(target.name), b"", now(), None)
     there = [] if alone else target_deployments(session, target.id)
     others = [one for one in there if one.name != row.name and one.ended_at is None]
-    found = [
-        plan_of(target, one, find_facts(session, one.current.module_sha256), hub_id, held) for one in (row, *others)
-    ]
+    found = []
+    for one in (row, *others):
+        facts, public = find_facts(session, one.current.module_sha256), is_public(session, one.current.repository_id)
+        found.append(plan_of(target, one, facts, hub_id, held, public=public))
     return found[0], found[1:]
 
 

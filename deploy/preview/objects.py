@@ -17,12 +17,21 @@ from deploy.commands import Wish, check, next_order
 from deploy.config_secrets import NotFilled, filled, secrets_of, shown, without_values
 from deploy.images.derived import find_readable
 from deploy.means import Means, allow
-from deploy.meshes.kinds import CONSUL, MESHES, pull_secret, pulls_images, secret_for
+from deploy.meshes.kinds import CONSUL, GLOO, MESHES, pull_secret, pulls_images, secret_for
 from deploy.meshes.kubeconfig import access_of
 from deploy.meshes.kubernetes import Cluster, Refused
 from deploy.preview.drafting import UNKNOWN, draft_plans, draft_row, plan_problems
-from deploy.preview.rehearsal import Change, merged_entry, rehearse, rehearse_consul
+from deploy.preview.rehearsal import (
+    Change,
+    merged_entry,
+    merged_gateway,
+    rehearse,
+    rehearse_consul,
+    rehearse_gloo,
+)
 from deploy.preview.sidecar_forms import Form, form_objects, form_problems
+from deploy.targets import gloo
+from deploy.targets.merging import mark
 from deploy.targets.plan import Object, Plan, deployments_of
 from storage.deployments import DeploymentRow, find_deployment
 from storage.pullers import is_public, login_of
@@ -32,6 +41,7 @@ HIDDEN = "(secret)"  # in the place of what nobody is shown
 PATIENCE = 20.0  # seconds for all that is asked of a cluster
 _NEW = f"where the module lies is decided when it is deployed; {UNKNOWN} stands in that place until then"
 _SECRETIVE = "what differs in configs is not shown, because configs of this target may hold secrets"
+_PART = "the hub changes nothing of the Gateway, which is somebody else's, but its own filters in this list"
 _UNREADABLE = (
     "the target cannot fetch the image as it was pushed; when it is deployed, the hub makes one of the same module, and"
     " its digest takes the place of the one that is shown"
@@ -131,6 +141,8 @@ def _draft(means: Means, identity: Identity, target_name: str, name: str, wish: 
 def _objects(draft: Draft, live: Sequence[Object] = ()) -> list[Object]:
     """What would be applied, with nothing that is secret; with what `live` objects serve other deployments too."""
     mesh = MESHES[draft.target.kind]
+    if mesh.kind == GLOO:
+        return [gloo.part(merged_gateway(draft.plan, _beside(draft), None))]
     if mesh.render is None:
         return [merged_entry(draft.plan, _beside(draft), None)]
     hidden: list[Object] = []
@@ -160,6 +172,8 @@ async def _compare(means: Means, draft: Draft, objects: list[Object]) -> tuple[l
         if draft.target.kind == CONSUL:
             merged, changes = await rehearse_consul(plane, told.plan, _beside(told))
             objects = [merged_entry(draft.plan, _beside(draft), merged)]
+        elif draft.target.kind == GLOO:
+            return await _compare_gloo(Cluster(plane), draft)
         else:
             mesh = MESHES[draft.target.kind]
             rendered = partial(_objects, told)
@@ -167,6 +181,24 @@ async def _compare(means: Means, draft: Draft, objects: list[Object]) -> tuple[l
         return objects, [_hidden(one) for one in changes] if draft.told is not None else changes
     finally:
         await plane.close()
+
+
+async def _compare_gloo(cluster: Cluster, draft: Draft) -> tuple[list[Object], list[Change]]:
+    """What of the Gateway holds filters, of which the hub's own say no secret, and what would change."""
+    told = draft.told or draft
+    place = (draft.plan.placement["namespace"], draft.plan.placement["gateway"])
+    left = [one for one in _places(draft) if one != place]
+    part, changes = await rehearse_gloo(cluster, told.plan, _beside(told), left)
+    draft.notes.append(_PART)
+    if draft.told is None:
+        return [part], changes
+    written = {one["name"]: one for one in gloo.filters_of(_objects(draft)[0])}
+    for held in filter(lambda one: isinstance(one, dict), gloo.filters_of(part)):
+        if held.get("name") in written:
+            held |= {name: value for name, value in written[held["name"]].items() if name == "config"}
+        elif str(held.get("name")).startswith(mark(draft.plan.hub_id, draft.plan.target)) and "config" in held:
+            held["config"] = HIDDEN
+    return [part], [_hidden(one) for one in changes]
 
 
 def _told(plan: Plan, secrets: Mapping[str, str]) -> str | None:
@@ -188,14 +220,20 @@ def _hidden(change: Change) -> Change:
 
 
 def _beside(draft: Draft) -> list[Plan]:
-    """What else is in the same service-defaults of Consul."""
-    mesh, place = MESHES[draft.target.kind], ("service", "namespace", "partition")
+    """What else is in the same service-defaults of Consul, or Gateway of Gloo."""
+    mesh = MESHES[draft.target.kind]
+    place = ("namespace", "gateway") if mesh.kind == GLOO else ("service", "namespace", "partition")
     mine = [draft.plan.placement[part] for part in place]
     return [one for one in draft.others if [one.placement[part] for part in place] == mine and not mesh.problems(one)]
 
 
 def _namespaces(draft: Draft) -> list[str]:
     """Where the deployment's objects go, and where they are."""
+    return sorted({place for place, _ in _places(draft)} | {str(draft.plan.placement["namespace"])})
+
+
+def _places(draft: Draft) -> list[tuple[str, str]]:
+    """The namespaces and names of the objects that are there."""
     held = draft.row.seen.objects or [] if draft.row.seen is not None else []
-    there = {str(name).rpartition(" ")[2].partition("/")[0] for name in held}
-    return sorted(there | {str(draft.plan.placement["namespace"])})
+    parts = [str(name).rpartition(" ")[2].partition("/") for name in held]
+    return [(namespace, name) for namespace, _, name in parts]

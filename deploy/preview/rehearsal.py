@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import deploy.targets.consul as consul
+import deploy.targets.gloo as gloo
 from auth.control_plane import ControlPlane
 from deploy.meshes.kinds import Mesh, kind_of
 from deploy.meshes.kubernetes import SECRET, Cluster, Refused
@@ -80,6 +81,58 @@ async def rehearse_consul(plane: ControlPlane, plan: Plan, beside: Sequence[Plan
         [] if consul.same(entry, merged) else differences(entry, merged, without=("ModifyIndex", "CreateIndex", "Hash"))
     )
     return merged, [Change(name, CHANGE if fields else NONE, fields=fields)]
+
+
+async def rehearse_gloo(
+    cluster: Cluster, plan: Plan, beside: Sequence[Plan], left: Sequence[tuple[str, str]]
+) -> tuple[Object, list[Change]]:
+    """What of the Gateway holds filters as it would be, and what would change there and in those that are `left`.
+
+    Raises OutgoingRefused, and Refused where the hub may not look.
+    """
+    place, own = (plan.placement["namespace"], plan.placement["gateway"]), mark(plan.hub_id, plan.target)
+    kind, live = gloo.TYPES[0], await cluster.get(gloo.TYPES[0], *place)
+    merged = merged_gateway(plan, beside, live)
+    troubles = gloo.conflicts(live, [gloo.render(plan)])
+    if troubles or live is None:
+        return gloo.part(merged), [Change(say((kind, *place)), REFUSED, ". ".join(troubles))]
+    changes = [await _try_patch(cluster, live, merged)]
+    for other in left:
+        gateway = await cluster.get(kind, *other)
+        if gateway is not None and plan.deployment in gloo.ours(gateway, own):
+            stay = [_stays(gateway, held) for name, held in gloo.ours(gateway, own).items() if name != plan.deployment]
+            changes.append(await _try_patch(cluster, gateway, gloo.merge(gateway, stay, own)))
+    return gloo.part(merged), changes
+
+
+def merged_gateway(plan: Plan, beside: Sequence[Plan], live: Object | None) -> Object:
+    """A Gateway with a deployment's filter among the hub's others; of what is not `beside` stays what is there."""
+    own, placement = mark(plan.hub_id, plan.target), plan.placement
+    meta = {"name": placement["gateway"], "namespace": placement["namespace"]}
+    gateway = live or {"metadata": meta, "spec": {"httpGateway": {}}}
+    plans = [*beside, plan]
+    known = {one.deployment for one in plans}
+    stay = [_stays(gateway, held) for name, held in gloo.ours(gateway, own).items() if name not in known]
+    return gloo.merge(gateway, [*stay, *(gloo.render(one) for one in plans)], own)
+
+
+def _stays(gateway: Object, held: dict[str, Any]) -> gloo.Extension:
+    return {**{name: gateway["metadata"][name] for name in ("namespace", "name")}, "order": 0, "filter": held}
+
+
+async def _try_patch(cluster: Cluster, live: Object, merged: Object) -> Change:
+    """What writing a Gateway would do."""
+    key = key_of(gloo.TYPES[0], live)
+    steps = gloo.patch(live, merged)
+    if not steps:
+        return Change(say(key), NONE)
+    if other := gloo.applied_by(live):
+        return Change(say(key), REFUSED, gloo.applied_too(say(key), other))
+    try:
+        patched = await cluster.patch(key[0], live, steps, dry_run=True)
+    except Refused as refusal:
+        return Change(say(key), REFUSED, explain(refusal, key))
+    return Change(say(key), CHANGE, fields=differences(live, patched, without=(*_COUNTED, "status")))
 
 
 def merged_entry(plan: Plan, beside: Sequence[Plan], entry: Mapping[str, Any] | None) -> Object:

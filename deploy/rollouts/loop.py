@@ -1,89 +1,47 @@
-"""Takes rollouts on: one process in the world looks at each that is under way, and does what is next.
+"""Takes rollouts on: one process in the world looks at each that is under way, and does what is next."""
 
-Whatever it goes by is in the database, so that another process, or this one after a restart, goes on with the same.
-"""
-
-import asyncio
-import contextlib
 import logging
-import secrets
-
-from anyio.to_thread import run_sync
 
 from deploy.checks.windows import closed
+from deploy.leading import Leader
 from deploy.rollouts.health import Health, judge_health
 from deploy.rollouts.waves import Step, next_step
 from deploy.views.deployments import live_for
-from storage.database import Conflict, Database, StorageError, now
+from storage.database import Conflict, Database, now
 from storage.events import SYSTEM
-from storage.leases import give_back_lease, take_lease
 from storage.nodes import slot_nodes
 from storage.rollout_rows import RolloutRow, any_watched, find_rollout, rollout_figures, watched_rollouts
 from storage.rollouts import finish_rollout, move_rollout, take_back_rollout
 from storage.targets import find_target
 
 log = logging.getLogger("wasmhub.deploy")
-LEASE = "rollouts"
-LEASE_SECONDS = 10
-RENEW = 4.0  # seconds; both together are the longest that rollouts stand still after a leader was killed
-LOOK = 1.0  # seconds between two looks at rollouts under way
-IDLE = 4.0  # and at whether there are any
 LONGEST_GAP = 15_000  # milliseconds between two looks beyond which nobody can have asked meanwhile
 
 
-class Conductor:
-    """One process's part. Two at once would do no harm: every step says what it expects to find."""
+class Conductor(Leader):
+    """Looks after rollouts. Two at once would do no harm: every step says what it expects to find."""
+
+    lease = "rollouts"
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self._holder = secrets.token_hex(8)
-        self._wake = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        super().__init__(database)
         self._began = now()  # since when nodes could ask without a break, as far as this process knows
         self._looked = now()
 
-    def wake(self) -> None:
-        """Has the next look begin at once; from any thread."""
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the hub is stopping
-                self._loop.call_soon_threadsafe(self._wake.set)
-
-    async def run(self) -> None:
-        """Looks after rollouts, or waits for some, until it is cancelled."""
-        self._loop = asyncio.get_running_loop()
-        renewed = None
-        try:
-            while True:
-                wait = IDLE
-                try:
-                    if await self._database.look(self._any):
-                        moment = self._loop.time()
-                        if renewed is None or moment - renewed > RENEW:
-                            took = await run_sync(take_lease, self._database, LEASE, self._holder, LEASE_SECONDS)
-                            renewed = moment if took else None
-                        if renewed is not None:
-                            await run_sync(self._look)
-                            wait = LOOK
-                    else:
-                        renewed = None
-                except StorageError as error:
-                    self._began = now()  # nodes had no answer either
-                    log.warning("rollouts are looked after later: %s", error)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), wait)
-                self._wake.clear()
-        finally:
-            with contextlib.suppress(StorageError):
-                await run_sync(give_back_lease, self._database, LEASE, self._holder)
-
-    def _any(self) -> bool:
+    def any(self) -> bool:
+        """Whether a rollout is under way."""
         if now() - self._looked > LONGEST_GAP:  # the process, or its machine, stood still
             self._began = now()
         self._looked = now()
         with self._database.read() as session:
             return any_watched(session)
 
-    def _look(self) -> None:
+    def missed(self) -> None:
+        """Nodes had no answer either."""
+        self._began = now()
+
+    def look(self) -> None:
+        """Takes each rollout that is under way a step on."""
         with self._database.read() as session:
             found = watched_rollouts(session)
         for one in found:

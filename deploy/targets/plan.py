@@ -50,6 +50,7 @@ class Plan:
     placement: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     pull_secret: str | None = None  # the name of a Secret with the hub's credentials beside the objects
+    public: bool = True  # whether anybody may pull the image
 
     @property
     def name(self) -> str:

@@ -7,8 +7,8 @@ objects), `ports`, `env`, or `json` for what no form has. The readers in `deploy
 from collections.abc import Mapping
 from typing import Any
 
-from deploy.meshes.kinds import CONSUL, ISTIO, MESHES
-from deploy.targets import envoy_gateway
+from deploy.meshes.kinds import CONSUL, GLOO, ISTIO, MESHES
+from deploy.targets import envoy_gateway, gloo
 from deploy.targets.istio import PLUGIN_FORMS
 
 PlacementField = dict[str, Any]
@@ -23,6 +23,8 @@ def placement_fields(kind: str, settings: Mapping[str, Any]) -> list[PlacementFi
     if kind == envoy_gateway.KIND:
         targets = _field("targets", "Attached to", "places", True, hint="One a line, such as Gateway/edge.")
         return [_namespace(), targets, _env()]
+    if kind == GLOO:
+        return _gloo()
     if kind in MESHES:
         return [_field("", "Placement", "json", True, hint="A JSON object, as the API takes it.")]
     return []
@@ -56,6 +58,15 @@ def _consul(settings: Mapping[str, Any]) -> list[PlacementField]:
         _field("protocol", "Protocol of the service", "choice", words=("http", "tcp")),
         file,
         _env(),
+    ]
+
+
+def _gloo() -> list[PlacementField]:
+    return [
+        _field("namespace", "Namespace", "text", hint="Where the Gateway is; left empty: gloo-system."),
+        _field("gateway", "Gateway", "text", hint="Left empty: gateway-proxy."),
+        _field("stage", "Stage", "choice", words=gloo.STAGES),
+        _field("predicate", "Before, during or after it", "choice", words=gloo.PREDICATES),
     ]
 
 

@@ -77,6 +77,31 @@ def test_secrets_are_set_listed_and_removed(admin: Commands, target: str, refere
     assert "none cannot be read: No such file" in missing
 
 
+def test_a_target_is_frozen_and_given_windows(admin: Commands, target: str, reference: str) -> None:
+    before = admin.json("targets", "show", target)["settings"]
+    assert admin.text("targets", "windows", target) == f"{target} takes changes at any time\n"
+    shown = admin.text("targets", "freeze", target, "the shop is open", "--until", "2099-01-01T00:00:00Z")
+    assert shown == f"{target} is frozen: the shop is open (until 2099-01-01T00:00:00Z)\n"
+    deploy = ("deploy", f"{reference}:1", "--target", target, "--as", "marks", "--no-wait")
+    assert f"target {target} is frozen until 2099-01-01 00:00 UTC: the shop is open" in admin.refused(*deploy)
+    assert "the shop is open" in admin.text("targets", "windows", target)
+
+    week = ("--set", "mon,tue 22:00-04:00 Europe/Berlin", "--set", "00:00-00:00")
+    admin.text("targets", "windows", target, *week)
+    (nights, always) = admin.json("targets", "windows", target)["windows"]
+    assert nights == {"days": ["mon", "tue"], "from": "22:00", "to": "04:00", "zone": "Europe/Berlin"}
+    assert (always["zone"], len(always["days"])) == ("UTC", 7)
+    assert "mon,tue 22:00-04:00 Europe/Berlin; 00:00-00:00 UTC" in admin.text("targets", "show", target)
+    assert "in its windows alone" in admin.text("targets", "unfreeze", target)
+    admin.text(*deploy)
+
+    for typed, code, words in (("at night", 2, "is no window"), ("fri 25:00-26:00", 1, "must be a time of the day")):
+        assert words in admin.refused("targets", "windows", target, "--set", typed, code=code)
+    assert "with its zone" in admin.refused("targets", "freeze", target, "x", "--until", "soon")
+    assert "at any time" in admin.text("targets", "windows", target, "--always")
+    assert admin.json("targets", "show", target)["settings"] == before
+
+
 def test_a_key_that_cannot_be_written_down_is_no_key(admin: Commands, target: str, tmp_path: Path) -> None:
     nowhere = str(tmp_path / "no" / "key")
     assert "no key was made" in admin.refused("targets", "keys", "create", target, "--file", nowhere)

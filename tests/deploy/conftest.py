@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.auth.people import People
-from tests.deploy.fleet import Fleet
+from tests.deploy.fleet import Fleet, Upstream
 from tests.hub import HubProcess
 
 
@@ -23,3 +23,11 @@ def people(hub: HubProcess) -> Iterator[People]:
     database = hub.open_database()
     yield People(database)
     database.close()
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    """What lies behind Envoys."""
+    running = Upstream()
+    yield running
+    running.close()

@@ -3,7 +3,6 @@
 import json
 import queue
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -20,13 +19,6 @@ from tests.hub import HubProcess
 from tests.peers import built_filter
 
 NAMED = {"key": {"$secret": "api-key"}}
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    running = Upstream()
-    yield running
-    running.close()
 
 
 def put(fleet: Fleet, name: str, value: str) -> int:
@@ -50,6 +42,13 @@ def test_names_stand_for_values_wherever_they_are() -> None:
     assert filled('{"$secret": "one"}', {"one": "v"}, "edge") == '"v"'
     with pytest.raises(MissingSecret, match="names the secret 'two', which target edge does not have"):
         filled(config, {"one": "v"}, "edge")
+    for name, target, way in (
+        ("api-key", "edge", "`wasmhub targets secrets set edge api-key`$"),
+        ("API key", "edge", "names the secret 'API key', which no secret can be called; use lower-case letters"),
+        ("api-key", None, "only targets of the hub have secrets; take the value from the proxy's environment"),
+    ):
+        with pytest.raises(MissingSecret, match=way):
+            filled(json.dumps({"a": {"$secret": name}}), {}, target)
 
 
 def test_a_config_with_secrets_can_be_encoded_and_is_neither_too_deep_nor_too_long() -> None:

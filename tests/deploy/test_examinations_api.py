@@ -63,6 +63,16 @@ def test_a_robot_that_may_read_learns_all_that_rendering_needs(reader: httpx.Cli
     assert reader.get("/api/v1/deployments").json() == {"deployments": []}
 
 
+def test_a_secret_has_no_target_there_and_no_command_that_would_give_it_one(reader: httpx.Client, fleet: Fleet) -> None:
+    name = f"{reader.headers['X-Team']}/marks"
+    fleet.oci.push_filter(name, "1", header_filter("secretive"))
+    answer = examine(reader, f"{name}:1", config={"key": {"$secret": "api-key"}})
+    assert answer.status_code == 422
+    (reason,) = answer.json()["error"]["reasons"]
+    assert "names the secret 'api-key', and only targets of the hub have secrets" in reason["message"]
+    assert "wasmhub targets" not in reason["message"]
+
+
 def test_what_the_mesh_cannot_fetch_is_made_for_it(reader: httpx.Client, fleet: Fleet) -> None:
     name = f"{reader.headers['X-Team']}/cncf"
     digest = push_cncf(fleet.oci, name, header_filter("derived"))

@@ -20,13 +20,6 @@ from tests.deploy.fleet import (
 from tests.hub import HubProcess
 
 
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    running = Upstream()
-    yield running
-    running.close()
-
-
 @pytest.fixture
 def envoy(fleet: Fleet, tmp_path: Path, upstream: Upstream) -> Iterator[Envoy]:
     with Envoy(fleet, tmp_path / "envoy", upstream, key=fleet.new_key()["key"]) as running:

@@ -20,13 +20,6 @@ def fleet(hub: HubProcess) -> Iterator[Fleet]:
 
 
 @pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    running = Upstream()
-    yield running
-    running.close()
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "filters"
 

@@ -1,10 +1,7 @@
 """Real Envoys over gRPC whose key goes or is wrong, whose hub asks for certificates, and whose hub is away."""
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-
-import pytest
 
 from tests.certificates import write_certificate
 from tests.deploy.fleet import Envoy, Fleet, Load, Upstream, header_filter, until, xds_of
@@ -14,13 +11,6 @@ from tests.hub import HubProcess
 TRANSPORTS = ["grpc", "delta-grpc", "ads", "delta-ads"]
 REMOVED = "the fleet's key was removed; give this Envoy another"
 NO_FLEET = "this key is of no fleet: it was removed or never was one; give this Envoy a key of its target"
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    running = Upstream()
-    yield running
-    running.close()
 
 
 def says(envoy: Envoy, words: str) -> None:

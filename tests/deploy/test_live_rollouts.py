@@ -112,13 +112,6 @@ def start(
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    running = Upstream()
-    yield running
-    running.close()
-
-
-@pytest.fixture(scope="module")
 def grpc_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     with HubProcess(tmp_path_factory.mktemp("rollouts") / "data", WASMHUB_XDS_LISTEN="127.0.0.1:0") as hub:
         yield hub

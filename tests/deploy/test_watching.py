@@ -2,12 +2,17 @@
 
 import json
 import threading
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
+import pytest
 
+from auth.door import ApiError
+from auth.identity import Identity
+from deploy.means import WATCHED, Streams
 from tests.auth.people import PASSWORD, People
-from tests.deploy.fleet import Fleet, header_filter
+from tests.deploy.fleet import Fleet, header_filter, until
 from tests.hub import HubProcess
 
 
@@ -60,6 +65,48 @@ def test_who_loses_the_right_sees_no_more(fleet: Fleet, hub: HubProcess, people:
         assert [event for event, _ in seen] == ["deployment", "gone"]
         assert watcher.get(f"{path}/events").status_code == 404
     fleet.http.delete(path)
+
+
+def test_nobody_takes_all_the_places_of_those_who_watch(fleet: Fleet, hub: HubProcess) -> None:
+    fleet.push("watched", "1", header_filter("one"))
+    fleet.deploy("marks", "admin/watched:1")
+    path = f"{fleet.path}/deployments/marks/events?seconds=60"
+    token = fleet.http.post("/api/v1/user/tokens", json={"name": fleet.name}).json()["token"]
+    with (
+        httpx.Client(
+            base_url=hub.url,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=30,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=100),
+        ) as client,
+        ExitStack() as streams,
+    ):
+        opened = [streams.enter_context(client.stream("GET", path)) for _ in range(WATCHED)]
+        assert {one.status_code for one in opened} == {200}
+        refused = client.get(path)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_requests")
+        assert f"you follow {WATCHED} deployments already" in refused.text and refused.headers["retry-after"]
+
+        opened[0].close()
+        until(lambda: client.get(f"{path[:-2]}0").status_code == 200, "who has left counts no more", seconds=3)
+
+
+def test_places_are_counted_before_an_answer_begins_and_each_has_a_share() -> None:
+    places = Streams("deployments", most=3, share=2)
+    first = places.begin(Identity(1, "one"))
+    places.begin(Identity(1, "one"))
+    with pytest.raises(ApiError, match="you follow 2 deployments already") as mine:
+        places.begin(Identity(1, "one"))
+    last = places.begin(Identity(2, "two"))
+    with pytest.raises(ApiError, match="too many deployments are being followed") as all_taken:
+        places.begin(Identity(3, "three"))
+    assert (mine.value.status, all_taken.value.status) == (429, 503)
+    places.end(last)
+    places.end(last)
+    places.end(first)
+    places.begin(Identity(1, "one"))
+    places.begin(Identity(3, "three"))
 
 
 def test_bad_requests_are_refused(fleet: Fleet) -> None:

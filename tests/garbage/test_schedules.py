@@ -13,7 +13,6 @@ from tests.garbage.world import Violation, World, build
 from tests.hub import ROOT
 
 GARBAGE, CLOCK, LEASES = "storage.garbage", "storage.clock", "storage.blob_leases"
-_DELETES = "_DELETE_BLOB = Statement(\n"
 _DELETE = (
     '    f"DELETE FROM blobs AS b WHERE b.id = :id AND b.leased_until < {READING} AND NOT {_HELD} AND NOT {_RUNS}"\n'
 )

@@ -5,16 +5,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.deploy.fleet import Upstream, header_filter
+from tests.deploy.fleet import Upstream, header_filter, until
 from tests.engines import free_port
 from tests.hub import HubProcess
 from tests.mesh.consul import Consul
 from tests.mesh.envoy_gateway import EnvoyGateway
 from tests.mesh.front import Front
-from tests.mesh.istio import Istiod
+from tests.mesh.istio import Istiod, Proxy, route
 from tests.mesh.kubernetes import ControlPlane
 from tests.mesh.network import Network
 from tests.mesh.operators import CHART, Filters, Shelf
+from tests.mesh.pods import shows
 from tests.mesh.target import HUB, Target
 from tests.oci import Client
 from tests.peers import mesh_file
@@ -120,6 +121,20 @@ def upstream(network: Network) -> Iterator[Upstream]:
 def namespace(control: ControlPlane) -> str:
     """A namespace of the test's own."""
     return control.namespace(f"shop-{secrets.token_hex(4)}")
+
+
+@pytest.fixture
+def gateway(istiod: Istiod, upstream: Upstream, namespace: str) -> Iterator[Proxy]:
+    """A gateway in the test's namespace that lets requests through."""
+    made = Proxy(istiod, "gw", namespace)
+    for one in route(namespace, made.name, upstream.address):
+        istiod.control.admin.apply(one)
+    try:
+        made.start()
+        until(lambda: shows(made, 200), "the gateway lets requests through", 60)
+        yield made
+    finally:
+        made.remove()
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
+from tests.deploy.fleet import ask
 from tests.engines import Server
 from tests.mesh.kubernetes import Cluster, Object
 from tests.mesh.network import Namespace, Network
@@ -62,3 +64,19 @@ class Pod:
         for container in self._containers:
             container.remove()
         self._cluster.http.delete(self._cluster.path_of(self.object), params={"gracePeriodSeconds": "0"})
+
+
+class Fronted(Protocol):
+    """A proxy that takes requests from outside."""
+
+    @property
+    def front(self) -> tuple[str, int]:
+        """Where."""
+
+
+def shows(proxy: Fronted, status: int, *marks: str) -> bool:
+    """Whether a request through the proxy is answered with that status and these marks."""
+    try:
+        return ask(proxy.front) == (status, list(marks))
+    except OSError:
+        return False

@@ -15,6 +15,7 @@ from tests.hub import ROOT, HubProcess
 from tests.mesh.envoy_gateway import EnvoyGateway, Proxy, gateway
 from tests.mesh.front import Front
 from tests.mesh.kubernetes import Cluster
+from tests.mesh.pods import shows
 from tests.mesh.target import POLICY, SECRET, GatewayTarget
 from tests.oci import Client
 from tests.web.test_openapi import schema_of
@@ -300,14 +301,6 @@ def test_the_rights_that_are_asked_for_are_told(gateways: EnvoyGateway, target: 
 
 
 SECRET_OF = "marks.{}.pull"
-
-
-def shows(proxy: Proxy, status: int, *marks: str) -> bool:
-    """Whether a request through the proxy is answered with that status and these marks."""
-    try:
-        return ask(proxy.front) == (status, list(marks))
-    except OSError:
-        return False
 
 
 def back(target: GatewayTarget, name: str) -> None:

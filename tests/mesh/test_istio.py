@@ -9,26 +9,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.auth.signing import Signer, push_signature
 from tests.deploy.deriving import push_cncf
-from tests.deploy.fleet import REFUSES, Load, Upstream, ask, header_filter, until
+from tests.deploy.fleet import REFUSES, Load, ask, header_filter, until
 from tests.hub import HubProcess
-from tests.mesh.istio import Istiod, Proxy, Sidecar, route
+from tests.mesh.istio import Istiod, Proxy, Sidecar
 from tests.mesh.network import Network
+from tests.mesh.pods import shows
 from tests.mesh.target import PLUGIN, SECRET, Target
 from tests.oci import Client
-
-
-@pytest.fixture
-def gateway(istiod: Istiod, upstream: Upstream, namespace: str) -> Iterator[Proxy]:
-    """A gateway in the test's namespace that lets requests through."""
-    made = Proxy(istiod, "gw", namespace)
-    for one in route(namespace, made.name, upstream.address):
-        istiod.control.admin.apply(one)
-    try:
-        made.start()
-        until(lambda: shows(made, 200), "the gateway lets requests through", 60)
-        yield made
-    finally:
-        made.remove()
 
 
 @pytest.fixture(params=["gateway", "sidecar"])
@@ -180,11 +167,3 @@ def test_other_forms_bring_swap_and_take_away(
 def at_gateway(target: Target) -> dict[str, Any]:
     """The placement of what is to run in the gateway."""
     return {"namespace": target.namespace, "labels": {"app": "gw"}}
-
-
-def shows(proxy: Proxy, status: int, *marks: str) -> bool:
-    """Whether a request through the proxy is answered with that status and these marks."""
-    try:
-        return ask(proxy.front) == (status, list(marks))
-    except OSError:
-        return False

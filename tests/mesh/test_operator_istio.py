@@ -1,33 +1,16 @@
 """The operator's whole way to a real Istio: what is applied in the cluster runs in the Envoy, and goes from there."""
 
 import secrets
-from collections.abc import Iterator
 
-import pytest
-
-from tests.deploy.fleet import REFUSES, Load, Upstream, header_filter, until
+from tests.deploy.fleet import REFUSES, Load, header_filter, until
 from tests.hub import HubProcess
-from tests.mesh.istio import Istiod, Proxy, route
+from tests.mesh.istio import Istiod, Proxy
 from tests.mesh.operators import CHART, Filters, Operator, Shelf, give_rights
+from tests.mesh.pods import shows
 from tests.mesh.target import PLUGIN
-from tests.mesh.test_istio import shows
 from tests.oci import Client
 
 PULL = {"pullSecret": {"name": "hub"}}
-
-
-@pytest.fixture
-def gateway(istiod: Istiod, upstream: Upstream, namespace: str) -> Iterator[Proxy]:
-    """A gateway in the test's namespace that lets requests through."""
-    made = Proxy(istiod, "gw", namespace)
-    for one in route(namespace, made.name, upstream.address):
-        istiod.control.admin.apply(one)
-    try:
-        made.start()
-        until(lambda: shows(made, 200), "the gateway lets requests through", 60)
-        yield made
-    finally:
-        made.remove()
 
 
 def test_a_filter_is_brought_changed_refused_and_taken_away(

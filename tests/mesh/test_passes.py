@@ -1,14 +1,22 @@
 """Deployments on a real API server with Istio's CRDs: applied, kept, changed, taken away, and nothing else touched."""
 
+import asyncio
 import base64
 import json
+from ipaddress import ip_network
 
+from auth.control_plane import ControlPlane as Plane
+from auth.outgoing import Outgoing
+from deploy.meshes.kubeconfig import read_kubeconfig
+from deploy.meshes.kubernetes import Cluster
+from deploy.meshes.passing import Pass, Scope, Wanted, carry_out
 from tests.deploy.fleet import header_filter, until
 from tests.hub import HubProcess
 from tests.mesh.kubernetes import ControlPlane, Object
 from tests.mesh.target import HUB, PLUGIN, SECRET, Target
 from tests.oci import Client
 
+MAP = ("v1", "ConfigMap", "configmaps")
 APPLIED = "applied-not-observed"
 
 
@@ -156,3 +164,30 @@ def test_rights_are_told_one_by_one(cluster: ControlPlane, mesh_hub: HubProcess,
 def _config(target: Target) -> object:
     found = target.object(PLUGIN, f"marks.{target.name}")
     return found["spec"].get("pluginConfig") if found is not None else None
+
+
+def test_one_list_tells_that_many_names_are_free(target: Target) -> None:
+    names = [f"d-{number}.{target.name}" for number in range(4)]
+    foreign = _map(names[2], target, {})
+    target.cluster.apply(foreign)
+
+    async def once() -> Pass:
+        plane = Plane(Outgoing([ip_network("0.0.0.0/0")]), read_kubeconfig(target.cluster.kubeconfig()))
+        try:
+            scope = Scope("hub", target.name, [MAP], [target.namespace])
+            labels = {"wasmhub/hub": "hub", "wasmhub/target": target.name}
+            wanted = [Wanted(name, [(MAP, _map(name, target, labels))]) for name in names]
+            return await carry_out(Cluster(plane), scope, wanted, frozenset())
+        finally:
+            await plane.close()
+
+    done = asyncio.run(once()).done
+    assert {name for name in names if done[name].written} == {*names} - {names[2]}
+    assert "is not the hub's" in str(done[names[2]].trouble)
+    there = target.object(("v1", "ConfigMap"), names[2])
+    assert there is not None and "labels" not in there["metadata"]
+
+
+def _map(name: str, target: Target, labels: dict[str, str]) -> Object:
+    meta = {"name": name, "namespace": target.namespace, **({"labels": labels} if labels else {})}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"a": "b"}}

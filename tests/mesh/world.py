@@ -9,7 +9,10 @@ from pathlib import Path
 from tests.deploy.fleet import Upstream, ask, until
 from tests.engines import free_port
 from tests.hub import HubProcess
+from tests.mesh import envoy_gateway
 from tests.mesh.consul import Consul, Service
+from tests.mesh.envoy_gateway import EnvoyGateway
+from tests.mesh.front import Front
 from tests.mesh.istio import Istiod, Proxy, route
 from tests.mesh.kubernetes import ControlPlane
 from tests.mesh.network import Network
@@ -31,6 +34,21 @@ class IstioWorld:
     def front(self) -> tuple[str, int]:
         """Where requests go in."""
         return self.gateway.front
+
+
+@dataclass(frozen=True)
+class GatewayWorld:
+    """A hub behind https, and an Envoy Gateway with the Gateway and the route `gw` in the namespace `shop`."""
+
+    hub: HubProcess
+    url: str  # of the hub, for pods
+    control: ControlPlane
+    proxy: envoy_gateway.Proxy
+
+    @property
+    def front(self) -> tuple[str, int]:
+        """Where requests go in."""
+        return self.proxy.front
 
 
 @dataclass(frozen=True)
@@ -89,6 +107,29 @@ def consul_world(folder: Path) -> Iterator[ConsulWorld]:
         yield world
 
 
+@contextmanager
+def gateway_world(folder: Path) -> Iterator[GatewayWorld]:
+    """Runs it within the block."""
+    with ExitStack() as stack:
+        network, hub, upstream = _below(stack, folder)
+        front = Front(network.address, HUB)
+        stack.callback(front.remove)
+        front.start(hub.host)
+        control = ControlPlane(network.address)
+        stack.callback(control.remove)
+        gateways = EnvoyGateway(control.start(), network, front.authority)
+        stack.callback(gateways.remove)
+        gateways.start()
+        control.namespace(NAMESPACE)
+        for one in envoy_gateway.gateway(NAMESPACE, "gw", upstream.address):
+            control.admin.apply(one)
+        proxy = envoy_gateway.Proxy(gateways, "gw", NAMESPACE)
+        stack.callback(proxy.remove)
+        world = GatewayWorld(hub, front.url, control, proxy.start())
+        until(lambda: _passes(world.front), "the Gateway lets requests through", 60)
+        yield world
+
+
 def _services(hub: HubProcess, upstream: Upstream) -> list[tuple[str, str]]:
     return [("wasmhub", hub.host), ("web", upstream.address), ("client", upstream.address)]
 
@@ -102,6 +143,7 @@ def _below(stack: ExitStack, folder: Path) -> tuple[Network, HubProcess, Upstrea
     settings = {
         "WASMHUB_LISTEN": f"{network.address}:{free_port()}",
         "WASMHUB_OUTGOING_NETWORKS": f"{network.address}/24",
+        "WASMHUB_TRUSTED_PROXIES": network.address,
     }
     hub = HubProcess(folder / "data", **settings)
     hub.admin_password = secrets.token_urlsafe(9)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from proxywasm.digest_tags import tag_of
 from storage.manifests import list_referrers, newest_referrers
 from storage.namespaces import find_holding
 from tests.hub import HubProcess
@@ -101,6 +102,24 @@ def test_what_a_put_refuses(
     assert (answer.status_code, error["code"]) == (status, code)
     assert error["message"] and "Traceback" not in error["message"]
     assert admin.ask("GET", f"/v2/{name}/manifests/v1").status_code == 404
+
+
+def test_a_digest_in_the_form_of_a_tag_is_that_manifest_and_nobodys_to_push(admin: Client, name: str) -> None:
+    digest, other = admin.push_image(name, "v1", b"one"), admin.push_image(name, "latest", b"two")
+    tag = tag_of(digest)
+    path = f"/v2/{name}/manifests/{tag}"
+    for method in ("HEAD", "GET"):
+        answer = admin.ask(method, path)
+        assert (answer.status_code, answer.headers["docker-content-digest"]) == (200, digest)
+    assert digest_of(answer.content) == digest
+
+    content = admin.ask("GET", f"/v2/{name}/manifests/{other}").content
+    for asked in (path, f"/v2/{name}/manifests/{other}?tag={tag}"):
+        put = admin.ask("PUT", asked, content=content, headers={"Content-Type": OCI_MANIFEST})
+        assert (put.status_code, put.json()["errors"][0]["code"]) == (400, "TAG_INVALID")
+    assert admin.ask("GET", f"/v2/{name}/tags/list").json()["tags"] == ["latest", "v1"]
+    assert admin.ask("GET", f"/v2/{name}/manifests/{tag_of(digest_of(b'none'))}").status_code == 404
+    assert admin.ask("GET", f"/v2/{name}/manifests/{tag[:-1]}").status_code == 404
 
 
 def test_four_mebibytes_of_manifest_are_taken(admin: Client, hub: HubProcess, name: str) -> None:

@@ -74,6 +74,55 @@ def test_nothing_of_others_is_ever_changed(seed: int) -> None:
     assert gloo.merge(gateway, [], OWN) == start
 
 
+@pytest.mark.parametrize(
+    ("http", "change"),
+    [
+        ({}, {"op": "add", "path": "/spec/httpGateway/options"}),
+        ({"options": {}}, {"op": "add", "path": "/spec/httpGateway/options/wasm"}),
+        ({"options": {"wasm": {"filters": [THEIRS]}}}, {"op": "add", "path": "/spec/httpGateway/options/wasm/filters"}),
+    ],
+)
+def test_a_patch_names_the_version_and_what_holds_the_filters_alone(
+    http: dict[str, Any], change: dict[str, Any]
+) -> None:
+    gateway: dict[str, Any] = GATEWAY | {"spec": GATEWAY["spec"] | {"httpGateway": http}}
+    merged = gloo.merge(gateway, [extension("a", 1)], OWN)
+    (version, step) = gloo.patch(gateway, merged)
+
+    assert version == {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"}
+    assert {name: step[name] for name in ("op", "path")} == change
+    assert gloo.patch(merged, merged) == []
+    back = gloo.patch(merged, gloo.merge(merged, [], OWN))
+    theirs = "options" in http and "wasm" in http["options"]
+    assert back[1]["op"] == ("add" if theirs else "remove") and "/wasm" in back[1]["path"]
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (None, ("", "")),
+        ({}, ("", "")),
+        ({"state": 1}, ("Accepted", "")),
+        ({"state": "Rejected", "reason": "no"}, ("Rejected", "no")),
+        (
+            {"statuses": {"gloo-system": {"state": "Accepted"}, "other": {"state": 3, "reason": "hm"}}},
+            ("Warning", "hm"),
+        ),
+        (
+            {
+                "statuses": {
+                    "a": {"state": "Accepted", "subresourceStatuses": {"*v1.Proxy.a_b": {"state": 2, "reason": "x"}}}
+                }
+            },
+            ("Rejected", "x"),
+        ),
+        ({"statuses": "odd", "state": ["odd"]}, ("", "")),
+    ],
+)
+def test_the_worst_that_gloo_says_of_a_gateway_counts(status: Any, said: tuple[str, str]) -> None:
+    assert gloo.said(GATEWAY | {"status": status}) == gloo.Said(*said)
+
+
 def test_a_gateway_that_cannot_take_them_is_said() -> None:
     wanted = [extension("a", 1)]
 
@@ -101,12 +150,17 @@ def test_placements_are_refused_with_a_sentence(asked: dict[str, Any], sentence:
     assert sentence in str(refused.value)
 
 
+def test_a_hub_without_https_is_refused() -> None:
+    with pytest.raises(BadPlacement, match="hub must be an https URL"):
+        gloo.read_settings({"hub": "http://hub.example.com"})
+
+
 @pytest.mark.parametrize(
     ("settings", "change", "sentence"),
     [
         ({}, {"failure_policy": "FAIL_RELOAD"}, "Gloo cannot say FAIL_RELOAD; choose FAIL_CLOSED or FAIL_OPEN"),
         ({"version": "1.11"}, {"failure_policy": "FAIL_OPEN"}, "FAIL_OPEN needs Gloo 1.12, and this target runs 1.11"),
-        ({}, {"pull_secret": "p"}, "Gloo pulls without a password; make the repository public"),
+        ({}, {"public": False}, "Gloo pulls without a password; make the repository public"),
     ],
 )
 def test_what_gloo_cannot_do_is_said_with_the_way_out(

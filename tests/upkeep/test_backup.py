@@ -15,8 +15,6 @@ from tests.hub import HubProcess
 from tests.oci import Client
 from tests.upkeep.stocked import HOLDER, Stock, copy_of, run, stock, succeed
 
-EMBEDDED = {"WASMHUB_DATABASE_URL": "", "WASMHUB_BLOBS": ""}
-
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:

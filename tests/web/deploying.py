@@ -2,6 +2,9 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -52,6 +55,30 @@ def fill(fleet: Fleet) -> None:
         }
         push_schema(fleet, FILTER, json.dumps(SCHEMA).encode(), subject=subject)
     wait_until_read(fleet.http)
+
+
+@contextmanager
+def crewed_hub(data: Path, team: str, target: str) -> Iterator[HubProcess]:
+    """A hub with a team and its fleet, which no proxy asks for, a filter that everybody may read, and a mesh.
+
+    `reader` and `maintainer` are the team's, `stranger` is not.
+    """
+    with HubProcess(data) as hub:
+        with Fleet(hub, "own-fleet") as fleet:
+            fill(fleet)
+            visible = fleet.http.patch(f"/api/v1/repositories/{FILTER}", json={"visibility": "internal"})
+            assert visible.status_code == 200, visible.text
+            database = hub.open_database()
+            people = People(database)
+            for name in ("reader", "maintainer", "stranger"):
+                people.user(name)
+            people.team(team, reader="reader", maintainer="maintainer")
+            database.close()
+            made = fleet.http.post("/api/v1/targets", json={"name": target, "namespace": team})
+            assert made.status_code == 201, made.text
+        add_mesh(hub)
+        yield hub
+        hub.check_log()
 
 
 def wait_until_read(http: httpx.Client) -> None:

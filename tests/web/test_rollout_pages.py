@@ -7,10 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.auth.people import PASSWORD, People
-from tests.deploy.fleet import Fleet
+from tests.auth.people import PASSWORD
 from tests.hub import HubProcess
-from tests.web.deploying import FILTER, MESH, add_mesh, fill
+from tests.web.deploying import FILTER, MESH, crewed_hub
 from tests.web.people_pages import alert_of, done, forms_of, send, signed_in
 
 TEAM = "wave-crew"
@@ -24,23 +23,8 @@ STAGED = {**TYPED, "rollout": "yes"}
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     """A hub with a team, its fleet, which no proxy asks for, and a filter that everybody may read."""
-    with HubProcess(tmp_path_factory.mktemp("waves") / "data") as hub:
-        with Fleet(hub, "spare-fleet") as fleet:
-            fill(fleet)
-            assert (
-                fleet.http.patch(f"/api/v1/repositories/{FILTER}", json={"visibility": "internal"}).status_code == 200
-            )
-            database = hub.open_database()
-            people = People(database)
-            for name in ("reader", "maintainer", "stranger"):
-                people.user(name)
-            people.team(TEAM, reader="reader", maintainer="maintainer")
-            database.close()
-            made = fleet.http.post("/api/v1/targets", json={"name": TARGET, "namespace": TEAM})
-            assert made.status_code == 201, made.text
-        add_mesh(hub)
+    with crewed_hub(tmp_path_factory.mktemp("pages") / "data", TEAM, TARGET) as hub:
         yield hub
-        hub.check_log()
 
 
 @pytest.fixture

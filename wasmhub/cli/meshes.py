@@ -7,9 +7,10 @@ from typing import Any
 from wasmhub.cli.client import Hub
 from wasmhub.cli.command import WrongUse, add_action
 from wasmhub.cli.printing import facts, plain, show
+from wasmhub.cli.target_rules import in_words
 from wasmhub.cli.wish import named_values, read_text
 
-KINDS = ("istio", "consul", "envoy-gateway", "kuma")
+KINDS = ("istio", "consul", "envoy-gateway", "kuma", "gloo")
 MOST = 64 * 1024  # characters of a file that says how to get in there
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,9}")
 
@@ -83,7 +84,7 @@ def show_target(options: argparse.Namespace) -> int:
     with Hub() as hub:
         found = hub.ask("GET", "targets", options.target)
     head = {name: found[name] for name in ("name", "kind", "namespace")} | {"created": found["created_at"]}
-    head |= {name: None if value == "" else value for name, value in found["settings"].items()}
+    head |= {name: None if value == "" else value for name, value in in_words(found["settings"]).items()}
     state = found.get("state")
     if state is not None:
         head["state"] = f"{state['status']}{': ' if state['message'] else ''}{state['message']}"

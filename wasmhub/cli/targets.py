@@ -11,6 +11,7 @@ from wasmhub.cli.fleet_files import add_files
 from wasmhub.cli.keys import add_keys
 from wasmhub.cli.meshes import KINDS, access_of, add_access, add_meshes, reach_of, settings_of
 from wasmhub.cli.printing import plain, show, table
+from wasmhub.cli.target_rules import add_rules
 
 COLUMNS = {"NAME": "name", "KIND": "kind", "NAMESPACE": "namespace", "SLOTS": "slots", "CREATED": "created_at"}
 NODE_COLUMNS = {"NODE": "name", "PROXY": "proxy", "SEEN": "seen_at", "RUNS": "runs"}
@@ -68,6 +69,7 @@ def main(arguments: list[str]) -> int:
         bootstrap.add_argument(option, dest=field, metavar=shape, help=what)
 
     add_meshes(actions)
+    add_rules(actions)
     add_keys(actions)
     add_secrets(actions)
     add_files(actions)
