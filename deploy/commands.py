@@ -25,6 +25,7 @@ from storage.deployments import (
     Arrange,
     DeploymentRow,
     NewRevision,
+    Note,
     Placed,
     RevisionRow,
     find_deployment,
@@ -54,10 +55,16 @@ class Wish:
     force: bool = False  # whatever speaks against it, as far as that can be forced
     placement: Any = None
     rollout: NewRollout | None = None  # how it is to reach the nodes; None: all at once
+    ran: bool = False  # whether it ran there before, so that no closed window keeps it
 
 
-def change(means: Means, identity: Identity, target_name: str, name: str, wish: Wish) -> tuple[dict[str, Any], bool]:
-    """Deploys a filter or changes what runs; answers the deployment and whether it is new. Raises ApiError."""
+def change(
+    means: Means, identity: Identity, target_name: str, name: str, wish: Wish, note: Note | None = None
+) -> tuple[dict[str, Any], bool]:
+    """Deploys a filter or changes what runs; answers the deployment and whether it is new. Raises ApiError.
+
+    `note` is written down with it.
+    """
     with means.database.read() as session:
         target = allow(session, identity, "deploy", target_name)
         current = find_deployment(session, target.id, name)
@@ -65,7 +72,7 @@ def change(means: Means, identity: Identity, target_name: str, name: str, wish: 
         refuse_waves(target, wish, current)
     revision, found, taken = check(means, identity, target, name, wish, current)
     revision = replace(revision, image_digest=_image(means, identity, found, target))
-    made = _save(means, identity, target, name, revision, taken.forced, wish.rollout)
+    made = _save(means, identity, target, name, revision, taken.forced, wish.rollout, note)
     return {**show(means, target, made), "warnings": list(taken.warnings)}, current is None
 
 
@@ -129,7 +136,7 @@ def check(
     found = read_filter(means, identity, reference)
     config = before.config if wish.keeps_config and before else wish.config
     placement = _placement(wish, before, target)
-    taken = take(examine(means, target, name, reference, found, config, placement), wish.force)
+    taken = take(examine(means, target, name, reference, found, config, placement, ran=wish.ran), wish.force)
     revision = NewRevision(
         repository_id=found.repository_id,
         reference=wish.reference or (before.reference if before else ""),
@@ -158,18 +165,19 @@ def no_waves(target: TargetRow, current: DeploymentRow | None) -> str:
     """Why no change of a deployment can go out in waves; empty if it can."""
     if target.kind in MESHES:
         return (
-            f"{target.name} is a mesh, whose own control plane gives a change to all proxies at once; waves are for"
-            " fleets of Envoys, so deploy it without a rollout"
+            f"{target.name} is a mesh, whose own control plane gives a change to all proxies at once: deploy it without"
+            " a rollout, or as a set (`wasmhub sets`), whose waves are targets, namespaces or workloads"
         )
     if target.settings.get("transport") == FILES:
         return (
             f"the proxies of {target.name} read files, and whoever puts them there gives them to all at once; waves are"
-            " for fleets that ask the hub, so deploy it without a rollout"
+            " for fleets that ask the hub. Deploy it without a rollout; to go in steps, give some proxies a target of"
+            " their own"
         )
     if current is None:
         return (
-            f"nothing runs on {target.name} under that name yet, so there is nothing to go back to: deploy it without"
-            " a rollout first"
+            f"nothing runs on {target.name} under that name yet, so there is nothing to compare with and nothing to go"
+            " back to. Deploy it without a rollout first; to try it on few proxies, give them a target of their own"
         )
     return ""
 
@@ -218,6 +226,7 @@ def _save(
     revision: NewRevision,
     forced: Sequence[str],
     rollout: NewRollout | None = None,
+    note: Note | None = None,
 ) -> DeploymentRow:
     """Stores a revision; one without an order of its own comes after all others, also if another comes at once.
 
@@ -241,6 +250,7 @@ def _save(
                 arrange=None if target.kind in MESHES else arrangement(target),
                 detail={"forced": list(forced)} if forced else None,
                 rollout=rollout,
+                note=note,
             )
         except OrderTaken:
             if revision.order != LAST:

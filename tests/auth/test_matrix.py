@@ -37,6 +37,7 @@ OF_A_REPOSITORY = [
     or "{name:path}" in name
     or "{target}/deploy" in name
     or "{rollout}" in name
+    or "{set}" in name
     or name == "GET /modules/{grant}/{file}"
 ]
 READ = [
