@@ -26,6 +26,7 @@ from storage.deployments import (
     Arrange,
     DeploymentRow,
     NewRevision,
+    Note,
     Placed,
     RevisionRow,
     find_deployment,
@@ -56,6 +57,7 @@ class Wish:
     force: bool = False  # whatever speaks against it, as far as that can be forced
     placement: Any = None
     rollout: NewRollout | None = None  # how it is to reach the nodes; None: all at once
+    ran: bool = False  # whether it ran there before, so that no closed window keeps it
     follow: Follow | None = None
     says_follow: bool = False
 
@@ -65,8 +67,13 @@ class Wish:
         return not self.says_follow and self.reference is None
 
 
-def change(means: Means, identity: Identity, target_name: str, name: str, wish: Wish) -> tuple[dict[str, Any], bool]:
-    """Deploys a filter or changes what runs; answers the deployment and whether it is new. Raises ApiError."""
+def change(
+    means: Means, identity: Identity, target_name: str, name: str, wish: Wish, note: Note | None = None
+) -> tuple[dict[str, Any], bool]:
+    """Deploys a filter or changes what runs; answers the deployment and whether it is new. Raises ApiError.
+
+    `note` is written down with it.
+    """
     with means.database.read() as session:
         target = allow(session, identity, "deploy", target_name)
         current = find_deployment(session, target.id, name)
@@ -77,7 +84,7 @@ def change(means: Means, identity: Identity, target_name: str, name: str, wish: 
     settle: Settle = keep_following if wish.keeps_follow else end_following
     if wish.follow is not None:
         settle = following_of(wish.follow, revision, wish.rollout, identity.user_id)
-    made = save(means, identity, target, name, revision, taken.forced, wish.rollout, settle)
+    made = save(means, identity, target, name, revision, taken.forced, wish.rollout, settle, note)
     return {**show(means, target, made), "warnings": list(taken.warnings)}, current is None
 
 
@@ -146,7 +153,7 @@ def check(
     found = read_filter(means, identity, reference)
     config = before.config if wish.keeps_config and before else wish.config
     placement = _placement(wish, before, target)
-    taken = take(examine(means, target, name, reference, found, config, placement), wish.force)
+    taken = take(examine(means, target, name, reference, found, config, placement, ran=wish.ran), wish.force)
     revision = NewRevision(
         repository_id=found.repository_id,
         reference=wish.reference or (before.reference if before else ""),
@@ -175,18 +182,19 @@ def no_waves(target: TargetRow, current: DeploymentRow | None) -> str:
     """Why no change of a deployment can go out in waves; empty if it can."""
     if target.kind in MESHES:
         return (
-            f"{target.name} is a mesh, whose own control plane gives a change to all proxies at once; waves are for"
-            " fleets of Envoys, so deploy it without a rollout"
+            f"{target.name} is a mesh, whose own control plane gives a change to all proxies at once: deploy it without"
+            " a rollout, or as a set (`wasmhub sets`), whose waves are targets, namespaces or workloads"
         )
     if target.settings.get("transport") == FILES:
         return (
             f"the proxies of {target.name} read files, and whoever puts them there gives them to all at once; waves are"
-            " for fleets that ask the hub, so deploy it without a rollout"
+            " for fleets that ask the hub. Deploy it without a rollout; to go in steps, give some proxies a target of"
+            " their own"
         )
     if current is None:
         return (
-            f"nothing runs on {target.name} under that name yet, so there is nothing to go back to: deploy it without"
-            " a rollout first"
+            f"nothing runs on {target.name} under that name yet, so there is nothing to compare with and nothing to go"
+            " back to. Deploy it without a rollout first; to try it on few proxies, give them a target of their own"
         )
     return ""
 
@@ -243,6 +251,7 @@ def save(
     forced: Sequence[str],
     rollout: NewRollout | None = None,
     settle: Settle = end_following,
+    note: Note | None = None,
 ) -> DeploymentRow:
     """Stores a revision; one without an order of its own comes after all others, also if another comes at once.
 
@@ -267,6 +276,7 @@ def save(
                 detail={"forced": list(forced)} if forced else None,
                 rollout=rollout,
                 settle=settle,
+                note=note,
             )
         except OrderTaken:
             if revision.order != LAST:

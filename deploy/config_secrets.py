@@ -6,8 +6,9 @@ cluster is told.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -19,7 +20,7 @@ MARK = "$secret"
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
 NAMES = "use lower-case letters, digits, dots, dashes, at most 63"
 HIDDEN = "(secret {})"  # what is shown in the place of a value
-SHORTEST = 4  # characters of a value that is looked for in sentences: a shorter one is in any
+SHORTEST = 4  # characters of a value that are looked for in sentences: fewer are in any
 DEEPEST = 100  # levels of a config that names secrets
 LONGEST = 1024 * 1024  # characters of all values that are put into one config
 
@@ -104,12 +105,48 @@ def secrets_of(session: Session, key: SecretKey, target_id: int) -> dict[str, st
 
 
 def without_values(sentence: str, secrets: Mapping[str, str]) -> str:
-    """What a proxy or a cluster said of a config, in which they may have quoted it."""
-    for name, value in sorted(secrets.items(), key=lambda one: -len(one[1])):
-        for written in {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}:
-            if len(written) >= SHORTEST:
-                sentence = sentence.replace(written, HIDDEN.format(name))
-    return sentence
+    """What a proxy or a cluster said of a config, in which they may have quoted it: a value, a part of one, or one that
+    was cut off.
+
+    Of a value any SHORTEST characters that follow one another are taken out; one that is shorter, where it stands
+    alone. What a message says otherwise in the same letters goes with it.
+    """
+    written = [(name, form) for name, value in secrets.items() for form in _forms(value)]
+    written.sort(key=lambda one: -len(one[1]))
+    whole = {form: name for name, form in reversed(written)}
+    if not whole:
+        return sentence
+    quoted = re.compile("|".join(_alone(form) for _, form in written))
+    found, end = [], 0
+    for match in quoted.finditer(sentence):
+        found += [_without_parts(sentence[end : match.start()], written), HIDDEN.format(whole[match[0]])]
+        end = match.end()
+    return "".join([*found, _without_parts(sentence[end:], written)])
+
+
+def _forms(value: str) -> set[str]:
+    """A value as it may be written in a sentence."""
+    return {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]} - {""}
+
+
+def _alone(form: str) -> str:
+    return re.escape(form) if len(form) >= SHORTEST else rf"(?<!\w){re.escape(form)}(?!\w)"
+
+
+def _without_parts(text: str, written: Sequence[tuple[str, str]]) -> str:
+    """The text without what parts of values it holds, each the name of the longest value that it is in."""
+    hides: list[str] = [""] * len(text)
+    for start in range(len(text) - SHORTEST + 1):
+        part = text[start : start + SHORTEST]
+        name = next((name for name, form in written if part in form), "") if not part.isspace() else ""
+        if name:
+            hides[start : start + SHORTEST] = [one or name for one in hides[start : start + SHORTEST]]
+    runs = ((name, "".join(letter for _, letter in run)) for name, run in groupby(zip(hides, text, strict=True), _name))
+    return "".join(HIDDEN.format(name) if name else run for name, run in runs)
+
+
+def _name(letter: tuple[str, str]) -> str:
+    return letter[0]
 
 
 def _may_name(config: str | None) -> bool:

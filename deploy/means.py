@@ -65,7 +65,7 @@ class Means:
     left: Left = field(default_factory=set)
     checks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(CHECKS_AT_ONCE))
     strangers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STRANGERS_AT_ONCE))
-    following: Streams = field(default_factory=lambda: Streams("timelines of rollouts", 64, FOLLOWED))
+    following: Streams = field(default_factory=lambda: Streams("timelines", 64, FOLLOWED))
     watching: Streams = field(default_factory=lambda: Streams("deployments", 200, WATCHED))
 
 

@@ -21,6 +21,17 @@ from deploy.api.rollouts import (
     post_resume,
 )
 from deploy.api.secrets import list_secrets, put_secret, remove_secret
+from deploy.api.sets import (
+    delete_set,
+    follow_set,
+    get_set,
+    list_all,
+    post_set_abort,
+    post_set_pause,
+    post_set_resume,
+    post_set_rollback,
+    put_set,
+)
 from deploy.api.targets import (
     get_target,
     list_targets,
@@ -38,6 +49,8 @@ _TARGET = _TARGETS + "/{target}"
 _DEPLOYMENT = _TARGET + "/deployments/{deployment}"
 _ROLLOUTS = "/api/v1/rollouts"
 _ROLLOUT = _ROLLOUTS + "/{rollout}"
+_SETS = "/api/v1/sets"
+_SET = _SETS + "/{namespace}/{set}"
 
 ROUTES = [
     Route("/v3/discovery:extension_configs", poll_slot, methods=["POST"]),
@@ -71,13 +84,23 @@ ROUTES = [
     Route(_ROLLOUT + "/pause", post_pause, methods=["POST"]),
     Route(_ROLLOUT + "/resume", post_resume, methods=["POST"]),
     Route(_ROLLOUT + "/abort", post_abort, methods=["POST"]),
+    Route(_SETS, list_all, methods=["GET"]),
+    Route(_SET, get_set, methods=["GET"]),
+    Route(_SET, put_set, methods=["PUT"]),
+    Route(_SET, delete_set, methods=["DELETE"]),
+    Route(_SET + "/events", follow_set, methods=["GET"]),
+    Route(_SET + "/pause", post_set_pause, methods=["POST"]),
+    Route(_SET + "/resume", post_set_resume, methods=["POST"]),
+    Route(_SET + "/abort", post_set_abort, methods=["POST"]),
+    Route(_SET + "/rollback", post_set_rollback, methods=["POST"]),
 ]
 
-_LISTS = (_TARGETS, "/api/v1/deployments", _ROLLOUTS, "/api/v1/examinations")
+_LISTS = (_TARGETS, "/api/v1/deployments", _ROLLOUTS, _SETS, "/api/v1/examinations")
+_BELOW = ("/v3/", f"{_TARGETS}/", f"{_ROLLOUTS}/", f"{_SETS}/")
 
 
 def is_deploy_path(path: str) -> bool:
     """Whether a path of the hub belongs to this door. `/modules/<sha256>.wasm`, without a grant, does not."""
     if path.startswith("/modules/"):
         return path.count("/") == 3
-    return path.startswith(("/v3/", "/api/v1/targets/", "/api/v1/rollouts/")) or path in _LISTS
+    return path.startswith(_BELOW) or path in _LISTS

@@ -15,6 +15,7 @@ from storage.database import Conflict, Database, now
 from storage.events import Actor, record
 from storage.followings import Follows, Settle, end_following, follows_of
 from storage.mesh_tables import ConfigSecret
+from storage.modules import module_location
 from storage.rollout_rows import OPEN, NewRollout, begin_rollout, refuse_beside_rollout
 from storage.rollout_tables import Rollout
 from storage.tables import Deployment, Revision, Target
@@ -124,6 +125,10 @@ Place = tuple[int, int | None, int | None]
 # moves; it may raise Conflict.
 Arrange = Callable[[Sequence[Placed], int, int], Mapping[int, int]]
 
+# Writes down whose doing a revision is, in its transaction: given the deployment's id, its revision until now (0: it
+# was not deployed), and the new one. It may raise Conflict.
+Note = Callable[[Session, int, int, int], None]
+
 _REVISION = (
     "v.number, v.repository_id, v.reference, v.manifest_digest, v.module_sha256, v.config, v.root_id, v.failure_policy,"
     ' v."order", v.action, v.created_at, r.name, u.name, v.placement, v.image_digest,'
@@ -167,11 +172,6 @@ _USES = text(
 _GRANTED = text(
     'SELECT 1 FROM revisions v JOIN deployments d ON d.id = v.deployment_id WHERE d."grant" = :grant'
     " AND v.module_sha256 = :sha256 LIMIT 1"
-)
-
-_MODULE = text(
-    "SELECT b.key, i.wrapping FROM inspections i JOIN blobs b ON b.digest = i.blob_digest"
-    " WHERE i.module_sha256 = :sha256 AND i.wrapping IS NOT NULL LIMIT 1"
 )
 
 
@@ -227,12 +227,6 @@ def is_granted(session: Session, grant: str, module_sha256: str) -> bool:
     return session.execute(_GRANTED, {"grant": grant, "sha256": module_sha256}).first() is not None
 
 
-def module_location(session: Session, module_sha256: str) -> tuple[str, str] | None:
-    """Where a module's bytes lie: the key of a blob, and how the module is wrapped in it."""
-    found = session.execute(_MODULE, {"sha256": module_sha256}).first()
-    return (found[0], found[1]) if found else None
-
-
 def save_deployment(
     database: Database,
     actor: Actor,
@@ -244,6 +238,7 @@ def save_deployment(
     detail: dict[str, Any] | None = None,
     rollout: NewRollout | None = None,
     settle: Settle = end_following,
+    note: Note | None = None,
 ) -> DeploymentRow:
     """Makes a deployment, or gives it a new revision; `detail` goes into the event. Without `arrange` it has no slot.
 
@@ -255,14 +250,15 @@ def save_deployment(
             raise Conflict(f"the target {target.name} was removed meanwhile")
         if module_location(session, revision.module_sha256) is None:
             raise Conflict(f"the bytes of {revision.reference} were removed meanwhile; push them again")
-        deployment = _made(session, target.id, name)
-        deployment.ended_at = None
+        deployment, before = _begun(session, target.id, name)
         refuse_beside_rollout(session, deployment.id, f"{target.name}/{name}")
         settle(session, deployment.id)
         if arrange is not None:
             _arrange(session, target.id, deployment.id, revision.order, arrange)
         number = add_revision(session, actor, deployment, revision)
         touch_target(session, target.id)
+        if note is not None:
+            note(session, deployment.id, before, number)
         said = {"revision": number, "manifest": revision.manifest_digest, "order": revision.order, **(detail or {})}
         if rollout is not None:
             said["rollout"] = _begin_rollout(session, actor, deployment.id, rollout, number)
@@ -290,33 +286,41 @@ def undeploy(database: Database, actor: Actor, target: TargetRow, name: str) -> 
         deployment = find_deployment(session, target.id, name)
         if deployment is None or deployment.ended_at is not None:
             return False
-        if target.sealed_access is not None:
-            session.execute(update(Deployment).where(col(Deployment.id) == deployment.id).values(ended_at=now()))
-            end_following(session, deployment.id)
-            touch_target(session, target.id)
-        else:
-            session.execute(delete(Deployment).where(col(Deployment.id) == deployment.id))
-        record(
-            session,
-            actor,
-            "deployment.undeploy",
-            f"{target.name}/{name}",
-            repository_id=deployment.current.repository_id,
-            namespace_id=namespace_of_target(session, target.id),
-            detail={"revision": deployment.current.number, "manifest": deployment.current.manifest_digest},
-        )
+        end_deployment(session, actor, deployment)
         return True
 
 
-def _made(session: Session, target_id: int, name: str) -> Deployment:
-    """The row of that name, which may be new."""
+def end_deployment(session: Session, actor: Actor, deployment: DeploymentRow) -> None:
+    """Ends a deployment within a larger command, as `undeploy` does."""
+    target = session.get_one(Target, deployment.target_id)
+    if target.sealed_access is not None:
+        session.execute(update(Deployment).where(col(Deployment.id) == deployment.id).values(ended_at=now()))
+        end_following(session, deployment.id)
+        touch_target(session, target.id)
+    else:
+        session.execute(delete(Deployment).where(col(Deployment.id) == deployment.id))
+    record(
+        session,
+        actor,
+        "deployment.undeploy",
+        f"{deployment.target}/{deployment.name}",
+        repository_id=deployment.current.repository_id,
+        namespace_id=target.namespace_id,
+        detail={"revision": deployment.current.number, "manifest": deployment.current.manifest_digest},
+    )
+
+
+def _begun(session: Session, target_id: int, name: str) -> tuple[Deployment, int]:
+    """The row of a deployment that is deployed or changed now, and its revision until now; 0: it was not deployed."""
     query = select(Deployment).where(col(Deployment.target_id) == target_id, col(Deployment.name) == name)
-    found: Deployment | None = session.execute(query).scalar_one_or_none()
-    if found is None:
-        found = Deployment(target_id=target_id, name=name, grant=secrets.token_urlsafe(24), created_at=now())
-        session.add(found)
+    row = session.execute(query).scalar_one_or_none()
+    if row is None:
+        row = Deployment(target_id=target_id, name=name, grant=secrets.token_urlsafe(24), created_at=now())
+        session.add(row)
         session.flush()
-    return found
+    before = 0 if row.ended_at is not None else _newest(session, row.id)
+    row.ended_at = None
+    return row, before
 
 
 def _arrange(session: Session, target_id: int, deployment_id: int, order: int, arrange: Arrange) -> None:
@@ -341,8 +345,7 @@ def _user(actor: Actor) -> int | None:
 
 def add_revision(session: Session, actor: Actor, deployment: Deployment, revision: NewRevision) -> int:
     """Writes the next revision, makes it the current one and forgets those that are too old."""
-    last = revisions(session, deployment.id, limit=1)
-    number = last[0].number + 1 if last else 1
+    number = _newest(session, deployment.id) + 1
     row = Revision(
         deployment_id=deployment.id,
         number=number,
@@ -359,6 +362,18 @@ def add_revision(session: Session, actor: Actor, deployment: Deployment, revisio
         )
     )
     return number
+
+
+def again(earlier: RevisionRow) -> NewRevision:
+    """An earlier revision as a new one."""
+    fields = {name: getattr(earlier, name) for name in NewRevision.__dataclass_fields__}
+    return NewRevision(**{**fields, "action": "rollback"})
+
+
+def _newest(session: Session, deployment_id: int) -> int:
+    """The number of the newest revision; 0: there is none."""
+    last = revisions(session, deployment_id, limit=1)
+    return last[0].number if last else 0
 
 
 def _row(found: Sequence[Any]) -> DeploymentRow:

@@ -69,6 +69,10 @@ _SET_FACTS = Statement(
     " ON CONFLICT (sha256) DO UPDATE"
     " SET size = :size, reader_version = :version, facts = :facts, read_at = :now"
 )
+_MODULE = Statement(
+    "SELECT b.key, i.wrapping FROM inspections i JOIN blobs b ON b.digest = i.blob_digest"
+    " WHERE i.module_sha256 = :sha256 AND i.wrapping IS NOT NULL LIMIT 1"
+)
 _LAYER = Statement("SELECT key FROM blobs WHERE digest = :digest")
 _REPOSITORY = Statement("SELECT repository_id FROM manifests WHERE id = :id")
 
@@ -95,6 +99,12 @@ def find_layer_key(session: Session, digest: str) -> str | None:
     """Where the bytes of a layer lie, also of one that its repository was told to let go: a deployment may run it."""
     key: str | None = _LAYER.value(session, {"digest": digest})
     return key
+
+
+def module_location(session: Session, module_sha256: str) -> tuple[str, str] | None:
+    """Where a module's bytes lie: the key of a blob, and how the module is wrapped in it."""
+    found = _MODULE.first(session, {"sha256": module_sha256})
+    return (found[0], found[1]) if found else None
 
 
 def find_reading(session: Session, repository_id: int, digest: str) -> Reading | None:

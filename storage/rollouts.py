@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from storage.database import Conflict, Database, now
-from storage.deployments import NewRevision, add_revision, revisions
+from storage.deployments import add_revision, again, revisions
 from storage.events import SYSTEM, Actor, record
 from storage.followings import settle_taken_back
 from storage.rollout_rows import (
@@ -116,25 +116,31 @@ def take_back_rollout(
     By the hub itself it is halted, by anybody else aborted. Raises Conflict if it is over already.
     """
     with database.write() as session:
-        found = find_rollout(session, rollout_id)
-        if found is None or found.state not in OPEN:
-            raise Conflict(f"rollout {rollout_id} is over: {found.state if found else 'it is gone'}")
-        deployment = session.get_one(Deployment, found.deployment_id)
-        kept = {one.number: one for one in revisions(session, deployment.id)}
-        earlier = kept[found.from_revision]
-        fields = {name: getattr(earlier, name) for name in NewRevision.__dataclass_fields__}
-        number = add_revision(session, actor, deployment, NewRevision(**{**fields, "action": "rollback"}))
-        itself = actor.kind == SYSTEM.kind
-        state, kind = (HALTED, "rollout.halt") if itself else (ABORTED, "rollout.abort")
-        values = {"state": state, "why": why, "back_revision": number, "ended_at": None if itself else now()}
-        _change(session, found, values)
-        add_event(session, found.id, state, found.wave, why, figures)
-        settle_taken_back(session, deployment.id, found.id, kept[found.to_revision].action, why)
-        detail = {"why": why, "back": number, "wave": found.wave}
-        _record(session, actor, kind, found, detail | ({"figures": figures} if figures else {}))
-        back = {"revision": number, "manifest": earlier.manifest_digest, "order": earlier.order, "rollout": found.id}
-        _record(session, actor, "deployment.rollback", found, back)
-        return _again(session, found.id)
+        return end_rollout(session, actor, rollout_id, why, figures)
+
+
+def end_rollout(
+    session: Session, actor: Actor, rollout_id: int, why: str, figures: dict[str, Any] | None = None
+) -> RolloutRow:
+    """Takes a rollout back within a larger command, as `take_back_rollout` does."""
+    found = find_rollout(session, rollout_id)
+    if found is None or found.state not in OPEN:
+        raise Conflict(f"rollout {rollout_id} is over: {found.state if found else 'it is gone'}")
+    deployment = session.get_one(Deployment, found.deployment_id)
+    kept = {one.number: one for one in revisions(session, deployment.id)}
+    earlier = kept[found.from_revision]
+    number = add_revision(session, actor, deployment, again(earlier))
+    itself = actor.kind == SYSTEM.kind
+    state, kind = (HALTED, "rollout.halt") if itself else (ABORTED, "rollout.abort")
+    values = {"state": state, "why": why, "back_revision": number, "ended_at": None if itself else now()}
+    _change(session, found, values)
+    add_event(session, found.id, state, found.wave, why, figures)
+    settle_taken_back(session, deployment.id, found.id, kept[found.to_revision].action, why)
+    detail = {"why": why, "back": number, "wave": found.wave}
+    _record(session, actor, kind, found, detail | ({"figures": figures} if figures else {}))
+    back = {"revision": number, "manifest": earlier.manifest_digest, "order": earlier.order, "rollout": found.id}
+    _record(session, actor, "deployment.rollback", found, back)
+    return _again(session, found.id)
 
 
 def add_figures(database: Database, counted: Sequence[Counted]) -> None:

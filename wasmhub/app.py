@@ -29,6 +29,7 @@ from deploy.following.loop import Follower
 from deploy.meshes.controller import Controller
 from deploy.rollouts.loop import Conductor
 from deploy.routes import is_deploy_path
+from deploy.sets.loop import SetKeeper
 from proxywasm.inspector import Inspector
 from registry.calls import Calls
 from registry.door import RegistryDoor
@@ -94,7 +95,7 @@ class Hub:
         self._controller = Controller(self.database, secret_key, calls, hub_id)
         self._conductor = Conductor(self.database)
         self._deploy = create_deploy_door(self.database, self.blobs, gate, meter, calls, self._deployed)
-        self._follower = Follower(self._deploy.state.means)
+        self._follower, self._sets = Follower(self._deploy.state.means), SetKeeper(self._deploy.state.means)
         self._xds = self._xds_door(settings, xds) if xds is not None else None
         # With calls of its own: a provider that is silent holds up no exchange of a job's token.
         sign_on = SignOn(self.database, secret_key, _outgoing(settings, at_once=SIGNING_ON))
@@ -172,6 +173,7 @@ class Hub:
         self._controller.wake()
         self._conductor.wake()
         self._follower.wake()
+        self._sets.wake()
         if self._xds is not None:
             self._xds.wake()
 
@@ -207,7 +209,7 @@ class Hub:
     @contextlib.asynccontextmanager
     async def _background(self) -> AsyncIterator[None]:
         background = (self._reader, self._collector, self._scrub, self._sign_ins, self._folding)
-        deploying = (self._controller, self._conductor, self._follower)
+        deploying = (self._controller, self._conductor, self._sets, self._follower)
         tasks = [asyncio.create_task(one.run()) for one in (*background, *deploying)]
         if self._xds is not None:
             tasks.append(asyncio.create_task(self._xds.run()))

@@ -21,7 +21,7 @@ def read_rollout(asked: Any) -> NewRollout:
     if not isinstance(asked, dict):
         raise bad('rollout must be an object, such as {"waves": [20, 50, 100], "bake": "60s"}')
     only(asked, "waves", "bake", "limits")
-    return NewRollout(_waves(asked.get("waves", list(WAVES))), _bake(asked.get("bake", "60s")), _limits(asked))
+    return NewRollout(_waves(asked.get("waves", list(WAVES))), read_bake(asked.get("bake", "60s")), _limits(asked))
 
 
 def usual_rollout() -> dict[str, Any]:
@@ -45,10 +45,11 @@ def _waves(waves: Any) -> tuple[int, ...]:
     return tuple(waves)
 
 
-def _bake(bake: Any) -> int:
+def read_bake(bake: Any, *, least: int = 1) -> int:
+    """A time to watch for, in milliseconds. Raises ApiError."""
     found = _DURATION.fullmatch(bake) if isinstance(bake, str) else None
-    milliseconds = int(found[1]) * _UNITS[found[2]] if found else 0
-    if not 0 < milliseconds <= LONGEST_BAKE:
+    milliseconds = int(found[1]) * _UNITS[found[2]] if found else -1
+    if not least <= milliseconds <= LONGEST_BAKE:
         raise bad('bake must be a time of at most 7 days, such as "60s", "10m" or "2h"')
     return milliseconds
 

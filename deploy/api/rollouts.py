@@ -1,8 +1,6 @@
 """The JSON API of rollouts: `/api/v1/rollouts`, and their progress as server-sent events."""
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from anyio.to_thread import run_sync
 from starlette.requests import Request
@@ -10,18 +8,13 @@ from starlette.responses import JSONResponse, Response
 
 from auth.door import ApiError, read_json, require
 from auth.identity import Identity
-from deploy.api.streams import Events
+from deploy.api.timelines import follow
 from deploy.fields import only, word_field
 from deploy.means import Means, allow, means_of
-from deploy.views.rollouts import NUMBER, TURNS, abort_rollout, find_seen, read_rollout, turn_rollout
+from deploy.views.rollouts import TURNS, abort_rollout, find_seen, read_rollout, turn_rollout
 from deploy.views.rollouts import list_rollouts as list_seen
 from deploy.views.shapes import rollout_event_json, rollout_json
-from storage.database import StorageError
-from storage.rollout_rows import OPEN, RolloutEventRow, RolloutRow, find_rollout, rollout_events
-
-EVERY = 1.0  # seconds between two looks at a timeline that is followed
-LONGEST = 120  # seconds after which who follows one is to ask again
-QUIET = 15  # looks without news after which a word is sent, so that nobody in between gives up
+from storage.rollout_rows import OPEN, RolloutRow, find_rollout, rollout_events
 
 
 async def list_rollouts(request: Request) -> Response:
@@ -80,13 +73,11 @@ async def follow_rollout(request: Request) -> Response:
     """
     means, identity = means_of(request), await require(request, means_of(request).gate)
     rollout = await run_sync(find_seen, means, identity, "pull", request.path_params["rollout"])
-    last = request.headers.get("last-event-id", "0")
-    if not NUMBER.fullmatch(last):
-        raise ApiError(400, "bad_request", "Last-Event-ID must be the id of an event")
-    # A password is hard to check on purpose; who shows one is asked once, and again with the next answer.
-    asks_again = not request.headers.get("authorization", "").lower().startswith("basic")
-    known = None if asks_again else identity
-    return Events(means.following, identity, lambda goes_on: _lines(request, known, rollout, int(last), goes_on))
+
+    def news(identity: Identity, after: int) -> tuple[list[dict[str, Any]], bool] | None:
+        return _news(means, identity, rollout, after)
+
+    return follow(request, identity, news)
 
 
 async def _turn(request: Request, verb: str) -> Response:
@@ -99,42 +90,16 @@ async def _turn(request: Request, verb: str) -> Response:
     return JSONResponse(made)
 
 
-async def _lines(
-    request: Request, known: Identity | None, rollout: RolloutRow, last: int, goes_on: Callable[[], bool]
-) -> AsyncIterator[str]:
-    """The timeline as it grows, as lines of server-sent events. Who asks, unless known, is found anew each time."""
-    means, quiet = means_of(request), 0
-    yield "retry: 3000\n\n"
-    for _ in range(int(LONGEST / EVERY)):
-        if not goes_on():  # the hub is about to stop
-            return
-        try:
-            identity = known or await require(request, means.gate)
-            found = await means.database.look(_news, means, identity, rollout, last)
-        except (ApiError, StorageError):  # who asks is signed out, or is to ask again in a moment
-            return
-        if found is None:  # it is gone, or may be seen no more
-            return
-        news, over = found
-        for one in news:
-            yield f"id: {one.id}\nevent: {one.kind}\ndata: {json.dumps(rollout_event_json(one))}\n\n"
-            last = one.id
-        if over:
-            yield "event: end\ndata: {}\n\n"
-            return
-        quiet = 0 if news else quiet + 1
-        if quiet % QUIET == QUIET - 1:
-            yield ": still here\n\n"
-        await asyncio.sleep(EVERY)
-
-
 def _news(
     means: Means, identity: Identity, rollout: RolloutRow, after: int
-) -> tuple[list[RolloutEventRow], bool] | None:
+) -> tuple[list[dict[str, Any]], bool] | None:
     with means.database.read() as session:
         try:
             allow(session, identity, "pull", rollout.target)
         except ApiError:
             return None
         now = find_rollout(session, rollout.id)
-        return None if now is None else (rollout_events(session, rollout.id, after=after), now.ended_at is not None)
+        if now is None:
+            return None
+        events = [rollout_event_json(one) for one in rollout_events(session, rollout.id, after=after)]
+        return events, now.ended_at is not None

@@ -9,6 +9,7 @@ import storage.following_tables
 import storage.mesh_tables
 import storage.people_tables
 import storage.rollout_tables
+import storage.set_tables
 import storage.sign_on_tables
 import storage.tables
 import storage.upkeep_tables

@@ -65,6 +65,30 @@ def followed_to_its_end(world: World, person: str) -> Ask:
     return Ask(f"{found.path}/events")
 
 
+def new_set(ending: str = "", *, verbs: tuple[str, ...] = (), **more: Any) -> Callable[[World, str], Ask]:
+    """A request about a deployment set that was made just now, after these verbs; `again` makes it once more."""
+
+    def ask(world: World, person: str) -> Ask:
+        target = world.new_target()
+        path = f"/api/v1/sets/{world.team}/{target}"
+        body = {"reference": world.filter, "members": [{"target": target}]}
+        administrator = world.api("administrator")
+        assert administrator.put(path, json=body).status_code == 201
+        for verb in verbs:
+            done = administrator.put(path, json=body) if verb == "again" else administrator.post(f"{path}/{verb}")
+            assert done.status_code == 200, done.text
+        return Ask(path + ending, more)
+
+    return ask
+
+
+def put_set(world: World, person: str) -> Ask:
+    """A set that is new."""
+    target = world.new_target()
+    body = {"reference": world.filter, "members": [{"target": target}]}
+    return Ask(f"/api/v1/sets/{world.team}/{target}", {"json": body})
+
+
 def opened(world: World, person: str) -> Ask:
     """The form that deploys the filter, to a target that was made just now."""
     return Ask(f"/targets/{world.new_target()}/deploy?filter={world.name}")
@@ -80,7 +104,19 @@ def sent(form: str, **typed: str) -> Callable[[World, str], Ask]:
     return ask
 
 
+SET = "/api/v1/sets/{namespace}/{set}"
 ENDPOINTS = {
+    "GET /api/v1/sets": Endpoint("signed in", "api", at("/api/v1/sets")),
+    f"GET {SET}": Endpoint("pull", "target", new_set()),
+    f"PUT {SET}": Endpoint("deploy", "target", put_set),
+    f"DELETE {SET}": Endpoint("deploy", "target", new_set()),
+    f"GET {SET}/events": Endpoint("pull", "target", new_set("/events", verbs=("abort",))),
+    f"POST {SET}/pause": Endpoint("deploy", "target", new_set("/pause", json={})),
+    f"POST {SET}/resume": Endpoint("deploy", "target", new_set("/resume", verbs=("pause",), json={})),
+    f"POST {SET}/abort": Endpoint("deploy", "target", new_set("/abort", json={})),
+    f"POST {SET}/rollback": Endpoint(
+        "deploy", "target", new_set("/rollback", verbs=("abort", "again", "abort"), json={"revision": 1})
+    ),
     "GET /deploy": Endpoint("signed in", "api", at("/deploy"), browser=True),
     "GET /deployments": Endpoint("signed in", "api", at("/deployments"), browser=True),
     "GET /rollouts": Endpoint("signed in", "api", at("/rollouts"), browser=True),

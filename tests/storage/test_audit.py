@@ -56,6 +56,7 @@ BOOKKEEPING = {
     "fill",
     "save_target_seen",  # what a pass has seen
     "move_rollout",  # a step by itself; who began it and how it ended have one
+    "move_set",  # the same of a deployment set
     "add_figures",
     "save_deployments_seen",
 }

@@ -300,3 +300,40 @@ def test_rollouts_look_as_described(full: HubProcess) -> None:
         for one in documents:
             Draft202012Validator(described_event).validate(one)
         assert [one["kind"] for one in documents] == ["started", "paused", "resumed", "aborted"]
+
+
+def test_sets_look_as_described(full: HubProcess) -> None:
+    one = "/api/v1/sets/{namespace}/{set}"
+    path = "/api/v1/sets/ann/together"
+    body = {"reference": "acme/add-header:2.0.0", "members": [{"target": "together"}]}
+    wrong = {**body, "members": [{"target": "together", "placement": {"namespace": "a"}}]}
+    with httpx.Client(base_url=full.url, auth=ANN, trust_env=False) as client:
+        assert client.post("/api/v1/targets", json={"name": "together"}).status_code == 201
+        for method, ending, sent, status in (
+            ("put", "", wrong, 422),
+            ("put", "", body, 201),
+            ("put", "", body, 409),
+            ("get", "", None, 200),
+            ("post", "/pause", {}, 200),
+            ("post", "/pause", {}, 409),
+            ("post", "/resume", {}, 200),
+            ("post", "/abort", {"why": "described"}, 200),
+            ("put", "", body, 200),
+            ("post", "/abort", {}, 200),
+            ("post", "/rollback", {"revision": 1}, 200),
+            ("get", "", None, 200),
+        ):
+            answer = client.request(method, path + ending, json=sent)
+            assert answer.status_code == status, answer.text
+            Draft202012Validator(schema_of(method, one + ending, status)).validate(answer.json())
+        listed = client.get("/api/v1/sets").json()
+        Draft202012Validator(schema_of("get", "/api/v1/sets", 200)).validate(listed)
+        assert [found["name"] for found in listed["sets"]] == ["together"]
+        client.post(path + "/abort")
+        events = client.get(path + "/events").text
+        documents = [json.loads(line[6:]) for line in events.splitlines() if line.startswith('data: {"')]
+        described = {"$ref": "#/components/schemas/SetEvent", "components": DOCUMENT["components"]}
+        for found in documents:
+            Draft202012Validator(described).validate(found)
+        assert {"started", "paused", "resumed", "aborted"} <= {found["kind"] for found in documents}
+        assert client.delete(path).status_code in (202, 204)
