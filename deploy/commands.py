@@ -122,7 +122,7 @@ def roll_back(
         image_digest=image_for(means, identity, found, target),
     )
     made = save(means, identity, target, name, revision, taken.forced)
-    ended = _ended(target, name, deployment, False)
+    ended = _ended(deployment, keeps=False)
     return {**show(means, target, made), "warnings": [*taken.warnings, *ended]}
 
 
@@ -145,7 +145,7 @@ def check(
     if wish.reference is None and current is None:
         raise bad("the field reference is missing")
     before = current.current if current else None
-    ended = _ended(target, name, current, wish.keeps_follow or wish.follow is not None)
+    ended = _ended(current, keeps=wish.keeps_follow or wish.follow is not None)
     if wish.follow is not None:
         with means.database.read() as session:
             wish = replace(wish, reference=begins_with(session, identity, wish.follow, wish.reference, before))
@@ -204,11 +204,11 @@ def next_order(session: Session, target_id: int) -> int:
     return max((one.current.order for one in target_deployments(session, target_id)), default=0) + 1
 
 
-def _ended(target: TargetRow, name: str, before: DeploymentRow | None, keeps: bool) -> tuple[str, ...]:
+def _ended(before: DeploymentRow | None, *, keeps: bool) -> tuple[str, ...]:
     """What its deployer should know of what it followed until now."""
     if keeps or before is None or before.follows is None:
         return ()
-    return (f"{target.name}/{name} no longer follows {in_words(before.follows)}",)
+    return (f"it no longer follows {in_words(before.follows)}",)
 
 
 def image_for(means: Means, identity: Identity, found: Found, target: TargetRow) -> str | None:

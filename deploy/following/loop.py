@@ -13,6 +13,7 @@ import time
 from anyio.to_thread import run_sync
 
 from deploy.following.bringing import bring
+from deploy.leading import LEASE_SECONDS, RENEW, Bell
 from deploy.means import Means
 from storage.database import StorageError, now
 from storage.events import SYSTEM
@@ -21,8 +22,6 @@ from storage.leases import give_back_lease, take_lease
 
 log = logging.getLogger("wasmhub.deploy")
 LEASE = "followings"
-LEASE_SECONDS = 10  # what a process that was killed held waits as long
-RENEW = 4.0  # seconds
 LOOK = 2.0  # seconds between two looks at what other processes were pushed
 SOON = 0.2  # seconds until the next look while the reader has not read what moved
 SHARE = 50  # unless it is woken, it looks again after a pause of so many times the last look's length, at least
@@ -37,19 +36,16 @@ class Follower:
         self._means = means
         self._database = means.database
         self._holder = secrets.token_hex(8)
-        self._wake = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._unread = 0  # looks, one after the other, that found something that was not read yet
+        self._bell = Bell()
+        self._unread = 0  # looks, one after the other, that found something that has to wait
 
     def wake(self) -> None:
         """Has the next look begin at once; from any thread."""
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the hub is stopping
-                self._loop.call_soon_threadsafe(self._wake.set)
+        self._bell.ring()
 
     async def run(self) -> None:
         """Follows until it is cancelled."""
-        self._loop = asyncio.get_running_loop()
+        self._bell.hang()
         while True:
             wait, took = LOOK, 0.0
             try:
@@ -62,9 +58,7 @@ class Follower:
             except StorageError as error:
                 log.warning("what deployments follow is looked at later: %s", error)
             await asyncio.sleep(min(wait, WOKEN_SHARE * took))
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait)
-            self._wake.clear()
+            await self._bell.wait(wait)
 
     def _moved(self) -> list[Moved]:
         with self._database.read() as session:
@@ -96,8 +90,9 @@ class Follower:
     def _bring(self, one: Moved) -> bool:
         try:
             return bring(self._means, one)
-        except StorageError:
-            raise
+        except StorageError as error:  # such as a full disk, which may be of no matter to the others
+            log.warning("%s/%s follows %s later: %s", one.target, one.deployment, one.reference, error)
+            return False
         except Exception:  # a mistake with one is not to hold up the others, nor to be tried without a pause
             log.exception("%s/%s cannot follow %s", one.target, one.deployment, one.reference)
             message = "a mistake of the hub's own, which its log shows; the hub tries again"

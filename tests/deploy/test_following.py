@@ -1,5 +1,6 @@
 """Deployments that follow a tag or a range: what a push makes of them, what ends it, and what is not followed."""
 
+import json
 import secrets
 import time
 from collections.abc import Callable
@@ -8,9 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from proxywasm.images import OCI_MANIFEST
+from proxywasm.images import OCI_INDEX, OCI_MANIFEST
 from tests.auth.people import People
+from tests.auth.signing import push_signature
 from tests.deploy.fleet import Fleet, header_filter, until
+from tests.deploy.test_checks import SIGNER
 from tests.deploy.test_deployments_api import push_schema
 from tests.oci import EMPTY, filter_manifest
 
@@ -124,7 +127,7 @@ def test_whatever_a_person_deploys_ends_it_and_says_so(fleet: Fleet, repository:
     assert (turned["follow"]["range"], turned["revision"]["reference"]) == (">=1.0 <3", f"{name}:1.0.0")
     ended = fleet.put("marks", reference=f"{name}:1.0.0").json()
     assert ended["follow"] is None
-    assert ended["warnings"] == [f"{fleet.name}/marks no longer follows {name} >=1.0 <3"]
+    assert ended["warnings"] == [f"it no longer follows {name} >=1.0 <3"]
     fleet.push(repository, "1.0.0", header_filter("moved"))
     assert stays(fleet, 4)["follow"] is None
     fleet.put("marks", follow="tag")
@@ -233,3 +236,42 @@ def test_it_goes_by_what_the_person_may_who_said_so(fleet: Fleet, repository: st
     found = look(lambda one: one["follow"]["state"] == "refused")
     assert "whoever said that it follows may not sign in any more" in found["follow"]["message"]
     assert found["revision"]["number"] == 3
+
+
+def test_a_version_that_is_signed_later_comes_then(fleet: Fleet, repository: str) -> None:
+    fleet.push(repository, "1", header_filter("one"))
+    fleet.deploy("marks", f"admin/{repository}:1", follow="tag")
+    configure(fleet, cosign_keys=[SIGNER.pem])
+    digest = fleet.oci.push_filter(f"admin/{repository}", "1", header_filter("two"))
+    assert "is not signed by a key that target" in said(fleet, "refused")["follow"]["message"]
+    push_signature(fleet.oci, f"admin/{repository}", digest, SIGNER)
+    assert runs(fleet, 2)["revision"]["digest"] == digest, "tried again by itself"
+
+
+def test_an_index_is_followed_by_what_it_lists(fleet: Fleet, repository: str) -> None:
+    name = f"admin/{repository}"
+
+    def push_index(mark: str, **more: Any) -> str:
+        content = filter_manifest(header_filter(mark))
+        child = fleet.oci.push_filter(name, f"{mark}-alone", header_filter(mark))
+        entry = {"mediaType": OCI_MANIFEST, "digest": child, "size": len(content)}
+        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry], **more}
+        fleet.oci.push_manifest(name, "1", json.dumps(index).encode(), OCI_INDEX)
+        return child
+
+    first = push_index("one")
+    assert fleet.deploy("marks", f"{name}:1", follow="tag")["revision"]["digest"] == first
+    push_index("one", annotations={"a": "b"})
+    stays(fleet, 1)  # another index of the same image
+    second = push_index("two")
+    assert runs(fleet, 2)["revision"]["digest"] == second
+
+
+def test_a_tag_that_is_deleted_changes_nothing_until_it_is_there_again(fleet: Fleet, repository: str) -> None:
+    fleet.push(repository, "1", header_filter("one"))
+    fleet.deploy("marks", f"admin/{repository}:1", follow="tag")
+    gone = fleet.oci.ask("DELETE", f"/v2/admin/{repository}/manifests/1")
+    assert gone.status_code == 202
+    assert stays(fleet, 1)["follow"]["state"] == "follows", "a tag that is gone changes nothing"
+    fleet.push(repository, "1", header_filter("two"))
+    runs(fleet, 2)
