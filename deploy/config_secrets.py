@@ -6,7 +6,7 @@ cluster is told.
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from typing import Any
@@ -111,17 +111,27 @@ def without_values(sentence: str, secrets: Mapping[str, str]) -> str:
     Of a value any SHORTEST characters that follow one another are taken out; one that is shorter, where it stands
     alone. What a message says otherwise in the same letters goes with it.
     """
-    written = [(name, form) for name, value in secrets.items() for form in _forms(value)]
-    written.sort(key=lambda one: -len(one[1]))
-    whole = {form: name for name, form in reversed(written)}
-    if not whole:
-        return sentence
-    quoted = re.compile("|".join(_alone(form) for _, form in written))
-    found, end = [], 0
-    for match in quoted.finditer(sentence):
-        found += [_without_parts(sentence[end : match.start()], written), HIDDEN.format(whole[match[0]])]
-        end = match.end()
-    return "".join([*found, _without_parts(sentence[end:], written)])
+    written = [(form, name) for name, value in secrets.items() for form in _forms(value)]
+    written.sort(key=lambda one: -len(one[0]))
+    whole = dict(reversed(written))
+    parts = _parts_in(sentence, written)
+    hides = [""] * len(sentence)
+    for start in range(len(sentence)):
+        name = parts.get(sentence[start : start + SHORTEST])
+        if name is not None:
+            hides[start : start + SHORTEST] = [one or name for one in hides[start : start + SHORTEST]]
+    short = [re.escape(form) for form, _ in written if len(form) < SHORTEST]
+    alone = re.compile(rf"(?<!\w)(?:{'|'.join(short)})(?!\w)") if short else None
+    found = []
+    for hidden, letters in groupby(zip(hides, sentence, strict=True), lambda one: bool(one[0])):
+        run = [*letters]
+        text = "".join(letter for _, letter in run)
+        if hidden:
+            text = HIDDEN.format(whole.get(text, run[0][0]))
+        elif alone is not None:
+            text = alone.sub(lambda match: HIDDEN.format(whole[match[0]]), text)
+        found.append(text)
+    return "".join(found)
 
 
 def _forms(value: str) -> set[str]:
@@ -129,24 +139,18 @@ def _forms(value: str) -> set[str]:
     return {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]} - {""}
 
 
-def _alone(form: str) -> str:
-    return re.escape(form) if len(form) >= SHORTEST else rf"(?<!\w){re.escape(form)}(?!\w)"
+def _parts_in(sentence: str, written: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The parts of values that a sentence holds, each SHORTEST long, with the name of the longest value it is in."""
+    there = {part for part in _parts(sentence) if not part.isspace()}
+    found: dict[str, str] = {}
+    for form, name in written:
+        for part in there.intersection(_parts(form)):
+            found.setdefault(part, name)
+    return found
 
 
-def _without_parts(text: str, written: Sequence[tuple[str, str]]) -> str:
-    """The text without what parts of values it holds, each the name of the longest value that it is in."""
-    hides: list[str] = [""] * len(text)
-    for start in range(len(text) - SHORTEST + 1):
-        part = text[start : start + SHORTEST]
-        name = next((name for name, form in written if part in form), "") if not part.isspace() else ""
-        if name:
-            hides[start : start + SHORTEST] = [one or name for one in hides[start : start + SHORTEST]]
-    runs = ((name, "".join(letter for _, letter in run)) for name, run in groupby(zip(hides, text, strict=True), _name))
-    return "".join(HIDDEN.format(name) if name else run for name, run in runs)
-
-
-def _name(letter: tuple[str, str]) -> str:
-    return letter[0]
+def _parts(text: str) -> Iterator[str]:
+    return (text[start : start + SHORTEST] for start in range(len(text) - SHORTEST + 1))
 
 
 def _may_name(config: str | None) -> bool:

@@ -63,6 +63,13 @@ class People:
             set_member(self.database, SYSTEM, team_id, self.user(member), role)
         return team_id
 
+    def team_role(self, team: str, user_id: int, role: str) -> None:
+        """Gives a member another role."""
+        with self.database.read() as session:
+            row = find_namespace(session, team)
+        assert row is not None and row.team_id is not None
+        set_member(self.database, SYSTEM, row.team_id, user_id, role)
+
     def namespace(self, name: str, owner: int | None = None) -> int:
         """The namespace of that name; made if not there."""
         with self.database.read() as session:

@@ -30,6 +30,7 @@ VERBS = (
     "undeploy",
     "deployments",
     "rollout",
+    "sets",
 )
 ACTIONS = {
     "user": ("list", "create", "delete", "password"),
@@ -46,6 +47,7 @@ ACTIONS = {
     "targets keys": ("list", "create", "delete"),
     "deployments": ("list", "show", "rollback"),
     "rollout": ("list", "show", "watch", "pause", "resume", "abort"),
+    "sets": ("list", "apply", "show", "follow", "pause", "resume", "abort", "rollback", "delete"),
 }
 LEAVES = [("login",), ("logout",), ("whoami",), ("deploy",), ("render",), ("undeploy",)] + [
     (*verb.split(), name) for verb, names in ACTIONS.items() for name in names

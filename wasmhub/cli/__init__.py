@@ -30,6 +30,7 @@ VERBS = {
     "undeploy": "take a filter off a target",
     "deployments": "list deployments, see how they do, go back to an earlier revision",
     "rollout": "staged rollouts: watch, pause, resume or abort them",
+    "sets": "one filter on several targets, wave by wave: apply, follow, pause, abort, go back",
     "operator": "make the FilterDeployments of a cluster true, in a pod there",
     "convert": "turn wasme's FilterDeployments into the operator's, or into commands",
     "audit": "who did what, when and where from: search it, write it to a file",

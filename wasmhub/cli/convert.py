@@ -12,32 +12,11 @@ import yaml
 from wasmhub.cli.command import CommandFailed, WrongUse, new_parser, run
 from wasmhub.cli.printing import plain
 from wasmhub.cli.wasme import API, KIND, Converted, convert
-from wasmhub.cli.wish import read_text
+from wasmhub.cli.yaml_files import read_documents
 
-LONGEST = 4 * 1024 * 1024  # characters
 EXAMPLES = """wasmhub convert filters.yaml > converted.yaml
 kubectl get filterdeployments.wasme.io -A -o yaml | wasmhub convert - | kubectl apply -f -
 wasmhub convert filters.yaml --to deploy --target mesh"""
-
-
-class _Plain(yaml.SafeLoader):
-    """Reads YAML without references, with which a few characters make a value that never ends."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Refuses references."""
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it holds references (*), which are not followed")
-        return super().compose_node(parent, index)
-
-    def construct_scalar(self, node: Any) -> Any:
-        """Refuses halves of characters, which can be escaped and never be written."""
-        found = super().construct_scalar(node)
-        if isinstance(found, str) and not found.isascii():
-            try:
-                found.encode()
-            except UnicodeEncodeError:
-                raise yaml.YAMLError(f"it holds half of a character in line {node.start_mark.line + 1}") from None
-        return found
 
 
 class _Dumper(yaml.SafeDumper):
@@ -96,12 +75,7 @@ def _act(options: argparse.Namespace) -> int:
 
 def _documents(name: str) -> Iterator[Mapping[str, Any]]:
     """wasme's documents in a file, those in lists too. Raises WrongUse and CommandFailed."""
-    text = read_text(name, "YAML", LONGEST)
-    try:
-        documents = [one for one in yaml.load_all(text, _Plain) if one is not None]
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise WrongUse(f"{name} is no YAML: {' '.join(str(error).split())}") from None
-    for document in documents:
+    for document in read_documents(name):
         items = document.get("items") if isinstance(document, Mapping) else None
         for one in items if isinstance(items, list) else [document]:
             if not isinstance(one, Mapping):
