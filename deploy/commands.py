@@ -12,6 +12,7 @@ from auth.identity import Identity
 from deploy.checks.examining import Taken, examine, refuse_force, take
 from deploy.fields import bad
 from deploy.fleets.slots import place
+from deploy.following.wanted import Follow, begins_with, following_of, in_words
 from deploy.images.derived import readable_manifest
 from deploy.images.filters import Found, find_filter
 from deploy.means import Means, allow
@@ -34,6 +35,7 @@ from storage.deployments import (
     target_deployments,
     undeploy,
 )
+from storage.followings import Settle, end_following, keep_following
 from storage.rollout_rows import NewRollout
 from storage.targets import TargetRow
 
@@ -56,6 +58,13 @@ class Wish:
     placement: Any = None
     rollout: NewRollout | None = None  # how it is to reach the nodes; None: all at once
     ran: bool = False  # whether it ran there before, so that no closed window keeps it
+    follow: Follow | None = None
+    says_follow: bool = False
+
+    @property
+    def keeps_follow(self) -> bool:
+        """Whether it says nothing of what is followed; to name what is to run without saying so ends it."""
+        return not self.says_follow and self.reference is None
 
 
 def change(
@@ -71,8 +80,11 @@ def change(
     if wish.rollout is not None:
         refuse_waves(target, wish, current)
     revision, found, taken = check(means, identity, target, name, wish, current)
-    revision = replace(revision, image_digest=_image(means, identity, found, target))
-    made = _save(means, identity, target, name, revision, taken.forced, wish.rollout, note)
+    revision = replace(revision, image_digest=image_for(means, identity, found, target))
+    settle: Settle = keep_following if wish.keeps_follow else end_following
+    if wish.follow is not None:
+        settle = following_of(wish.follow, revision, wish.rollout, identity.user_id)
+    made = save(means, identity, target, name, revision, taken.forced, wish.rollout, settle, note)
     return {**show(means, target, made), "warnings": list(taken.warnings)}, current is None
 
 
@@ -107,10 +119,11 @@ def roll_back(
         order=deployment.current.order,
         action="rollback",
         placement=earlier.placement,
-        image_digest=_image(means, identity, found, target),
+        image_digest=image_for(means, identity, found, target),
     )
-    made = _save(means, identity, target, name, revision, taken.forced)
-    return {**show(means, target, made), "warnings": list(taken.warnings)}
+    made = save(means, identity, target, name, revision, taken.forced)
+    ended = _ended(deployment, keeps=False)
+    return {**show(means, target, made), "warnings": [*taken.warnings, *ended]}
 
 
 def remove(means: Means, identity: Identity, target_name: str, name: str) -> None:
@@ -132,6 +145,10 @@ def check(
     if wish.reference is None and current is None:
         raise bad("the field reference is missing")
     before = current.current if current else None
+    ended = _ended(current, keeps=wish.keeps_follow or wish.follow is not None)
+    if wish.follow is not None:
+        with means.database.read() as session:
+            wish = replace(wish, reference=begins_with(session, identity, wish.follow, wish.reference, before))
     reference = wish.reference or (f"{before.repository}@{before.manifest_digest}" if before else "")
     found = read_filter(means, identity, reference)
     config = before.config if wish.keeps_config and before else wish.config
@@ -149,7 +166,7 @@ def check(
         action="deploy",
         placement=placement,
     )
-    return revision, found, taken
+    return revision, found, replace(taken, warnings=(*taken.warnings, *ended))
 
 
 def refuse_waves(target: TargetRow, wish: Wish, current: DeploymentRow | None) -> None:
@@ -171,12 +188,13 @@ def no_waves(target: TargetRow, current: DeploymentRow | None) -> str:
     if target.settings.get("transport") == FILES:
         return (
             f"the proxies of {target.name} read files, and whoever puts them there gives them to all at once; waves are"
-            " for fleets that ask the hub, so deploy it without a rollout"
+            " for fleets that ask the hub. Deploy it without a rollout; to go in steps, give some proxies a target of"
+            " their own"
         )
     if current is None:
         return (
-            f"nothing runs on {target.name} under that name yet, so there is nothing to go back to: deploy it without"
-            " a rollout first"
+            f"nothing runs on {target.name} under that name yet, so there is nothing to compare with and nothing to go"
+            " back to. Deploy it without a rollout first; to try it on few proxies, give them a target of their own"
         )
     return ""
 
@@ -186,7 +204,14 @@ def next_order(session: Session, target_id: int) -> int:
     return max((one.current.order for one in target_deployments(session, target_id)), default=0) + 1
 
 
-def _image(means: Means, identity: Identity, found: Found, target: TargetRow) -> str | None:
+def _ended(before: DeploymentRow | None, *, keeps: bool) -> tuple[str, ...]:
+    """What its deployer should know of what it followed until now."""
+    if keeps or before is None or before.follows is None:
+        return ()
+    return (f"it no longer follows {in_words(before.follows)}",)
+
+
+def image_for(means: Means, identity: Identity, found: Found, target: TargetRow) -> str | None:
     """The image that the target pulls, where that is another than was pushed."""
     if not pulls_images(target):
         return None
@@ -217,7 +242,7 @@ def read_filter(means: Means, identity: Identity, reference: str) -> Found:
         waited += 0.1
 
 
-def _save(
+def save(
     means: Means,
     identity: Identity,
     target: TargetRow,
@@ -225,6 +250,7 @@ def _save(
     revision: NewRevision,
     forced: Sequence[str],
     rollout: NewRollout | None = None,
+    settle: Settle = end_following,
     note: Note | None = None,
 ) -> DeploymentRow:
     """Stores a revision; one without an order of its own comes after all others, also if another comes at once.
@@ -249,6 +275,7 @@ def _save(
                 arrange=None if target.kind in MESHES else arrangement(target),
                 detail={"forced": list(forced)} if forced else None,
                 rollout=rollout,
+                settle=settle,
                 note=note,
             )
         except OrderTaken:

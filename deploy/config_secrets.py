@@ -6,8 +6,9 @@ cluster is told.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -19,7 +20,7 @@ MARK = "$secret"
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
 NAMES = "use lower-case letters, digits, dots, dashes, at most 63"
 HIDDEN = "(secret {})"  # what is shown in the place of a value
-SHORTEST = 4  # characters of a value that is looked for in sentences: a shorter one is in any
+SHORTEST = 4  # characters of a value that are looked for in sentences: fewer are in any
 DEEPEST = 100  # levels of a config that names secrets
 LONGEST = 1024 * 1024  # characters of all values that are put into one config
 
@@ -104,12 +105,52 @@ def secrets_of(session: Session, key: SecretKey, target_id: int) -> dict[str, st
 
 
 def without_values(sentence: str, secrets: Mapping[str, str]) -> str:
-    """What a proxy or a cluster said of a config, in which they may have quoted it."""
-    for name, value in sorted(secrets.items(), key=lambda one: -len(one[1])):
-        for written in {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}:
-            if len(written) >= SHORTEST:
-                sentence = sentence.replace(written, HIDDEN.format(name))
-    return sentence
+    """What a proxy or a cluster said of a config, in which they may have quoted it: a value, a part of one, or one that
+    was cut off.
+
+    Of a value any SHORTEST characters that follow one another are taken out; one that is shorter, where it stands
+    alone. What a message says otherwise in the same letters goes with it.
+    """
+    written = [(form, name) for name, value in secrets.items() for form in _forms(value)]
+    written.sort(key=lambda one: -len(one[0]))
+    whole = dict(reversed(written))
+    parts = _parts_in(sentence, written)
+    hides = [""] * len(sentence)
+    for start in range(len(sentence)):
+        name = parts.get(sentence[start : start + SHORTEST])
+        if name is not None:
+            hides[start : start + SHORTEST] = [one or name for one in hides[start : start + SHORTEST]]
+    short = [re.escape(form) for form, _ in written if len(form) < SHORTEST]
+    alone = re.compile(rf"(?<!\w)(?:{'|'.join(short)})(?!\w)") if short else None
+    found = []
+    for hidden, letters in groupby(zip(hides, sentence, strict=True), lambda one: bool(one[0])):
+        run = [*letters]
+        text = "".join(letter for _, letter in run)
+        if hidden:
+            text = HIDDEN.format(whole.get(text, run[0][0]))
+        elif alone is not None:
+            text = alone.sub(lambda match: HIDDEN.format(whole[match[0]]), text)
+        found.append(text)
+    return "".join(found)
+
+
+def _forms(value: str) -> set[str]:
+    """A value as it may be written in a sentence."""
+    return {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]} - {""}
+
+
+def _parts_in(sentence: str, written: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The parts of values that a sentence holds, each SHORTEST long, with the name of the longest value it is in."""
+    there = {part for part in _parts(sentence) if not part.isspace()}
+    found: dict[str, str] = {}
+    for form, name in written:
+        for part in there.intersection(_parts(form)):
+            found.setdefault(part, name)
+    return found
+
+
+def _parts(text: str) -> Iterator[str]:
+    return (text[start : start + SHORTEST] for start in range(len(text) - SHORTEST + 1))
 
 
 def _may_name(config: str | None) -> bool:

@@ -23,7 +23,7 @@ from deploy.views.deployments import find, read_detail, stand
 from deploy.views.listing import Wanted, read_page
 from deploy.views.placing import placement_fields
 from deploy.views.rollouts import TURNS, abort_rollout, find_seen, list_rollouts, read_rollout, turn_rollout
-from deploy.views.shapes import deployment_json, revision_json, rollout_json, target_json
+from deploy.views.shapes import deployment_json, follow_json, revision_json, rollout_json, target_json
 from deploy.views.target_health import health_json, proxies_json
 from deploy.wishes import POLICIES, known_name, new_name, read_wish, refuse_crowd
 from storage.deployments import find_deployment, revisions, target_deployments
@@ -77,7 +77,7 @@ class Desk:
         """What the form of a deployment needs: the target, the `fields` of its placement, the filter's `schema`.
 
         `current` is the revision that runs, if there is one of that name; `rollout` how one in waves goes as usual, if
-        its change can go out so.
+        its change can go out so; `follow` what it follows.
         """
         return await self._means.database.look(self._form, identity, target, name, reference)
 
@@ -207,6 +207,7 @@ class Desk:
             "schema": _read_json(content),
             "current": revision_json(current.current) if current is not None and current.ended_at is None else None,
             "repository": found.repository,
+            "follow": follow_json(current.follows) if current is not None and current.follows is not None else None,
             "rollout": None if no_waves(target, current) else usual_rollout(),
             "actions": _actions(identity, target),
         }

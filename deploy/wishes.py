@@ -10,6 +10,7 @@ from auth.door import ApiError
 from deploy.api.rollout_fields import read_rollout
 from deploy.commands import Wish
 from deploy.fields import bad, number_field, only, text_field, word_field
+from deploy.following.wanted import read_follow
 from deploy.means import CHECKS_WAITING
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # of a target and of a deployment
@@ -20,7 +21,7 @@ POLICIES = ("FAIL_CLOSED", "FAIL_OPEN", "FAIL_RELOAD")
 
 def read_wish(body: dict[str, Any]) -> Wish:
     """The wish in a body. Raises ApiError."""
-    only(body, "reference", "config", "order", "root_id", "failure_policy", "placement", "force", "rollout")
+    only(body, "reference", "config", "order", "root_id", "failure_policy", "placement", "force", "rollout", "follow")
     return Wish(
         reference=text_field(body, "reference", longest=600) if "reference" in body else None,
         keeps_config="config" not in body,
@@ -31,6 +32,8 @@ def read_wish(body: dict[str, Any]) -> Wish:
         force=read_force(body),
         placement=body.get("placement"),
         rollout=read_rollout(body["rollout"]) if body.get("rollout") is not None else None,
+        follow=read_follow(body.get("follow")),
+        says_follow="follow" in body,
     )
 
 

@@ -10,18 +10,20 @@ from sqlalchemy import delete, func, text, update
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
-from proxywasm.images import DERIVED
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
+from storage.followings import Follows, Settle, end_following, follows_of
 from storage.mesh_tables import ConfigSecret
 from storage.rollout_rows import OPEN, NewRollout, begin_rollout, refuse_beside_rollout
 from storage.rollout_tables import Rollout
+from storage.running import module_location
 from storage.tables import Deployment, Revision, Target
 from storage.targets import TargetRow, namespace_of_target, touch_target
 
 KEPT_REVISIONS = 20  # of each deployment, for rollback
 _SEEN = 7  # columns of a deployment's state
 _STAGED = 5  # columns of its rollout
+_FOLLOWS = 11  # columns of what it follows
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class NewRevision:
     root_id: str
     failure_policy: str
     order: int
-    action: str  # deploy | rollback
+    action: str  # deploy | rollback | follow
     placement: dict[str, Any] | None = None  # for which workloads, where the target is a mesh
     image_digest: str | None = None  # of the same module in a form that the target's fetcher reads; None: as pushed
 
@@ -102,6 +104,7 @@ class DeploymentRow:
     seen: DeploymentSeen | None
     current: RevisionRow
     staged: Staged | None = None
+    follows: Follows | None = None
 
 
 @dataclass(frozen=True)
@@ -138,10 +141,13 @@ _JOINED = (
 _DEPLOYMENTS = (
     'SELECT d.id, d.target_id, t.name, d.name, d.slot, d."grant", d.created_at, d.ended_at,'
     " s.revision, s.status, s.message, s.detail, s.objects, s.applied_at, s.changed_at,"
-    f" o.id, o.to_revision, o.cut, o.wave, o.state, {_REVISION} FROM deployments d"
+    " o.id, o.to_revision, o.cut, o.wave, o.state, e.name, f.tag, f.versions, f.since, w.name, f.rollout, f.seen_tag,"
+    f" f.state, f.message, f.said_at, f.again_at, {_REVISION} FROM deployments d"
     f" JOIN targets t ON t.id = d.target_id JOIN revisions v ON v.id = d.revision_id {_JOINED}"
     " LEFT JOIN deployment_states s ON s.deployment_id = d.id"
     " LEFT JOIN rollouts o ON o.deployment_id = d.id AND o.state IN ('running', 'paused')"
+    " LEFT JOIN followings f ON f.deployment_id = d.id LEFT JOIN repositories e ON e.id = f.repository_id"
+    " LEFT JOIN namespaces w ON w.user_id = f.user_id AND w.kind IN ('user', 'robot')"
 )
 _FIND = text(f"{_DEPLOYMENTS} WHERE d.target_id = :target AND d.name = :name")
 _OF_TARGET = text(f'{_DEPLOYMENTS} WHERE d.target_id = :target ORDER BY v."order", d.name')
@@ -153,23 +159,6 @@ _HISTORY = text(
 _PLACED = text(
     'SELECT d.id, d.name, d.slot, v."order" FROM deployments d JOIN revisions v ON v.id = d.revision_id'
     ' WHERE d.target_id = :target ORDER BY v."order"'
-)
-# What the hub made of a manifest is what some targets run in its place.
-_USES = text(
-    "SELECT DISTINCT t.name || '/' || d.name FROM revisions v JOIN deployments d ON d.id = v.deployment_id"
-    " JOIN targets t ON t.id = d.target_id WHERE v.repository_id = :repo AND (v.manifest_digest = :digest"
-    " OR v.manifest_digest = (SELECT subject FROM manifests"
-    " WHERE repository_id = :repo AND digest = :digest AND artifact_type = :derived))"
-    " ORDER BY 1"
-)
-_GRANTED = text(
-    'SELECT 1 FROM revisions v JOIN deployments d ON d.id = v.deployment_id WHERE d."grant" = :grant'
-    " AND v.module_sha256 = :sha256 LIMIT 1"
-)
-
-_MODULE = text(
-    "SELECT b.key, i.wrapping FROM inspections i JOIN blobs b ON b.digest = i.blob_digest"
-    " WHERE i.module_sha256 = :sha256 AND i.wrapping IS NOT NULL LIMIT 1"
 )
 
 
@@ -211,26 +200,6 @@ def revisions(session: Session, deployment_id: int, *, limit: int = KEPT_REVISIO
     return [_revision(row) for row in session.execute(_HISTORY, {"deployment": deployment_id, "limit": limit})]
 
 
-def deployments_using(session: Session, repository_id: int, digest: str) -> list[str]:
-    """Names, as `target/deployment`, of what runs the manifest, or what was derived from it, or may be rolled back to.
-
-    A manifest that the hub derived is used by what uses its source.
-    """
-    asked = {"repo": repository_id, "digest": digest, "derived": DERIVED}
-    return [row[0] for row in session.execute(_USES, asked)]
-
-
-def is_granted(session: Session, grant: str, module_sha256: str) -> bool:
-    """Whether a proxy that names this grant may fetch the module."""
-    return session.execute(_GRANTED, {"grant": grant, "sha256": module_sha256}).first() is not None
-
-
-def module_location(session: Session, module_sha256: str) -> tuple[str, str] | None:
-    """Where a module's bytes lie: the key of a blob, and how the module is wrapped in it."""
-    found = session.execute(_MODULE, {"sha256": module_sha256}).first()
-    return (found[0], found[1]) if found else None
-
-
 def save_deployment(
     database: Database,
     actor: Actor,
@@ -241,12 +210,13 @@ def save_deployment(
     arrange: Arrange | None,
     detail: dict[str, Any] | None = None,
     rollout: NewRollout | None = None,
+    settle: Settle = end_following,
     note: Note | None = None,
 ) -> DeploymentRow:
     """Makes a deployment, or gives it a new revision; `detail` goes into the event. Without `arrange` it has no slot.
 
-    With `rollout` the revision reaches the nodes in waves. Raises Conflict if the target or the module's bytes are
-    gone, if another revision is being rolled out, or as `arrange` and `note` do.
+    With `rollout` the revision reaches the nodes in waves; `settle` says what it follows from now on. Raises Conflict
+    if the target or the module's bytes are gone, if another revision is being rolled out, or as the callbacks do.
     """
     with database.write() as session:
         if session.get(Target, target.id) is None:
@@ -255,6 +225,7 @@ def save_deployment(
             raise Conflict(f"the bytes of {revision.reference} were removed meanwhile; push them again")
         deployment, before = _begun(session, target.id, name)
         refuse_beside_rollout(session, deployment.id, f"{target.name}/{name}")
+        settle(session, deployment.id)
         if arrange is not None:
             _arrange(session, target.id, deployment.id, revision.order, arrange)
         number = add_revision(session, actor, deployment, revision)
@@ -297,6 +268,7 @@ def end_deployment(session: Session, actor: Actor, deployment: DeploymentRow) ->
     target = session.get_one(Target, deployment.target_id)
     if target.sealed_access is not None:
         session.execute(update(Deployment).where(col(Deployment.id) == deployment.id).values(ended_at=now()))
+        end_following(session, deployment.id)
         touch_target(session, target.id)
     else:
         session.execute(delete(Deployment).where(col(Deployment.id) == deployment.id))
@@ -382,8 +354,11 @@ def _row(found: Sequence[Any]) -> DeploymentRow:
     revision, status, message, detail, objects, *times = rest[:_SEEN]
     seen = None if status is None else DeploymentSeen(revision, status, message, _json(detail), _json(objects), *times)
     staged = None if rest[_SEEN] is None else Staged(*rest[_SEEN : _SEEN + _STAGED])
-    current = _revision(rest[_SEEN + _STAGED :])
-    return DeploymentRow(id_, target_id, target, name, slot, grant, created_at, ended_at, seen, current, staged)
+    follows = follows_of(rest[_SEEN + _STAGED : _SEEN + _STAGED + _FOLLOWS])
+    current = _revision(rest[_SEEN + _STAGED + _FOLLOWS :])
+    return DeploymentRow(
+        id_, target_id, target, name, slot, grant, created_at, ended_at, seen, current, staged, follows
+    )
 
 
 def _revision(found: Sequence[Any]) -> RevisionRow:

@@ -9,8 +9,8 @@ from sqlalchemy import JSON, text
 from sqlalchemy.orm import Session
 
 from storage.database import Database, now
-from storage.deployments import deployments_using
 from storage.events import Actor, record
+from storage.running import deployments_using
 from storage.search import index_words, take_turn
 from storage.statements import Statement
 from storage.usage import give_back

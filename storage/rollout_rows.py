@@ -19,6 +19,10 @@ SHOWN_EVENTS = 1000  # lines of a timeline: a rollout has a hundred, but may be 
 KEPT_ROLLOUTS = 20  # of each deployment
 
 
+class BesideRollout(Conflict):
+    """Another revision of the deployment is on its way to its nodes."""
+
+
 @dataclass(frozen=True)
 class NewRollout:
     """How a revision is to reach the nodes."""
@@ -173,11 +177,11 @@ def begin_rollout(
 
 
 def refuse_beside_rollout(session: Session, deployment_id: int, name: str) -> None:
-    """Raises Conflict while another revision of the deployment is on its way to its nodes."""
+    """Raises BesideRollout while another revision of the deployment is on its way to its nodes."""
     query = select(Rollout).where(col(Rollout.deployment_id) == deployment_id, col(Rollout.state).in_(OPEN))
     found = session.execute(query).scalars().first()
     if found is not None:
-        raise Conflict(
+        raise BesideRollout(
             f"revision {found.to_revision} of {name} is being rolled out (rollout {found.id}, {found.state}): wait"
             f" until that is done, or abort it: `wasmhub rollout abort {found.id}`"
         )

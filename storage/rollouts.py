@@ -13,6 +13,7 @@ from sqlmodel import col
 from storage.database import Conflict, Database, now
 from storage.deployments import add_revision, again, revisions
 from storage.events import SYSTEM, Actor, record
+from storage.followings import settle_taken_back
 from storage.rollout_rows import (
     ABORTED,
     BACK,
@@ -126,13 +127,15 @@ def end_rollout(
     if found is None or found.state not in OPEN:
         raise Conflict(f"rollout {rollout_id} is over: {found.state if found else 'it is gone'}")
     deployment = session.get_one(Deployment, found.deployment_id)
-    earlier = next(one for one in revisions(session, deployment.id) if one.number == found.from_revision)
+    kept = {one.number: one for one in revisions(session, deployment.id)}
+    earlier = kept[found.from_revision]
     number = add_revision(session, actor, deployment, again(earlier))
     itself = actor.kind == SYSTEM.kind
     state, kind = (HALTED, "rollout.halt") if itself else (ABORTED, "rollout.abort")
     values = {"state": state, "why": why, "back_revision": number, "ended_at": None if itself else now()}
     _change(session, found, values)
     add_event(session, found.id, state, found.wave, why, figures)
+    settle_taken_back(session, deployment.id, found.id, kept[found.to_revision].action, why)
     detail = {"why": why, "back": number, "wave": found.wave}
     _record(session, actor, kind, found, detail | ({"figures": figures} if figures else {}))
     back = {"revision": number, "manifest": earlier.manifest_digest, "order": earlier.order, "rollout": found.id}

@@ -11,6 +11,7 @@ from sqlmodel import col
 from storage.database import Conflict, Database, now
 from storage.deployments import add_revision, again, end_deployment, find_deployment, revisions
 from storage.events import SYSTEM, Actor, record
+from storage.followings import end_following
 from storage.rollouts import end_rollout
 from storage.set_rows import (
     ABORTED,
@@ -152,6 +153,7 @@ def _take_back(session: Session, actor: Actor, row: SetRow, member: MemberRow, w
         order = earlier.order if found.slot is None else found.current.order
         new = replace(again(earlier), order=order)
         number = add_revision(session, actor, session.get_one(Deployment, found.id), new)
+        end_following(session, found.id)
         place = namespace_of_target(session, member.target_id)
         detail = {"revision": number, "manifest": earlier.manifest_digest, "order": order, "set": row.full_name}
         record(session, actor, "deployment.rollback", member.full_name, namespace_id=place, detail=detail)

@@ -291,7 +291,7 @@ class Revision(SQLModel, table=True):
     order: int  # filters run in rising order
     created_by: int | None = maybe_ref("users.id", "SET NULL")
     created_at: int = time()
-    action: str  # deploy | rollback
+    action: str  # deploy | rollback | follow
     placement: Any = maybe_json()  # for which workloads, as its kind of target says it
     image_digest: str | None = None  # of the same module in a form that the target's fetcher reads; None: as pushed
 

@@ -60,6 +60,10 @@ _LIST = f"{_ROWS} WHERE t.name > :after AND {_MAY_SEE} AND {{}} ORDER BY t.name 
 
 
 _TOUCH = Statement("UPDATE target_states SET wanted = wanted + 1 WHERE target_id = :target")
+_FOLLOW_AGAIN = Statement(
+    "UPDATE followings SET again_at = 0 WHERE state <> '' AND deployment_id IN"
+    " (SELECT id FROM deployments WHERE target_id = :target)"
+)
 
 
 def find_target(session: Session, name: str, user_id: int | None = None) -> TargetRow | None:
@@ -165,6 +169,7 @@ def configure_target(
             refuse_old_seal(session, sealed_access)
             row.sealed_access = sealed_access
         touch_target(session, target.id)
+        _FOLLOW_AGAIN.run(session, {"target": target.id})  # what it refused, it may take now
         detail = {"settings": settings, "before": before, "access": sealed_access is not None}
         record(session, actor, "target.configure", target.name, namespace_id=row.namespace_id, detail=detail)
         session.flush()

@@ -50,7 +50,7 @@ class Replicas(HubProcess):
     """A hub of several replicas, to be used as one process is; `hubs` are the single ones."""
 
     def __init__(self, data: Path, count: int = 2, servers: Engines | None = None, **settings: str) -> None:
-        shared = (servers or engines("scaled")).settings(data)
+        shared = (servers or engines("scaled")).settings(data, tables=True)
         super().__init__(data, **shared, **settings)
         told = {"WASMHUB_TRUSTED_PROXIES": "127.0.0.1", **shared, **settings}
         self.hubs = [HubProcess(data / f"replica-{number}", **told) for number in range(count)]

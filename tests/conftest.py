@@ -12,18 +12,28 @@ from tests.balancer import shared_hub
 from tests.engines import chosen, engines
 from tests.hub import HubProcess
 
-EMBEDDED_ONLY = "it looks into the data folder, which is the embedded engines' alone"
+ELSEWHERE = "of another set"  # what `tests.run` takes for a test that is left out here and runs on the embedded engines
+EMBEDDED_ONLY = f"{ELSEWHERE}: it looks into the data folder, which is the embedded engines' alone"
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Lets SIGINT end what tests start: a shell has what it runs in the background ignore it, and all below that.
 
     Lets all clients that say nothing of TLS share what they trust, and hubs start out of a launcher.
     """
     HubProcess.at_once = hasattr(os, "pidfd_open")
+    config.addinivalue_line("markers", "once(why): on the embedded engines alone, since it is the same on each set")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # Each of the thousands of clients would read the world's certificates anew, which takes longer than what it asks.
     httpx._transports.default.create_ssl_context = cache(httpx.create_ssl_context)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leaves out, on other engines than the embedded ones, what says why it is to run once."""
+    mark = item.get_closest_marker("once")
+    if mark is not None and chosen() != "embedded":
+        pytest.skip(f"{ELSEWHERE}: {mark.args[0]}")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from storage.database import Database
 from tests.engines import SECONDS_TO_START, settings_of
 from tests.launcher import Launched, launcher
+from tests.migrated import put_file
 from wasmhub.settings import load_settings
 
 ROOT = Path(__file__).parent.parent
@@ -27,7 +28,8 @@ class HubProcess:
     """`wasmhub serve` on a free port with a data folder of its own, on the engines of this session.
 
     `start` waits until it answers. Settings that are given win, so that a replica can be told what another hub has.
-    With `at_once` hubs start out of a launcher, but for those that are told more than settings of theirs.
+    With `at_once` hubs start out of a launcher, but for those that are told more than settings of theirs, and a new
+    one finds the tables of its database made.
     """
 
     at_once = False
@@ -49,6 +51,8 @@ class HubProcess:
         self._log = Path(tempfile.mkstemp(prefix="hub-", suffix=".log", dir=self.data.parent)[1])
         with self._log.open("wb") as out:
             if self.at_once and not wrapper and all(name.startswith(OURS) for name in self.settings):
+                if "WASMHUB_DATABASE_URL" not in environment and not (self.data / "hub.db").exists():
+                    put_file(self.data / "hub.db")
                 self.process = launcher().start(environment, ROOT, out)
             else:
                 command = [*wrapper, str(WASMHUB), "serve"]
@@ -70,7 +74,7 @@ class HubProcess:
         own = {"WASMHUB_DATA": str(self.data), "WASMHUB_LISTEN": self._listen, "WASMHUB_DRAIN_SECONDS": "0"}
         if self.admin_password:  # else it makes one up
             own["WASMHUB_ADMIN_PASSWORD"] = self.admin_password
-        return {**own, **settings_of(self.data), **self.settings}
+        return {**own, **settings_of(self.data, tables=self.at_once), **self.settings}
 
     @property
     def trust(self) -> ssl.SSLContext | bool:

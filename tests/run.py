@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.engines import what_is_missing
+from tests.peers import kept
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -28,7 +29,8 @@ CHECKS = {
 }
 # After what is told in a moment the longest, so that no lane is left with one when the others are done; a folder of
 # tests/ that is not named here runs after these.
-ORDER = ["architecture", "garbage", "web", "cli", "auth", "wasmhub", "faults", "auth (scaled)", "wasmhub (scaled)"]
+AT_ONCE = ["architecture"]
+ORDER = ["garbage", "web", "cli", "auth", "wasmhub", "faults", "auth (scaled)", "wasmhub (scaled)"]
 ORDER += ["garbage (scaled)", "storage", "durability", "deploy", "registry", "deploy (scaled)", "registry (scaled)"]
 HUBS = ["registry", "auth", "sign_on", "wasmhub", "deploy", "durability", "garbage", "upkeep"]
 # Those that meet the engines only through what the others ask of them: once more when they are named, and else not.
@@ -36,9 +38,11 @@ NAMED = ["web", "cli", "clients"]
 # Sets of engines besides the embedded one -> the suites that run once more on them: all that start hubs, but for those
 # that choose their engines themselves (storage, replicas, faults).
 AGAIN = {"scaled": [*HUBS, *NAMED], "replicas": ["registry"]}
-LAST = ["mesh"]  # they may wait for control planes that are being built
-# What a test says that has nothing to see on the other sets of engines: it ran on the embedded ones.
-ELSEWHERE = "it looks into the data folder"
+# What these meet is built beside the quick tests if it is not there: then they come last, and wait for it. They take
+# longest and mostly wait, so that else they come first.
+BUILT_BESIDE = {"mesh": ["mesh/kubernetes", "mesh/envoy-gateway", "mesh/istio", "mesh/consul", "helm", "cosign"]}
+# How the reason begins of a test that has nothing to see on the other sets of engines: it ran on the embedded ones.
+ELSEWHERE = "of another set"
 
 
 SHAKY = 10  # tests that may run once more; more of them fail for a reason
@@ -130,8 +134,10 @@ def _suites() -> dict[str, list[str]]:
         for engines, names in AGAIN.items()
         for name in names
     }
-    first = [name for name in [*ORDER, *all_of_them] if name in all_of_them and name not in LAST]
-    return {name: all_of_them[name] for name in [*first, *LAST]}
+    last = [name for name, parts in BUILT_BESIDE.items() if not all(kept(part).exists() for part in parts)]
+    long = [name for name in BUILT_BESIDE if name not in last]
+    first = [name for name in [*AT_ONCE, *long, *ORDER, *all_of_them] if name in all_of_them and name not in last]
+    return {name: all_of_them[name] for name in [*first, *last]}
 
 
 def _timed(command: list[str], memory: Path, *more: str) -> tuple[Outcome, float]:

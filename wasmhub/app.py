@@ -25,6 +25,7 @@ from auth.token_door import PATHS as TOKEN_PATHS
 from auth.token_door import create_token_door
 from deploy.desk import Desk
 from deploy.door import create_deploy_door
+from deploy.following.loop import Follower
 from deploy.meshes.controller import Controller
 from deploy.rollouts.loop import Conductor
 from deploy.routes import is_deploy_path
@@ -91,9 +92,9 @@ class Hub:
         self._token = create_token_door(gate, tokens, exchange, settings.create_namespace_on_push)
         # With calls of its own: a cluster that is silent holds up nobody who signs in.
         calls = _outgoing(settings, at_once=REACHING_OUT)
-        self._controller = Controller(self.database, secret_key, calls, hub_id)
-        self._conductor = Conductor(self.database)
         self._deploy = create_deploy_door(self.database, self.blobs, gate, meter, calls, self._deployed)
+        self._controller = Controller(self.database, secret_key, calls, hub_id)
+        self._conductor, self._follower = Conductor(self.database), Follower(self._deploy.state.means)
         self._sets = SetKeeper(self._deploy.state.means)
         self._xds = self._xds_door(settings, xds) if xds is not None else None
         # With calls of its own: a provider that is silent holds up no exchange of a job's token.
@@ -172,12 +173,14 @@ class Hub:
         self._controller.wake()
         self._conductor.wake()
         self._sets.wake()
+        self._follower.wake()
         if self._xds is not None:
             self._xds.wake()
 
     def _pushed(self) -> None:
-        """Has what was pushed read, by this replica or by one that has nothing else to do."""
+        """Has what was pushed read and followed, by this replica or by one that has nothing else to do."""
         self._reader.wake()
+        self._follower.wake()
         if self._shared is not None:
             self._shared.tell()
 
@@ -206,7 +209,8 @@ class Hub:
     @contextlib.asynccontextmanager
     async def _background(self) -> AsyncIterator[None]:
         background = (self._reader, self._collector, self._scrub, self._sign_ins, self._folding)
-        tasks = [asyncio.create_task(one.run()) for one in (*background, self._controller, self._conductor, self._sets)]
+        deploying = (self._controller, self._conductor, self._follower, self._sets)
+        tasks = [asyncio.create_task(one.run()) for one in (*background, *deploying)]
         if self._xds is not None:
             tasks.append(asyncio.create_task(self._xds.run()))
         if self._shared is not None:

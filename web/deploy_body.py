@@ -12,6 +12,7 @@ from web.staged import read_rollout
 from web.typed import ABSENT, Field, read, write
 
 PLACEMENT = "p-"
+TAG, RANGE = "tag", "range"  # what may be followed
 
 
 def read_body(fields: Sequence[Field], places: Sequence[Field], form: Mapping[str, str]) -> dict[str, Any]:
@@ -28,7 +29,13 @@ def read_body(fields: Sequence[Field], places: Sequence[Field], form: Mapping[st
     rollout = read_rollout(form)
     if rollout is not None:
         body["rollout"] = rollout
+    body["follow"] = read_follow(form)
     return body
+
+
+def read_follow(form: Mapping[str, str]) -> str | None:
+    """What the form says that is followed, as a body has it; None: nothing."""
+    return form.get("versions", "").strip() if form.get("follow") == RANGE else form.get("follow") or None
 
 
 def config_of(fields: Sequence[Field], form: Mapping[str, str], *, pretty: bool = False) -> str:
@@ -58,6 +65,9 @@ def typed_from(opened: Mapping[str, Any], fields: Sequence[Field], config: str |
     found |= {name: str(current[name]) for name in ("order", "root_id", "failure_policy") if current.get(name)}
     if current and current["repository"] == opened["repository"]:
         found["version"] = _version(current)  # a change of the config is none of the version
+    follow = opened.get("follow")
+    if follow:
+        found |= {"follow": TAG if follow["tag"] else RANGE, "versions": follow["range"] or ""}
     placement = current.get("placement") or {}
     for said in opened.get("fields", ()):
         one = Field(said["name"], said["label"], said["is"], words=said["words"])

@@ -37,7 +37,7 @@ async def _page(request: Request, visitor: Visitor, sent: Sent) -> Response:
     values |= {"node_words": NODE, "kind": kind_in_words(found["kind"]), "here": address_of(target, name)}
     # Whoever aborts a rollout is to have the time to say why: their page does not load anew by itself without scripts.
     moving = found["status"] == "progressing" and found["rollout"] is None and not sent.form
-    values |= {"placement": _given(current["placement"]), "moving": moving}
+    values |= {"placement": _given(current["placement"]), "moving": moving, "follow": found["follow"]}
     values |= {"deploys": "deploy" in found["actions"] and not ended, "forces": "configure" in found["actions"]}
     values |= {"done_now": request.query_params.get("done"), "config": _pretty(current["config"])}
     values |= await _rollout(request, visitor, found, sent)

@@ -21,7 +21,7 @@ from storage.rollout_rows import newest_rollout
 EVERY = 1.0  # seconds between two looks
 LASTS = 15  # seconds that one answer lasts; then its reader asks again, and shows again who it is
 LONGEST = 60
-_LIVELY = ("status", "message", "revision", "nodes", "objects", "proxies", "ended_at")
+_LIVELY = ("status", "message", "follow", "revision", "nodes", "objects", "proxies", "ended_at")
 
 
 async def watch_deployment(request: Request) -> Response:

@@ -12,7 +12,7 @@ from deploy.checks.reasons import Candidate, Verdict, judge, release_of
 from deploy.checks.schema import config_problem
 from deploy.checks.signed import find_signed
 from deploy.checks.windows import closed
-from deploy.config_secrets import HIDDEN, NotFilled, filled, secrets_of
+from deploy.config_secrets import HIDDEN, NotFilled, filled, secrets_of, without_values
 from deploy.images.filters import Found, find_module, find_schema
 from deploy.means import Means, may_with
 from deploy.meshes.kinds import pulls_images
@@ -135,7 +135,7 @@ def _without(secrets: Mapping[str, str], sentence: str) -> str:
     for name, value in secrets.items():
         if value and (value in sentence or repr(value)[1:-1] in sentence):
             return f"the value of {HIDDEN.format(name)[1:-1]} is not as the schema wants it"
-    return sentence
+    return without_values(sentence, secrets)  # it may be cut off in the middle of one
 
 
 def _workload(placement: Mapping[str, Any] | None) -> list[Any]:

@@ -13,8 +13,8 @@ from deploy.fleets.polls import Answer, BadPoll, answer_poll, read_poll
 from deploy.means import Means, means_of
 from deploy.targets.envoy_fleet import inline
 from storage.database import StorageError
-from storage.deployments import is_granted
 from storage.nodes import mark_delivered
+from storage.running import is_granted
 from storage.targets import TargetRow, find_target_by_key
 
 MAX_POLL = 1024 * 1024  # bytes; an Envoy lists its extensions in each poll, which makes 77 KB

@@ -26,6 +26,15 @@ _REFERENCE = re.compile(
 
 
 @dataclass(frozen=True)
+class Reference:
+    """A reference in its parts; the tag and the digest may be empty."""
+
+    name: str
+    tag: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class Found:
     """A filter as it was resolved: the manifest that holds the module, and what the reader made of it."""
 
@@ -36,31 +45,43 @@ class Found:
     reading: Reading | None
 
 
-def find_filter(session: Session, identity: Identity, reference: str) -> Found:
-    """Resolves NAME[:TAG|@DIGEST]; NAME alone is its newest version. Raises ApiError with the way out."""
+def read_reference(reference: str) -> Reference:
+    """The parts of NAME[:TAG|@DIGEST]. Raises ApiError."""
     parts = _REFERENCE.fullmatch(reference)
     if parts is None:
         raise bad(f"{reference[:300]!r} is no reference; write namespace/name:tag or namespace/name@digest")
-    name = parts["name"]
+    return Reference(parts["name"], parts["tag"] or "", parts["digest"] or "")
+
+
+def find_readable_repository(session: Session, identity: Identity, name: str) -> tuple[int, str]:
+    """The id of a repository that the caller may read, and its name by now. Raises ApiError."""
     holding = find_holding(session, name, identity.user_id)
     if holding is None or holding.repository_id is None or not may(identity, "pull", resource_of(holding)):
         raise ApiError(404, "not_found", f"there is no repository {name}, or you may not read it")
-    wanted = parts["digest"] or parts["tag"] or _newest(session, holding.repository_id)
-    manifest = find_manifest(session, holding.repository_id, wanted) if wanted else None
+    return holding.repository_id, holding.name
+
+
+def find_filter(session: Session, identity: Identity, reference: str) -> Found:
+    """Resolves NAME[:TAG|@DIGEST]; NAME alone is its newest version. Raises ApiError with the way out."""
+    parts = read_reference(reference)
+    name = parts.name
+    repository_id, present_name = find_readable_repository(session, identity, name)
+    wanted = parts.digest or parts.tag or _newest(session, repository_id)
+    manifest = find_manifest(session, repository_id, wanted) if wanted else None
     if manifest is None:
         raise ApiError(404, "not_found", f"{name} has no {'version' if wanted is None else wanted}; push it first")
     subjects: tuple[str, ...] = (manifest.digest,)
     if is_index(manifest.media_type):
         child = choose_child(manifest.content)
-        manifest = find_manifest(session, holding.repository_id, child) if child else None
+        manifest = find_manifest(session, repository_id, child) if child else None
         if manifest is None:
             raise _refused(f"{reference} is an index without an image for linux/amd64 or wasm")
         subjects = (manifest.digest, *subjects)
-    elif parts["digest"]:
+    elif parts.digest:
         # A version that was deployed by its index is named by its own digest from then on.
-        subjects += tuple(indexes_with(session, holding.repository_id, manifest.digest, limit=INDEXES))
-    reading = find_reading(session, holding.repository_id, manifest.digest)
-    return Found(holding.repository_id, holding.name, manifest.digest, subjects, reading)
+        subjects += tuple(indexes_with(session, repository_id, manifest.digest, limit=INDEXES))
+    reading = find_reading(session, repository_id, manifest.digest)
+    return Found(repository_id, present_name, manifest.digest, subjects, reading)
 
 
 def find_module(session: Session, found: Found, reference: str) -> tuple[Facts | None, str | None]:

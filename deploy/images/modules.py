@@ -9,7 +9,7 @@ from proxywasm.error import ModuleError
 from proxywasm.unpacking import extract_module
 from storage.blobs.store import BlobStore, Missing
 from storage.database import Database
-from storage.deployments import module_location
+from storage.running import module_location
 
 KEPT_BYTES = 32 * 1024 * 1024
 

@@ -18,7 +18,7 @@ from anyio.to_thread import run_sync
 import deploy.targets.consul as consul
 from auth.control_plane import ControlPlane
 from auth.outgoing import Outgoing, OutgoingRefused
-from deploy.meshes.desired import Desired, Desires, Done
+from deploy.meshes.desired import Desired, Desires
 from deploy.meshes.passing import Pass
 from deploy.meshes.sidecars import Sidecars, vm_of
 from deploy.targets.merging import mark
@@ -26,6 +26,8 @@ from deploy.targets.remote_filter import filter_name
 from storage.targets import TargetRow
 
 ENTRIES = "/v1/config/service-defaults"
+SERVICES = "/v1/catalog/services"
+RARELY = 5.0  # seconds after a pass in which nobody looks whether another sidecar was registered
 TRIES = 3  # of a write that somebody else was before
 LONGEST_WATCH = 300  # seconds
 BUSY = 2.0  # seconds until the next try where all were lost
@@ -46,9 +48,11 @@ class ConsulPass:
     async def run(self, plane: ControlPlane, target: TargetRow) -> Pass:
         """One pass. Raises OutgoingRefused, ConsulRefused and StorageError where it could not be whole."""
         sidecars = Sidecars(plane, self.outgoing, target)
-        desired = await sidecars.find(await run_sync(self.desires.read, target))
+        found, wished = Pass(), await run_sync(self.desires.read, target)
+        if any(one.plan is not None and not one.plan.placement["code"] for one in wished):
+            found.catalog = await _catalog(plane, target)
+        desired = await sidecars.find(wished)
         await sidecars.before(desired)
-        found = Pass()
         own = mark(self.desires.hub_id, target.name)
         wanted = _by_service(desired)
         entries = await _entries(plane, {(*service[1:],) for service in wanted} | {_usual(target)}, found)
@@ -62,15 +66,11 @@ class ConsulPass:
         return found
 
     async def watch(self, plane: ControlPlane, target: TargetRow, found: Pass, news: asyncio.Event) -> None:
-        """Sets `news` once any service-defaults change."""
-        namespace, partition = _usual(target)
-        query = {"index": found.indexes.get((namespace, partition), "0"), "wait": f"{LONGEST_WATCH}s"}
-        with contextlib.suppress(OutgoingRefused, ConsulRefused):
-            await _ask(plane, "GET", ENTRIES, _place(namespace, partition) | query, patience=LONGEST_WATCH * 1.2)
-            news.set()
-            return
-        await asyncio.sleep(random.uniform(5, 15))  # noqa: S311  (one that does not answer is not asked at once)
-        news.set()
+        """Sets `news` once any service-defaults change, or a sidecar is registered otherwise."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_wait(plane, ENTRIES, target, found.indexes.get(_usual(target), "0"), news))
+            if found.catalog is not None:
+                tasks.create_task(_wait_for_services(plane, target, found.catalog, news))
 
 
 async def try_consul(plane: ControlPlane) -> dict[str, Any]:
@@ -94,6 +94,30 @@ async def try_consul(plane: ControlPlane) -> dict[str, Any]:
     return {"version": str((config or {}).get("Version") or ""), "rights": rights}
 
 
+async def _wait(plane: ControlPlane, path: str, target: TargetRow, index: str, news: asyncio.Event) -> None:
+    """Sets `news` once Consul has another index there."""
+    query = {"index": index, "wait": f"{LONGEST_WATCH}s"}
+    with contextlib.suppress(OutgoingRefused, ConsulRefused):
+        await _ask(plane, "GET", path, _place(*_usual(target)) | query, patience=LONGEST_WATCH * 1.2)
+        news.set()
+        return
+    await asyncio.sleep(random.uniform(5, 15))  # noqa: S311  (one that does not answer is not asked at once)
+    news.set()
+
+
+async def _wait_for_services(plane: ControlPlane, target: TargetRow, index: str, news: asyncio.Event) -> None:
+    """Sets `news` once any service is registered otherwise; in a busy Consul that is all the time."""
+    await asyncio.sleep(RARELY)
+    await _wait(plane, SERVICES, target, index, news)
+
+
+async def _catalog(plane: ControlPlane, target: TargetRow) -> str | None:
+    """The index of all services; None where the hub may not look, or they are more than it takes."""
+    with contextlib.suppress(ConsulRefused, OutgoingRefused):
+        return (await _ask(plane, "GET", SERVICES, _place(*_usual(target))))[1]
+    return None
+
+
 async def _entries(plane: ControlPlane, places: set[tuple[str, str]], found: Pass) -> dict[Service, Mapping[str, Any]]:
     """All service-defaults of some namespaces and partitions."""
     entries: dict[Service, Mapping[str, Any]] = {}
@@ -112,7 +136,7 @@ async def _bring(
     wanted: Sequence[Desired],
     own: str,
 ) -> None:
-    """Has one service's entry hold what is wanted of the hub's; what becomes of it is said of each deployment there."""
+    """Has one service's entry hold what is wanted of the hub's; what becomes of it is said of all deployments there."""
     written, troubles = False, []
     for _ in range(TRIES):
         extensions = [_extension(one, entry) for one in wanted]
@@ -132,8 +156,13 @@ async def _bring(
     else:
         troubles = [f"somebody else changes the service-defaults of {service[0]} all the time; the hub tries again"]
         found.again = BUSY
-    for one in wanted:
-        found.done[one.row.name] = Done([f"service-defaults {service[0]}"], written, ". ".join(troubles) or None)
+    stay = {name for one in (entry or {}).get("EnvoyExtensions") or [] if (name := consul.plugin_name(one))}
+    left = () if written else (name.removeprefix(own) for name in stay if name.startswith(own))
+    for name in {*left, *(one.row.name for one in wanted)}:  # what was undeployed and could not be taken away, too
+        done = found.done[name]
+        done.objects.append(f"service-defaults {service[0]}")
+        done.written = done.written or written
+        done.trouble = done.trouble or ". ".join(troubles) or None
 
 
 def _extension(one: Desired, entry: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -141,7 +141,7 @@ class Desires:
                 forget_ended(self.database, one.row.id)
                 continue
             seen = judge(one, made, observed.get(one.row.name))
-            seen = replace(seen, message=without_values(seen.message, secrets))
+            seen = replace(seen, message=without_values(seen.message, secrets), detail=_told(seen.detail, secrets))
             if _is_news(seen, one.row):
                 news.append((one.row, seen))
         if news:
@@ -228,6 +228,14 @@ def judge(desired: Desired, done: Done, observed: Observed | None) -> Deployment
         return replace(base, status=observed.status, message=observed.message, detail=observed.detail)
     said = f"revision {number} was applied; whether proxies run it was not looked at"
     return replace(base, status=UNOBSERVED, message=said, detail=None)
+
+
+def _told(detail: dict[str, Any] | None, secrets: Mapping[str, str]) -> dict[str, Any] | None:
+    """What is kept of a look, in which sidecars say in their own words why they refused something."""
+    if detail is None or not secrets or "sidecars" not in detail:
+        return detail
+    said = [one | {"why": one["why"] and without_values(one["why"], secrets)} for one in detail["sidecars"]]
+    return detail | {"sidecars": said}
 
 
 def _is_news(seen: DeploymentSeen, row: DeploymentRow) -> bool:

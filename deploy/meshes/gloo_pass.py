@@ -5,6 +5,7 @@ Which filters are the hub's is said by their names; a Gateway itself is never ma
 """
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -194,7 +195,8 @@ def _observe(one: Desired, there: Gateways, found: Pass) -> Observed:
     assert one.plan is not None
     place = (one.plan.placement["namespace"], one.plan.placement["gateway"])
     said, what = gloo.said(there.live.get(place, {})), say((GATEWAY, *place))
-    number, word = one.row.current.number, f"{said.state}: {said.why}"
+    # Kept is only whether it is the same word: it may quote a config.
+    number, word = one.row.current.number, hashlib.sha256(f"{said.state}: {said.why}".encode()).hexdigest()[:16]
     fresh = place in there.written
     detail = one.detail
     if fresh or "before" not in detail:

@@ -35,6 +35,7 @@ class Pass:
     done: dict[str, Done] = field(default_factory=lambda: defaultdict(Done))
     versions: dict[tuple[Kind, str | None], str] = field(default_factory=dict)
     indexes: dict[tuple[str, str], str] = field(default_factory=dict)  # the same of Consul, by namespace and partition
+    catalog: str | None = None  # the same of the services that Consul knows, where sidecars have to fetch modules
     written: set[str] = field(default_factory=set)  # versions of objects that this pass wrote
     live: dict[Key, Object] = field(default_factory=dict)  # the objects that are as wished, as they are now
     unseen: set[tuple[str, str]] = field(default_factory=set)  # kinds, by namespace, that the hub may not list there

@@ -92,9 +92,10 @@ class Sidecars(Again):
         lacking = [each.name for each in self._places[one.row.name] if hub not in each.upstreams]
         if not lacking:
             return one
-        said = (
-            f"{some_names(lacking)} cannot fetch the module: add {hub} to its upstreams, or say with code where it lies"
-        )
+        there = one.row.seen is not None and one.row.seen.objects  # a filter, of this revision or of another
+        untold = ", and Consul tells it nothing until it can" if there else ""
+        way = f"add {hub} to its upstreams, or say with code where it lies"
+        said = f"{some_names(lacking)} cannot fetch the module{untold}: {way}"
         return replace(one, problems=[*one.problems, said])
 
     async def _of_service(self, plan: Plan) -> list[Sidecar]:

@@ -13,6 +13,7 @@ from anyio.to_thread import run_sync
 from auth.door import ApiError
 from auth.identity import Identity
 from deploy.commands import Wish, arrangement, check, next_order, refuse_waves
+from deploy.following.wanted import followed
 from deploy.means import Means, allow
 from deploy.meshes.kinds import MESHES
 from deploy.preview.objects import preview
@@ -36,16 +37,16 @@ _SAID = {
 async def foresee(means: Means, identity: Identity, target_name: str, name: str, wish: Wish) -> dict[str, Any]:
     """`reasons` against it, `objects`, `diff` of objects (None: not known), `changes` of the revision, `notes`.
 
-    `fresh` is whether the deployment is new, `rollout` in which waves it goes out. Raises ApiError for what nobody can
-    make sense of, or may not do, and Conflict while another revision is on its way.
+    `fresh` is whether the deployment is new, `rollout` in which waves it goes out, `follow` what it follows.
+    Raises ApiError for what nobody can make sense of, or may not do, and Conflict while another revision is on its way.
     """
     blank: dict[str, Any] = {"reasons": [], "objects": [], "diff": [], "changes": [], "notes": []}
-    blank["rollout"] = _staged(wish.rollout)
+    blank |= {"rollout": _staged(wish.rollout), "follow": None}
     try:
         fresh, revision, notes, trouble = await run_sync(
             _check, means, identity, target_name, name, wish, limiter=means.checks
         )
-        found = {**blank, "notes": list(notes), "changes": revision, "fresh": fresh}
+        found = {**blank, "notes": list(notes), "changes": revision, "fresh": fresh, "follow": followed(wish.follow)}
         if trouble:
             return {**found, "reasons": [{"code": "order", "message": trouble, "forcible": False}]}
         mesh = await _on_mesh(means, identity, target_name, name, wish)

@@ -5,6 +5,7 @@ from typing import Any
 
 from deploy.status import Standing
 from storage.deployments import DeploymentRow, RevisionRow
+from storage.followings import WAITING, Follows
 from storage.meshes import TargetSeen
 from storage.nodes import NodeRow
 from storage.rollout_rows import RolloutEventRow, RolloutRow
@@ -43,8 +44,33 @@ def deployment_json(deployment: DeploymentRow, standing: Standing) -> dict[str, 
         "message": standing.message,
         "revision": revision_json(deployment.current),
         "rollout": deployment.staged.id if deployment.staged is not None else None,
+        "follow": follow_json(deployment.follows) if deployment.follows is not None else None,
         "created_at": moment(deployment.created_at),
     }
+
+
+def follow_json(follows: Follows) -> dict[str, Any]:
+    """What a deployment follows; `message` says why it does not run what was found last, where it does not."""
+    waves = follows.rollout
+    return {
+        "repository": follows.repository,
+        "tag": follows.tag or None,
+        "range": follows.versions or None,
+        "since": moment(follows.since),
+        "by": follows.by,
+        "waves": list(waves.waves) if waves is not None else None,
+        "state": follows.state or "follows",
+        "message": _not_followed(follows),
+        "said_at": moment(follows.said_at) if follows.said_at is not None else None,
+        "again_at": moment(follows.again_at) if follows.again_at else None,
+    }
+
+
+def _not_followed(follows: Follows) -> str:
+    if not follows.state:
+        return ""
+    how = "waits to follow" if follows.state == WAITING else "does not follow"
+    return f"{how} {follows.repository}:{follows.seen_tag}: {follows.message}"
 
 
 def revision_json(revision: RevisionRow) -> dict[str, Any]:

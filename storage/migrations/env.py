@@ -5,6 +5,7 @@ from sqlmodel import SQLModel
 
 import storage.device_tables
 import storage.factor_tables
+import storage.following_tables
 import storage.mesh_tables
 import storage.people_tables
 import storage.rollout_tables

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from argon2 import PasswordHasher
 from sqlalchemy import text
 
-from auth.passwords import hash_password
 from auth.secrets import PERSONAL, fingerprint, hint, new_secret
 from storage.database import Database
 from storage.events import SYSTEM
@@ -21,7 +21,8 @@ from tests.oci import Client
 
 ClientOf = Callable[[str], Client]
 PASSWORD = "a-long-enough-password"
-_HASH = hash_password(PASSWORD)
+# A hub checks what was hashed with whatever effort: with the least, since it checks this one at most sign-ins of tests.
+_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,13 @@ class People:
         for member, role in members.items():
             set_member(self.database, SYSTEM, team_id, self.user(member), role)
         return team_id
+
+    def team_role(self, team: str, user_id: int, role: str) -> None:
+        """Gives a member another role."""
+        with self.database.read() as session:
+            row = find_namespace(session, team)
+        assert row is not None and row.team_id is not None
+        set_member(self.database, SYSTEM, row.team_id, user_id, role)
 
     def namespace(self, name: str, owner: int | None = None) -> int:
         """The namespace of that name; made if not there."""

@@ -46,6 +46,8 @@ READ = [
     if one.rule == "pull" and one.door != "target" and not name.startswith("POST")
 ]
 DONE = range(200, 400)
+# Who sees what of which visibility each engine is asked in tests/storage/test_scopes.py, and below of who loses it.
+ONCE = pytest.mark.once("each set is asked for what is private; others differ by the table alone")
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +76,11 @@ def _named(routes: Iterable[BaseRoute]) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("name", "visibility"),
-    [(name, visibility) for name in ENDPOINTS for visibility in (VISIBILITY if name in OF_A_REPOSITORY else ("",))],
+    [
+        pytest.param(name, visibility, marks=[ONCE] if visibility in ("internal", "public") else [])
+        for name in ENDPOINTS
+        for visibility in (VISIBILITY if name in OF_A_REPOSITORY else ("",))
+    ],
 )
 def test_who_is_let_in(world: World, name: str, visibility: str) -> None:
     endpoint, world.visibility = ENDPOINTS[name], visibility

@@ -17,6 +17,7 @@ from auth.addresses import is_allowed, is_public
 from auth.outgoing import Outgoing, OutgoingRefused
 from tests.auth.issuer import Answer, Issuer, document, whole
 
+pytestmark = pytest.mark.once("calls to others know of no engines")
 LOOPBACK = [ip_network("127.0.0.1/32")]
 INTERNAL = (
     "127.0.0.1 127.9.9.9 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 0.0.0.0 100.64.0.1 100.100.100.200 "

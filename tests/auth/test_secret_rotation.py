@@ -21,6 +21,7 @@ from tests.auth.test_sessions import csrf_of, sign_in, who
 from tests.engines import SETS, engines
 from tests.hub import HubProcess
 
+pytestmark = pytest.mark.once("it chooses its engines itself")
 OLD, NEW = "the first key, of a hub in a test", "the second key, of a hub in a test"
 STEP = "/sign-in/second-factor"
 

@@ -83,6 +83,20 @@ def test_a_first_revision_that_is_refused_can_be_taken_off(admin: Commands, targ
     assert done.stderr.endswith(f"`wasmhub undeploy cli-filter --target {target}` takes it off\n")
 
 
+def test_what_it_follows_is_said_shown_and_ended(admin: Commands, target: str, reference: str) -> None:
+    here = ("--target", target, "--as", "header")
+    admin.text("deploy", f"{reference}:1", *here, "--follow", "tag")
+    shown = admin.text("deployments", "show", "header", "--target", target)
+    assert f"follows     the tag 1 of {reference}, as admin said on 20" in shown
+    assert "is no range of versions" in admin.refused("deploy", f"{reference}:1", *here, "--follow", "newest")
+    kept = admin.json("deploy", *here, "--order", "7")
+    assert kept["follow"]["tag"] == "1" and kept["revision"]["order"] == 7
+    done = admin.run("deploy", f"{reference}:2", *here)
+    assert done.stderr == f"warning: it no longer follows the tag {reference}:1\n"
+    assert admin.json("deploy", *here, "--follow", "tag")["follow"]["tag"] == "2"
+    assert admin.json("deploy", *here, "--follow", "none")["follow"] is None
+
+
 def test_where_no_proxy_asks_the_command_waits_on_request_alone(admin: Commands, target: str, reference: str) -> None:
     began = time.monotonic()
     said = admin.text("deploy", f"{reference}:1", "--target", target, "--as", "header")

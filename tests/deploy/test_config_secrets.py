@@ -2,6 +2,8 @@
 
 import json
 import queue
+import random
+import re
 import secrets
 from pathlib import Path
 
@@ -68,7 +70,41 @@ def test_a_config_with_secrets_can_be_encoded_and_is_neither_too_deep_nor_too_lo
 def test_what_others_say_of_a_config_holds_no_value() -> None:
     values = {"q": 'a"bc', "l": "longer", "m": "longer-one", "s": "7"}
     said = without_values('no a\\"bc, nor a"bc, nor longer-one, nor longer, at 7', values)
-    assert said == "no (secret q), nor (secret q), nor (secret m), nor (secret l), at 7"
+    assert said == "no (secret q), nor (secret q), nor (secret m), nor (secret l), at (secret s)"
+    assert without_values("at 17, or 7th", values) == "at 17, or 7th", "it does not stand alone"
+    assert without_values("as it is", {}) == "as it is" == without_values("as it is", {"e": ""})
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("cannot load correct horse batt", "cannot load (secret k)"),
+        ("at 'rect hor' of it", "at '(secret k)' of it"),
+        ("near ...tery staple and cor", "near ...(secret k) and cor"),
+        ("first corr, then aple", "first (secret k), then (secret k)"),
+        ("correct horse battery staple!", "(secret k)!"),
+        ("path \\\\Users\\\\me\\\\k is no path", "path (secret p) is no path"),
+        ("nothing of it: cor rec", "nothing of it: cor rec"),
+        ("    ", "    "),
+    ],
+)
+def test_parts_of_a_value_are_kept_no_more_than_the_whole(said: str, kept: str) -> None:
+    values = {"k": "correct horse battery staple", "p": "C:\\Users\\me\\key", "w": "a        b"}
+    assert without_values(said, values) == kept
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_four_characters_of_any_value_are_left(seed: int) -> None:
+    chance = random.Random(seed)
+    values = {f"s{n}": "".join(chance.choices('ab"\\ü7-', k=chance.randint(4, 30))) for n in range(3)}
+    told = ""
+    for _ in range(6):
+        value = chance.choice([*values.values()])
+        start = chance.randrange(len(value))
+        told += f" said {value[start : start + chance.randint(1, 20)]},"
+    rest = re.sub(r"\(secret s[0-9]\)", "\0", without_values(told, values))
+    parts = {value[at : at + 4] for value in values.values() for at in range(len(value) - 3)}
+    assert not [part for part in parts if part in rest], (told, rest, values)
 
 
 def test_what_a_proxy_says_as_it_refuses_is_kept_without_values(tmp_path: Path) -> None:

@@ -31,9 +31,9 @@ def repository(fleet: Fleet) -> str:
     return f"admin/{name}"
 
 
-def push_schema(fleet: Fleet, repository: str, schema: bytes, **more: Any) -> None:
-    """Pushes a config schema as a referrer of version 1.0.0."""
-    manifest = fleet.oci.ask("GET", f"/v2/{repository}/manifests/1.0.0")
+def push_schema(fleet: Fleet, repository: str, schema: bytes, tag: str = "1.0.0", **more: Any) -> None:
+    """Pushes a config schema as a referrer of that version."""
+    manifest = fleet.oci.ask("GET", f"/v2/{repository}/manifests/{tag}")
     for blob in (schema, EMPTY):
         fleet.oci.push_blob(repository, blob)
     document = {

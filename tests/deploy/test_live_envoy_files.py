@@ -12,6 +12,8 @@ from tests.cli.commands import Commands
 from tests.deploy.fleet import REFUSES, Envoy, Fleet, Load, Upstream, header_filter, until
 from tests.hub import HubProcess
 
+pytestmark = pytest.mark.once("files hold what the API says, which is asked on each set")
+
 
 @pytest.fixture
 def fleet(hub: HubProcess) -> Iterator[Fleet]:

@@ -3,11 +3,14 @@
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from tests.certificates import write_certificate
 from tests.deploy.fleet import Envoy, Fleet, Load, Upstream, header_filter, until, xds_of
 from tests.engines import free_port
 from tests.hub import HubProcess
 
+pytestmark = pytest.mark.once("that changes reach streams on each set is in test_live_envoy_grpc")
 TRANSPORTS = ["grpc", "delta-grpc", "ads", "delta-ads"]
 REMOVED = "the fleet's key was removed; give this Envoy another"
 NO_FLEET = "this key is of no fleet: it was removed or never was one; give this Envoy a key of its target"

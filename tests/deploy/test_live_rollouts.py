@@ -16,6 +16,7 @@ from tests.deploy.fleet import REFUSES, Envoy, Fleet, Load, Upstream, ask, heade
 from tests.deploy.test_live_envoy_grpc import xds_of
 from tests.hub import HubProcess
 
+pytestmark = pytest.mark.once("the engines' part is in test_rollouts and test_live_rollouts_replicas")
 NODES = [f"edge-{number}" for number in range(1, 6)]
 WAVES = [20, 60, 100]
 OVER_GRPC = pytest.mark.parametrize("rollouts", ["grpc"], indirect=True)

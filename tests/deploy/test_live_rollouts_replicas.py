@@ -12,6 +12,8 @@ from tests.deploy.fleet import Fleet, Load, Upstream, header_filter, until
 from tests.deploy.test_live_rollouts import NODES, Rollouts, breaking_filter, start
 from tests.engines import free_port
 
+pytestmark = pytest.mark.once("it chooses its engines itself")
+
 
 @pytest.fixture(scope="module")
 def replicas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicas]:

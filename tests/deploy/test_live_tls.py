@@ -13,6 +13,8 @@ from tests.certificates import write_certificate
 from tests.deploy.fleet import Envoy, Fleet, Upstream, header_filter, until
 from tests.hub import HubProcess
 
+pytestmark = pytest.mark.once("TLS between Envoy and the hub knows of no engines")
+
 
 @contextmanager
 def terminator(hub: HubProcess, folder: Path) -> Iterator[int]:

@@ -54,7 +54,10 @@ def test_what_cannot_be_meant_is_refused(fleet: Fleet, rollout: Any, says: str) 
 def test_a_rollout_needs_something_to_go_back_to_and_moves_nothing(fleet: Fleet) -> None:
     reference = fleet.push(f"r-{fleet.name}", "1", header_filter("v1"))
     first = fleet.put("marks", reference=reference, rollout={})
-    assert first.status_code == 409 and "there is nothing to go back to" in first.text
+    assert (
+        first.status_code == 409
+        and "nothing to go back to. Deploy it without a rollout first; to try it on few" in first.text
+    )
     fleet.deploy("marks", reference)
     moved = fleet.put("marks", order=5, rollout={})
     assert moved.status_code == 400 and "change its order by itself" in moved.text
@@ -67,7 +70,10 @@ def test_proxies_that_read_files_get_no_waves(hub: HubProcess) -> None:
         reference = fleet.push(f"r-{fleet.name}", "1", header_filter("v1"))
         fleet.deploy("marks", reference)
         refused = fleet.put("marks", reference=reference, rollout={})
-        assert refused.status_code == 409 and "waves are for fleets that ask the hub" in refused.text
+        assert (
+            refused.status_code == 409
+            and "waves are for fleets that ask the hub. Deploy it without a rollout; to" in refused.text
+        )
 
 
 def test_only_nodes_of_the_wave_get_the_new_revision_and_all_get_the_old_one_back(fleet: Fleet) -> None:

@@ -30,7 +30,7 @@ def replicas(folder: Path, count: int = 2) -> Iterator[Replicas]:
         engines.start()
         assert engines.postgresql is not None
         proxy = stack.enter_context(Proxy("127.0.0.1", engines.postgresql.port))
-        settings = engines.settings(folder / "shared")
+        settings = engines.settings(folder / "shared", tables=True)
         direct = settings["WASMHUB_DATABASE_URL"]
         settings["WASMHUB_DATABASE_URL"] = direct.replace(f":{engines.postgresql.port}/", f":{proxy.port}/")
         hubs = tuple(HubProcess(folder / f"replica-{number}" / "data", **settings) for number in range(count))

@@ -3,6 +3,7 @@
 import secrets
 import subprocess
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ class Consul:
 
     def start(self) -> "Consul":
         """Starts it, empty, as it keeps nothing but in memory."""
+        self._run("-dev", answers=self._answers)
+        return self
+
+    def _run(self, *words: str | Path, answers: Callable[[], bool]) -> None:
         tokens = f'initial_management = "{self.token}", agent = "{self.token}"'
         lines = [
             f'acl = {{ enabled = true, default_policy = "deny", tokens = {{ {tokens} }} }}',
@@ -38,9 +43,8 @@ class Consul:
         ]
         (self.agent.folder / "it.hcl").write_text("\n".join(lines))
         address = self.inside.address
-        words: list[str | Path] = [mesh_file("consul", "consul"), "agent", "-dev", "-bind", address, "-client", address]
-        self.agent.run(*words, "-config-file", "it.hcl", answers=self._answers)
-        return self
+        agent: list[str | Path] = [mesh_file("consul", "consul"), "agent", *words, "-bind", address, "-client", address]
+        self.agent.run(*agent, "-config-file", "it.hcl", answers=answers)
 
     def remove(self) -> None:
         """Ends it."""
@@ -68,6 +72,35 @@ class Consul:
         try:
             leader = self.http.get("/v1/status/leader").text
             return ":" in leader and self.http.get("/v1/acl/tokens").is_success
+        except httpx.TransportError:
+            return False
+
+
+class Voter(Consul):
+    """One of three servers that elect their leader and keep what they have, so that each may end and come back."""
+
+    def __init__(self, network: Network, token: str) -> None:
+        super().__init__(network)
+        self.token = token
+        self.http.headers["X-Consul-Token"] = token
+
+    def join(self, *others: "Voter") -> None:
+        """Starts it; it looks for the others."""
+        seek = [f"-retry-join={one.inside.address}" for one in others]
+        name = self.inside.address.replace(".", "-")
+        words = ["-server", "-bootstrap-expect=3", "-data-dir=data", f"-node={name}", "-retry-interval=1s", *seek]
+        self._run(*words, answers=self._is_up)
+
+    def leader(self) -> str:
+        """The address of the leader that it knows; empty where there is none."""
+        try:
+            return str(self.http.get("/v1/status/leader").json()).rpartition(":")[0]
+        except (httpx.TransportError, ValueError):
+            return ""
+
+    def _is_up(self) -> bool:
+        try:
+            return self.http.get("/v1/status/peers").is_success
         except httpx.TransportError:
             return False
 

@@ -151,6 +151,29 @@ def test_a_filter_that_the_sidecars_refuse_is_reported(
     target.becomes("marks", "ready")
 
 
+def test_a_sidecar_that_comes_later_without_the_upstream_is_said_soon(
+    consul: Consul, client: Service, web: Service, hub_service: Service, target: ConsulTarget, oci: Client
+) -> None:
+    oci.push_filter("admin/consul-later", "1", header_filter("one"))
+    target.configure(hub_service=hub_service.name)
+    web.register(hub_service.name)
+    target.deploy("marks", "admin/consul-later:1", placement={"service": web.name})
+    target.becomes("marks", "ready", 60)
+    held = entry(consul, web)
+
+    late = {"Name": web.name, "ID": f"{web.name}-2", "Port": 1, "Connect": {"SidecarService": {"Port": 2}}}
+    consul.ask("PUT", "/v1/agent/service/register", json=late)
+    said = target.becomes("marks", "stalled", 20)["message"]
+    assert f"{web.name}-2-sidecar-proxy cannot fetch the module, and Consul tells it nothing until it can" in said
+    assert f"add {hub_service.name} to its upstreams" in said
+    assert entry(consul, web) == held
+    until(lambda: shows(client, web, "one"), "the first one goes on")
+    consul.ask("PUT", f"/v1/agent/service/deregister/{web.name}-2")
+    target.becomes("marks", "ready", 20)
+    target.undeploy("marks")
+    target.becomes("marks", 404)
+
+
 def test_a_module_that_cannot_be_fetched_is_reported_and_tried_again(
     consul: Consul,
     client: Service,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from deploy.targets import gloo
 from proxywasm.digest_tags import digest_of_tag
 from tests.deploy.fleet import header_filter, until
 from tests.hub import HubProcess
@@ -30,11 +31,11 @@ THEIRS = {"image": "registry.example.com/sally/auth:v1", "name": "auth", "config
 class GlooTarget(MeshTarget):
     """A Gloo target whose account may do with Gateways what the hub needs, and nothing else."""
 
-    def __init__(self, running: HubProcess, control: ControlPlane, namespace: str) -> None:
+    def __init__(self, running: HubProcess, control: ControlPlane, namespace: str, *, everywhere: bool) -> None:
         self.namespace = namespace
         self.cluster = control.admin
         rule = {"apiGroups": ["gateway.solo.io"], "resources": ["gateways"], "verbs": VERBS}
-        account = control.account("hub", namespace, [rule])
+        account = control.account("hub", namespace, [rule], everywhere=everywhere)
         settings = {"hub": "https://hub.example.com"}
         super().__init__(running, {"kind": "gloo", "settings": settings, "kubeconfig": account.kubeconfig()})
 
@@ -77,9 +78,12 @@ class GlooTarget(MeshTarget):
 
 
 @pytest.fixture
-def target(control: ControlPlane, mesh_hub: HubProcess, namespace: str) -> Iterator[GlooTarget]:
+def target(
+    request: pytest.FixtureRequest, control: ControlPlane, mesh_hub: HubProcess, namespace: str
+) -> Iterator[GlooTarget]:
+    """One whose account has its rights in its namespace alone; with the parameter True in the whole cluster."""
     control.install(SCHEMA.read_text())
-    made = GlooTarget(mesh_hub, control, namespace)
+    made = GlooTarget(mesh_hub, control, namespace, everywhere=getattr(request, "param", False))
     answer = made.register()
     assert answer.status_code == 201, answer.text
     assert {one["may"] for one in answer.json()["reach"]["rights"]} == {f"{verb} gateways" for verb in VERBS}
@@ -164,6 +168,21 @@ def test_a_secret_is_told_to_the_gateway_alone_and_answers_look_as_described(tar
     Draft202012Validator(schema_of("post", f"{deployment}/preview", 200)).validate(preview.json())
     target.undeploy("two")
     target.becomes("two", 404)
+
+
+def test_a_patch_of_a_version_that_is_gone_is_refused(target: GlooTarget) -> None:
+    before = target.gateway(wasm={"filters": [THEIRS]})
+    edited = copy.deepcopy(before)
+    edited["spec"]["bindPort"] = 8081
+    now = target.cluster.http.put(target.cluster.path_of(edited), json=edited).json()
+    ours = {"namespace": target.namespace, "gateway": "gateway-proxy", "order": 1, "filter": {"name": "wasmhub/h/t/x"}}
+    for gateway, status in ((before, 409), (now, 200)):
+        steps = gloo.patch(gateway, gloo.merge(gateway, [ours], "wasmhub/h/t/"))
+        headers = {"Content-Type": "application/json-patch+json"}
+        path = target.cluster.path_of(gateway)
+        answer = target.cluster.http.patch(path, headers=headers, content=json.dumps(steps))
+        assert answer.status_code == status, answer.text
+    assert target.filters() == ["auth", "x"] and target.now()["spec"]["bindPort"] == 8081
 
 
 @pytest.mark.usefixtures("filters")
@@ -255,7 +274,7 @@ def test_what_cannot_be_made_any_more_keeps_what_there_is(target: GlooTarget) ->
 
 
 @pytest.mark.usefixtures("filters")
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("seed", "target"), [(1, False), (2, True)], indirect=["target"])
 def test_random_changes_of_both_sides_lose_nothing_of_anybody(target: GlooTarget, seed: int) -> None:
     chance, wanted = random.Random(seed), dict[str, int]()
     target.gateway(wasm={"filters": [THEIRS]})

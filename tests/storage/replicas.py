@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from storage.database import Database
 from tests.engines import engines
+from tests.migrated import put_file
 
 T = TypeVar("T")
 ENGINES = ("sqlite", "postgresql")
@@ -17,18 +18,20 @@ AT_ONCE = 8
 _numbers = itertools.count(1)
 
 
-def new_place(engine: str, folder: Path) -> Path | str:
-    """Where a database of its own can be made."""
+def new_place(engine: str, folder: Path, *, tables: bool = True) -> Path | str:
+    """Where a database of its own is, with empty tables; or, without, where one can be made."""
     if engine == "sqlite":
+        if tables:
+            put_file(folder / "hub.db")
         return folder / "hub.db"
     server = engines("postgresql").postgresql
     assert server is not None
-    return server.url(f"replicas-{next(_numbers)}")
+    return server.url(f"replicas-{next(_numbers)}", tables=tables)
 
 
 @contextmanager
 def opened(place: Path | str, count: int = 2) -> Iterator[list[Database]]:
-    """The database there, opened as so many replicas do; the first has made the tables."""
+    """The database there, opened as so many replicas do; the first has brought its tables up to date."""
     found = [Database(place) for _ in range(count)]
     found[0].migrate()
     yield found

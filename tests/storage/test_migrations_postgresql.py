@@ -43,7 +43,7 @@ def shape(engine: Engine) -> list[list[tuple[object, ...]]]:
 @pytest.fixture
 def place(tmp_path: Path) -> str:
     """An empty database."""
-    return str(new_place("postgresql", tmp_path))
+    return str(new_place("postgresql", tmp_path, tables=False))
 
 
 def test_they_make_the_tables(place: str, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_they_make_the_tables(place: str, tmp_path: Path) -> None:
         database = Database(place)
         database.migrate()
         database.close()
-    migrated, described = engine_of(place), engine_of(str(new_place("postgresql", tmp_path)))
+    migrated, described = engine_of(place), engine_of(str(new_place("postgresql", tmp_path, tables=False)))
     with migrated.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, SQLModel.metadata) == []

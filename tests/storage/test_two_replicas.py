@@ -52,7 +52,7 @@ def count(database: Database, table: str) -> int:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_first_starts(engine: str, tmp_path: Path) -> None:
-    place = new_place(engine, tmp_path)
+    place = new_place(engine, tmp_path, tables=False)
 
     def start() -> str | None:
         database = Database(place)

@@ -41,6 +41,7 @@ class Embedded(HubProcess):
         return {name: value for name, value in super().told().items() if name not in ENGINES} | self.settings
 
 
+EMBEDDED = pytest.mark.once("its hub is on SQLite and files, whatever this session's engines are")
 ENGINES = ("WASMHUB_DATABASE_URL", "WASMHUB_BLOBS", "WASMHUB_S3_ENDPOINT", "WASMHUB_REDIS_URL", "WASMHUB_SECRET_KEY")
 
 
@@ -126,6 +127,7 @@ def test_a_backup_is_restored_on_either_set_of_engines(hub: HubProcess, kept: St
     assert said.returncode == 1 and "holds a hub already" in said.stderr
 
 
+@EMBEDDED
 @pytest.mark.parametrize("rotten", [b"rotten!!" * 100, b"cut off"], ids=["changed", "short"])
 def test_damaged_bytes_are_left_behind_and_named(tmp_path: Path, rotten: bytes) -> None:
     with Embedded(tmp_path / "data") as hub:
@@ -142,6 +144,7 @@ def test_damaged_bytes_are_left_behind_and_named(tmp_path: Path, rotten: bytes) 
     rows.close()
 
 
+@EMBEDDED
 @pytest.mark.parametrize(
     ("verb", "folder", "sentence"),
     [

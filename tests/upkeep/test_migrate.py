@@ -4,11 +4,15 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from tests.engines import engines
 from tests.hub import HubProcess
 from tests.oci import Client
 from tests.upkeep.stocked import run, stock, succeed
 from tests.upkeep.test_backup import Embedded
+
+pytestmark = pytest.mark.once("it chooses its engines itself")
 
 
 def settings_file(path: Path, hub: HubProcess) -> Path:

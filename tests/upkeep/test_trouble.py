@@ -21,6 +21,7 @@ from storage.namespaces import create_namespace
 from tests.oci import digest_of
 from tests.storage.stores import whole
 
+pytestmark = pytest.mark.once("it chooses its engines itself")
 BODIES = [b"%d" % number * 2_000_000 for number in range(3)]
 
 

@@ -13,9 +13,11 @@ from tests.hub import ROOT, WASMHUB, HubProcess
 from tests.mounts import mounted, remount
 from tests.oci import Client
 
+ALONE = pytest.mark.once("`start` tells the hub of no engines but those that the test names")
+
 
 def start(data: Path, **settings: str) -> str:
-    """Tries to start a hub; what it says when it gives up."""
+    """Tries to start a hub on engines that it is told, or embedded ones; what it says when it gives up."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WASMHUB_")}
     environment |= {"WASMHUB_DATA": str(data), "WASMHUB_LISTEN": "127.0.0.1:0", **settings}
     done = subprocess.run(
@@ -67,11 +69,13 @@ def test_the_lock_ends_with_a_killed_hub(tmp_path: Path) -> None:
         hub.start()
 
 
+@ALONE
 def test_a_port_that_is_taken(running: HubProcess, tmp_path: Path) -> None:
     sentence = start(tmp_path / "data", WASMHUB_LISTEN=running.host)
     assert f"cannot listen on {running.host}: Address already in use; set WASMHUB_LISTEN" in sentence
 
 
+@ALONE
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
@@ -88,6 +92,7 @@ def test_settings_that_cannot_be_followed(tmp_path: Path, settings: dict[str, st
     assert says in start(tmp_path / "data", **settings)
 
 
+@ALONE
 def test_a_certificate_that_is_none(tmp_path: Path) -> None:
     for name in ("cert", "key"):
         (tmp_path / name).write_text("not PEM")
@@ -95,6 +100,7 @@ def test_a_certificate_that_is_none(tmp_path: Path) -> None:
     assert "WASMHUB_TLS_CERT" in sentence
 
 
+@ALONE
 def test_a_database_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "hub.db").write_bytes(b"something else entirely" * 1000)
     assert "is no database" in start(tmp_path)
@@ -109,17 +115,20 @@ def test_a_database_of_a_newer_version(embedded: None, tmp_path: Path) -> None:
     assert "newer version of the hub" in start(tmp_path / "data")
 
 
+@ALONE
 def test_a_data_folder_that_cannot_be_written(tmp_path: Path) -> None:
     with mounted(tmp_path / "data", "ro,size=1m"):
         sentence = start(tmp_path / "data")
     assert f"the data folder {tmp_path / 'data'} cannot be written: Read-only file system" in sentence
 
 
+@ALONE
 def test_a_blob_folder_that_cannot_be_written(tmp_path: Path) -> None:
     with mounted(tmp_path / "blobs", "ro,size=1m"):
         assert "the blobs cannot be written" in start(tmp_path / "data", WASMHUB_BLOBS=str(tmp_path / "blobs"))
 
 
+@ALONE
 def test_a_database_that_cannot_be_written(tmp_path: Path) -> None:
     with mounted(tmp_path / "db", "ro,size=1m"):
         url = f"sqlite:///{tmp_path / 'db' / 'hub.db'}"

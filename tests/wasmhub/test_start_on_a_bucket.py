@@ -7,7 +7,7 @@ import pytest
 
 from tests.hub import HubProcess
 from tests.storage.stores import minio
-from tests.wasmhub.test_start import start
+from tests.wasmhub.test_start import ALONE, start
 
 # What is set otherwise than it should be, and what the hub says.
 WRONG = [
@@ -20,6 +20,7 @@ WRONG = [
 ]
 
 
+@ALONE
 @pytest.mark.parametrize(("other", "says"), WRONG)
 def test_a_bucket_that_cannot_be_used(tmp_path: Path, other: dict[str, str], says: str) -> None:
     settings = minio().settings("start") | other

@@ -7,7 +7,7 @@ import pytest
 
 from deploy.desk import STATUSES
 from deploy.status import AWAY, FETCHED, PENDING, REFUSED, RUNS
-from deploy.targets import consul, envoy_gateway, istio
+from deploy.targets import consul, envoy_gateway, gloo, istio
 from deploy.views.placing import placement_fields
 from web.deploy_body import read_body, typed_from
 from web.standing import NODE, STANDING
@@ -34,6 +34,7 @@ Place = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
         ("istio", istio.read_settings, istio.read_placement, {**HUB, "form": "EnvoyFilter"}, "targets"),
         ("consul", consul.read_settings, consul.read_placement, {"address": "https://consul.example.com"}, ""),
         ("envoy-gateway", envoy_gateway.read_settings, envoy_gateway.read_placement, HUB, ""),
+        ("gloo", gloo.read_settings, gloo.read_placement, HUB, ""),
     ],
 )
 def test_what_is_typed_is_a_placement_and_stands_there_again(

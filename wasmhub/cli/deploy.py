@@ -14,6 +14,8 @@ EXAMPLES = """wasmhub deploy shop/rate-limit:1.2.0 --target edge
 wasmhub deploy shop/rate-limit@sha256:... --target edge --as limits --config limits.json --order 10
 wasmhub deploy --target edge --as limits --order 5
 wasmhub deploy shop/rate-limit:1.3.0 --target edge --as limits --waves 20,50,100 --bake 10m
+wasmhub deploy shop/rate-limit:1 --target edge --follow tag
+wasmhub deploy shop/rate-limit --target edge --follow '^1.2'
 wasmhub deploy shop/rate-limit:1.2.0 --target mesh --namespace shop --label app=web
 wasmhub deploy shop/rate-limit --target edge --no-wait --output json"""
 
@@ -29,6 +31,12 @@ def main(arguments: list[str]) -> int:
     )
     add_wish(parser)
     parser.add_argument("--force", action="store_true", help=FORCE)
+    parser.add_argument(
+        "--follow",
+        metavar="tag|RANGE|none",
+        help="run what is pushed from now on too, after the same checks: what the tag points to, or the highest version"
+        " in a range such as '^1.2' or '>=1.2 <2'; a deploy without it, or with none, ends that",
+    )
     waves = parser.add_argument_group("in waves, on a fleet whose proxies run an earlier version already")
     waves.add_argument(
         "--waves", type=read_waves, metavar="N,N,100", help="shares of the proxies in percent, such as 20,50,100"
@@ -50,6 +58,8 @@ def deploy(options: argparse.Namespace) -> int:
     name, body = name_of(options), body_of(options)
     if options.force:
         body["force"] = True
+    if options.follow is not None:
+        body["follow"] = None if options.follow == "none" else options.follow
     rollout = _rollout(options)
     if rollout is not None:
         body["rollout"] = rollout

@@ -113,6 +113,8 @@ def _detail(found: dict[str, Any]) -> str:
         "order": now["order"] if found["slot"] is None else f"{now['order']} (slot {found['slot']})",
         "on failure": now["failure_policy"],
     }
+    if found["follow"]:
+        head["follows"] = _follows(found["follow"])
     if now["placement"]:
         head["placement"] = json.dumps({name: value for name, value in now["placement"].items() if value})
     parts = [facts(head)]
@@ -120,3 +122,12 @@ def _detail(found: dict[str, Any]) -> str:
         parts.append(table(found["nodes"], NODE_COLUMNS, f"no proxy of {plain(found['target'])} has asked for it yet"))
     revisions = [{**one, "digest": short(one["digest"])} for one in found["revisions"]]
     return "\n\n".join([*parts, table(revisions, REVISION_COLUMNS, "no revisions")])
+
+
+def _follows(follow: dict[str, Any]) -> str:
+    """What a deployment follows, and why it does not run what was found there."""
+    what = f"the tag {follow['tag']}" if follow["tag"] else f"the versions {follow['range']}"
+    said = f"; {follow['message']}" if follow["message"] else ""
+    return (
+        f"{what} of {follow['repository']}, as {follow['by'] or 'somebody who is gone'} said on {follow['since']}{said}"
+    )
