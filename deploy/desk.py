@@ -17,6 +17,7 @@ from deploy.meshes.kinds import MESHES
 from deploy.meshes.reach import reach
 from deploy.preview.foresight import foresee, revision_changes
 from deploy.rollouts.waves import taken_in
+from deploy.sets.desk import SetDesk
 from deploy.status import PROGRESSING, READY, STALLED, UNOBSERVED, WAITING
 from deploy.views.deployments import find, read_detail, stand
 from deploy.views.listing import Wanted, read_page
@@ -44,6 +45,7 @@ class Desk:
 
     def __init__(self, means: Means) -> None:
         self._means = means
+        self.sets = SetDesk(means)
 
     async def list_targets(self, identity: Identity, after: str, limit: int) -> list[dict[str, Any]]:
         """The targets after a name, each with its `health` and how many `deployments` are on it."""

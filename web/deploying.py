@@ -9,8 +9,34 @@ from typing import Any, Protocol
 from auth.identity import Identity
 
 
+class Sets(Protocol):
+    """Deployment sets; `deploy/sets/desk.py` is one, and says what each answer holds."""
+
+    async def list(self, identity: Identity, after: tuple[str, str], limit: int) -> list[dict[str, Any]]:
+        """The sets that the visitor may see, by name, after one."""
+
+    async def show(self, identity: Identity, namespace: str, name: str) -> dict[str, Any]:
+        """A set with everything that its page shows."""
+
+    async def turn(self, identity: Identity, namespace: str, name: str, verb: str) -> None:
+        """Pauses or resumes it."""
+
+    async def abort(self, identity: Identity, namespace: str, name: str, why: str) -> None:
+        """Has all that it changed be as it was."""
+
+    async def roll_back(self, identity: Identity, namespace: str, name: str, number: int) -> None:
+        """Brings an earlier revision out again."""
+
+    async def remove(self, identity: Identity, namespace: str, name: str) -> None:
+        """Undeploys all of it."""
+
+
 class Deploying(Protocol):
     """Targets and deployments; `deploy/desk.py` is one, and says what each answer holds."""
+
+    @property
+    def sets(self) -> Sets:
+        """Deployment sets."""
 
     @property
     def statuses(self) -> Sequence[str]:

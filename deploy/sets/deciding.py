@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from deploy.status import STALLED, UNOBSERVED, some_names
-from storage.set_rows import ABORTED, DONE, HALTED, OPEN, PAUSED, MemberRow, SetRow
+from storage.set_rows import ABORTED, DONE, HALTED, OPEN, PAUSED, STOPPED, MemberRow, SetRow
 from storage.set_steps import SetLine
 
 
@@ -57,7 +57,7 @@ def next_step(row: SetRow, parts: Sequence[Part], *, at: int) -> SetStep:
     if row.state == DONE:
         return _after(row, parts)
     if row.state not in OPEN:
-        return SetStep("wait", row.why)
+        return SetStep("wait", _ended(row, parts))
     return _under_way(row, parts, at)
 
 
@@ -118,6 +118,15 @@ def _standing(row: SetRow, parts: Sequence[Part]) -> str:
         many = f"{len(wanted) - len(off)} of {len(wanted)} deployments are ready"
         return f"revision {row.number} was brought everywhere; {many}; {_say(off[0])}"
     return f"{len(wanted)} of {len(wanted)} deployments are ready with revision {row.number}{_unseen(wanted)}"
+
+
+def _ended(row: SetRow, parts: Sequence[Part]) -> str:
+    """How a set stands whose newest revision did not go through."""
+    if row.state == STOPPED:
+        return f"revision {row.number} stopped: {row.why}"
+    there = [one for one in parts if one.there]
+    now = f"{sum(one.settled for one in there)} of {len(there)} deployments are ready with what they ran before"
+    return f"revision {row.number} was taken back: {row.why}; {now if there else 'nothing of it is deployed'}"
 
 
 def _trouble(parts: Sequence[Part]) -> str:

@@ -89,6 +89,18 @@ def put_set(world: World, person: str) -> Ask:
     return Ask(f"/api/v1/sets/{world.team}/{target}", {"json": body})
 
 
+def set_form(form: str, *, verbs: tuple[str, ...] = (), **typed: str) -> Callable[[World, str], Ask]:
+    """A form of the page of a deployment set that was made just now."""
+
+    def ask(world: World, person: str) -> Ask:
+        made = new_set(verbs=verbs)(world, person)
+        name = made.path.rpartition("/")[2]
+        sent = {"confirm": name} if form == "delete" else typed
+        return filled(world, person, made.path.removeprefix(STALE), form, **sent)
+
+    return ask
+
+
 def opened(world: World, person: str) -> Ask:
     """The form that deploys the filter, to a target that was made just now."""
     return Ask(f"/targets/{world.new_target()}/deploy?filter={world.name}")
@@ -117,6 +129,18 @@ ENDPOINTS = {
     f"POST {SET}/rollback": Endpoint(
         "deploy", "target", new_set("/rollback", verbs=("abort", "again", "abort"), json={"revision": 1})
     ),
+    "GET /sets": Endpoint("signed in", "api", at("/sets"), browser=True),
+    "GET /sets/{namespace}/{set}": Endpoint("pull", "target", page_of(new_set()), browser=True),
+    **{
+        f"POST /sets/{{namespace}}/{{set}} {form}": Endpoint("deploy", "target", ask, browser=True)
+        for form, ask in {
+            "pause": set_form("pause"),
+            "resume": set_form("resume", verbs=("pause",)),
+            "abort": set_form("abort", sure="yes"),
+            "rollback": set_form("rollback", verbs=("abort", "again", "abort"), revision="1"),
+            "delete": set_form("delete"),
+        }.items()
+    },
     "GET /deploy": Endpoint("signed in", "api", at("/deploy"), browser=True),
     "GET /deployments": Endpoint("signed in", "api", at("/deployments"), browser=True),
     "GET /rollouts": Endpoint("signed in", "api", at("/rollouts"), browser=True),

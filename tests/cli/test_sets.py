@@ -34,12 +34,14 @@ def test_a_set_is_applied_followed_shown_rolled_back_and_deleted(
 
     proxy.takes = False
     failed = admin.run(*apply, "--reference", f"{reference}:2", stdin=written(name, target, "a/b:1", on_failure="stop"))
-    assert failed.returncode == 1 and f"wasmhub: {full} stopped: {target}/{name} is stalled" in failed.stderr
+    assert (
+        failed.returncode == 1 and f"wasmhub: {full}: revision 2 stopped: {target}/{name} is stalled" in failed.stderr
+    )
     assert f"`wasmhub sets abort {full}` takes it back" in failed.stderr
     proxy.takes = True
     assert f"{full} is aborted: aborted by admin: enough" in admin.text("sets", "abort", full, "--why", "enough")
     ended = admin.run("sets", "follow", full)
-    assert ended.returncode == 1 and f"{full} runs what it ran before: aborted by admin: enough" in ended.stderr
+    assert ended.returncode == 1 and f"{full}: revision 2 was taken back: aborted by admin: enough" in ended.stderr
 
     rows = {line.split()[0]: line.split()[1:] for line in admin.text("sets").splitlines()}
     assert rows[full][:3] == [f"{reference}:2", "2", "ready"]

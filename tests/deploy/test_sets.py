@@ -121,7 +121,8 @@ def test_a_set_that_is_to_stop_stays_as_it_is_and_is_resumed_or_aborted(world: W
     world.set.becomes("stopped")
     aborted = world.set.post("abort", why="not today")
     assert aborted.status_code == 200, aborted.text
-    assert world.set.becomes("aborted")["message"] == "aborted by admin: not today"
+    said = world.set.becomes("aborted")["message"]
+    assert said == "revision 1 was taken back: aborted by admin: not today; nothing of it is deployed"
     assert world.there() == [False, False]
     assert world.set.post("abort").status_code == 409
 

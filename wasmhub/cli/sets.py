@@ -210,8 +210,8 @@ def _ended(options: argparse.Namespace, found: Mapping[str, Any], number: int) -
         return 0
     if found["state"] == STOPPED:
         way = f"`wasmhub sets resume {name}` tries again, `wasmhub sets abort {name}` takes it back"
-        raise CommandFailed(f"{name} stopped: {said}; {way}")
-    raise CommandFailed(f"{name} runs what it ran before: {said}")
+        raise CommandFailed(f"{name}: {said}; {way}")
+    raise CommandFailed(f"{name}: {said}")
 
 
 def _read(file: str) -> tuple[tuple[str, str], dict[str, Any]]:
