@@ -12,11 +12,12 @@ from storage.statements import Statement
 from storage.teams import sole_owner_of
 from storage.users import end_links_of_administrator, find_row, refuse_last_administrator
 
-# Of the user's namespaces one that holds a repository or a target.
+# Of the user's namespaces one that holds a repository, a target or a deployment set.
 _OWNS = Statement(
     "SELECT n.name FROM namespaces n WHERE n.user_id = :user"
     " AND (EXISTS (SELECT 1 FROM repositories r WHERE r.namespace_id = n.id)"
-    " OR EXISTS (SELECT 1 FROM targets t WHERE t.namespace_id = n.id)) LIMIT 1"
+    " OR EXISTS (SELECT 1 FROM targets t WHERE t.namespace_id = n.id)"
+    " OR EXISTS (SELECT 1 FROM deployment_sets s WHERE s.namespace_id = n.id)) LIMIT 1"
 )
 
 _TEAMS = Statement(

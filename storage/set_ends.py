@@ -74,7 +74,8 @@ def stop_set(database: Database, before: SetRow, why: str) -> None:
     with database.write() as session:
         step_on(session, before, {"state": STOPPED, "why": why, "ended_at": now()}, state=before.state)
         add_line(session, before, before.wave, STOPPED, why)
-        record_set(session, SYSTEM, "set.stop", before, {"why": why, "wave": before.wave})
+        told = _told(session, before, why, before.namespace_id)
+        record_set(session, SYSTEM, "set.stop", before, {"why": told, "wave": before.wave})
 
 
 def take_back_set(database: Database, actor: Actor, before: SetRow, why: str) -> SetRow:
@@ -92,11 +93,12 @@ def take_back_set(database: Database, actor: Actor, before: SetRow, why: str) ->
         state = HALTED if itself else ABORTED
         step_on(session, found, {"state": state, "why": why, "ended_at": None}, state=found.state)
         add_line(session, found, found.wave, state, why)
-        detail = {"why": why, "wave": found.wave}
+        detail = {"why": _told(session, found, why, found.namespace_id) if itself else why, "wave": found.wave}
         record_set(session, actor, "set.halt" if itself else "set.abort", found, detail)
         for member in reversed(set_members(session, found.id)):
             if member.before is not None:
-                said = _take_back(session, actor, found, member, why)
+                told = _told(session, found, why, namespace_of_target(session, member.target_id)) if itself else why
+                said = _take_back(session, actor, found, member, told)
                 add_line(session, found, member.wave, "back", f"{member.full_name} {said}")
         return set_again(session, found.id)
 
@@ -126,7 +128,7 @@ def forget_set(database: Database, row: SetRow) -> None:
         record_set(session, SYSTEM, "set.gone", row, {"after": now() - found.leaving_at})
 
 
-def _take_back(session: Session, actor: Actor, row: SetRow, member: MemberRow, why: str) -> str:
+def _take_back(session: Session, actor: Actor, row: SetRow, member: MemberRow, told: str) -> str:
     """Has a deployment be what it was before the set changed it; what became of it, for the timeline."""
     found = find_deployment(session, member.target_id, member.name)
     values: dict[str, Any] = {"before": None, "carries": member.carried}
@@ -134,7 +136,7 @@ def _take_back(session: Session, actor: Actor, row: SetRow, member: MemberRow, w
         change_member(session, member.id, **values, given=0)
         return "is gone already"
     if found.staged is not None and found.staged.revision == member.given:
-        number = end_rollout(session, actor, found.staged.id, why).back_revision
+        number = end_rollout(session, actor, found.staged.id, told).back_revision
         said = f"is as before, by revision {number}: its rollout was ended"
     elif found.current.number != member.given:
         number = found.current.number
@@ -161,6 +163,12 @@ def _take_back(session: Session, actor: Actor, row: SetRow, member: MemberRow, w
     touch_target(session, member.target_id)
     change_member(session, member.id, **values, given=number)
     return said
+
+
+def _told(session: Session, row: SetRow, why: str, namespace_id: int | None) -> str:
+    """Why, for those who see what is in that namespace: it names deployments, which may be on targets elsewhere."""
+    places = {namespace_of_target(session, one.target_id) for one in set_members(session, row.id)}
+    return why if places <= {namespace_id} else "a deployment set was taken back or stopped; its timeline says why"
 
 
 def _undeploy(session: Session, actor: Actor, row: SetRow, member: MemberRow) -> None:

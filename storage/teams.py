@@ -53,6 +53,10 @@ _USER_NAME = Statement("SELECT name FROM namespaces WHERE user_id = :user AND ki
 _TARGET = Statement(
     "SELECT t.name FROM targets t JOIN namespaces n ON n.id = t.namespace_id WHERE n.team_id = :team ORDER BY 1 LIMIT 1"
 )
+_SET = Statement(
+    "SELECT s.name FROM deployment_sets s JOIN namespaces n ON n.id = s.namespace_id WHERE n.team_id = :team"
+    " ORDER BY 1 LIMIT 1"
+)
 _HIDE = Statement(
     "UPDATE repositories SET visibility_before = visibility, visibility = 'deleted', generation = generation + 1"
     " WHERE visibility <> 'deleted' AND namespace_id IN (SELECT id FROM namespaces WHERE team_id = :team)"
@@ -243,13 +247,16 @@ def end_invitations(session: OrmSession, user_id: int, team_id: int | None) -> N
 def delete_team(database: Database, actor: Actor, team_id: int) -> None:
     """Hides a team and all that it owns from everybody; for GRACE an owner may restore it, then it is removed.
 
-    Raises Conflict while it has targets, since proxies run what is deployed there, or if it is gone.
+    Raises Conflict while it has targets or deployment sets, since proxies run what is deployed there, or if it is gone.
     """
     with database.write() as session:
         team, name = _team(session, team_id)
         target = _TARGET.value(session, {"team": team_id})
         if target is not None:
             raise Conflict(f"{name} still has the target {target}; remove its targets first")
+        a_set = _SET.value(session, {"team": team_id})
+        if a_set is not None:
+            raise Conflict(f"{name} still has the deployment set {a_set}; delete its sets first")
         team.deleted_at, team.remove_at = now(), read_clock(session) + GRACE
         _HIDE.run(session, {"team": team_id})
         _END_ROBOTS.run(session, {"team": team_id})

@@ -15,15 +15,16 @@ from deploy.means import Means, means_of
 from deploy.sets.commands import apply_set, find_seen_set, roll_back_set
 from deploy.views.sets import (
     abort_set,
+    hidden_targets,
     list_sets,
     read_set_detail,
+    read_timeline,
     remove_set,
-    set_event_json,
     show_set,
     turn_set,
 )
 from deploy.wishes import new_name, refuse_crowd
-from storage.set_rows import SetRow, find_set, set_events
+from storage.set_rows import SetRow, find_set
 
 MAX_BODY = 1024 * 1024  # bytes
 PAGE = 100
@@ -165,7 +166,7 @@ def _news(means: Means, identity: Identity, row: SetRow, after: int) -> tuple[li
         now = find_set(session, row.id)
         if now is None:
             return None
-        events = [set_event_json(one) for one in set_events(session, row.id, after=after)]
+        events = read_timeline(session, hidden_targets(session, identity, now), now, after)
         return events, now.ended_at is not None and now.leaving_at is None
 
 

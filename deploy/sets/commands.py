@@ -91,10 +91,13 @@ def sees_all_of(session: Session, identity: Identity, row: SetRow) -> bool:
     targets = {one.target for one in set_members(session, row.id)}
     if not targets and identity.scopes is not None:
         return False
-    return all(_may_see(session, identity, one) for one in targets)
+    return all(may_see(session, identity, one) for one in targets)
 
 
-def _may_see(session: Session, identity: Identity, target: str) -> bool:
+def may_see(session: Session, identity: Identity, target: str) -> bool:
+    """Whether somebody may see the target of that name; one that is gone is seen by administrators."""
+    if identity.administrator and identity.scopes is None:
+        return True
     try:
         allow(session, identity, "pull", target)
     except ApiError:
@@ -146,12 +149,13 @@ def _against(
     with means.database.read() as session:
         current = find_deployment(session, target.id, member.name)
         held = claiming_set(session, target.id, member.name)
+        own = {one.deployment_id for one in set_members(session, row.id)} if row is not None else set()
     if current is not None and current.ended_at is not None:
         current = None  # it is on its way out
     if held is not None and (row is None or held != row.id):
         said = f"another deployment set has {member.full_name}; give the deployment another name there"
         return [_reason(member, "set", said)]
-    if current is not None and held is None:
+    if current is not None and current.id not in own:
         return [_reason(member, "set", not_the_sets(member.full_name))]
     wish = wanted.wish(member, mesh=target.kind in MESHES, new=current is None)
     try:

@@ -1,5 +1,6 @@
 """Deployment sets for whoever may see them: what the JSON API and the pages alike ask."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ from sqlalchemy.orm import Session
 from auth.identity import Identity
 from deploy.fields import bad
 from deploy.means import Means
-from deploy.sets.commands import find_seen_set, sees_all_of
+from deploy.sets.commands import find_seen_set, may_see, sees_all_of
 from deploy.sets.deciding import Part, SetStep
 from deploy.sets.standing import stand_of_set
 from deploy.status import PROGRESSING, READY, STALLED, UNOBSERVED, WAITING
@@ -53,8 +54,9 @@ def read_set_detail(means: Means, identity: Identity, namespace: str, name: str)
     with means.database.read() as session:
         row = find_seen_set(session, identity, "pull", namespace, name)
         shown = set_json(row, *stand_of_set(session, row))
-        shown["revisions"] = [_revision_json(one) for one in set_revisions(session, row.id)]
-        shown["events"] = [set_event_json(one) for one in set_events(session, row.id)]
+        hidden = hidden_targets(session, identity, row)
+        shown["revisions"] = [_revision_json(one, hidden) for one in set_revisions(session, row.id)]
+        shown["events"] = read_timeline(session, hidden, row)
     return shown
 
 
@@ -120,7 +122,23 @@ def set_json(row: SetRow, parts: Sequence[Part], step: SetStep) -> dict[str, Any
     }
 
 
-def set_event_json(event: SetEventRow) -> dict[str, Any]:
+def hidden_targets(session: Session, identity: Identity, row: SetRow) -> set[str]:
+    """Targets that the set had deployments on, and that the caller may not see: the set itself may be seen by now."""
+    named = {str(member["target"]) for one in set_revisions(session, row.id) for member in one.spec["members"]}
+    return {one for one in named if not may_see(session, identity, one)}
+
+
+def read_timeline(session: Session, hidden: set[str], row: SetRow, after: int = 0) -> list[dict[str, Any]]:
+    """The lines of a set's timeline after that one, but for those that name a hidden target."""
+    lines = set_events(session, row.id, after=after)
+    return [_event_json(one) for one in lines if not _names(one.message, hidden)]
+
+
+def _names(message: str, hidden: set[str]) -> bool:
+    return any(re.search(rf"(?<![a-z0-9-]){re.escape(one)}(?![a-z0-9-])", message) for one in hidden)
+
+
+def _event_json(event: SetEventRow) -> dict[str, Any]:
     """A line of a set's timeline."""
     return {
         "id": event.id,
@@ -167,7 +185,7 @@ def _member_json(row: SetRow, part: Part) -> dict[str, Any]:
     }
 
 
-def _revision_json(one: SetRevisionRow) -> dict[str, Any]:
+def _revision_json(one: SetRevisionRow, hidden: set[str]) -> dict[str, Any]:
     return {
         "number": one.number,
         "action": one.action,
@@ -177,9 +195,10 @@ def _revision_json(one: SetRevisionRow) -> dict[str, Any]:
         "members": [
             {"target": member["target"], "deployment": member["name"], "wave": member["wave"]}
             for member in one.spec["members"]
+            if member["target"] not in hidden
         ],
         "state": one.state,
-        "message": one.why,
+        "message": "" if _names(one.why, hidden) else one.why,
         "asked_by": one.asked_by,
         "created_at": moment(one.created_at),
         "ended_at": moment(one.ended_at) if one.ended_at is not None else None,

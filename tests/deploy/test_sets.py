@@ -205,6 +205,16 @@ def test_who_changes_a_deployment_meanwhile_halts_the_set_and_keeps_what_they_ma
     assert world.one.deployment(world.name)["revision"]["config"] == "mine"
 
 
+def test_what_was_deployed_by_hand_in_the_place_of_a_member_is_refused_before_anything_happens(world: World) -> None:
+    world.apply("1")
+    world.set.becomes("done")
+    world.two.undeploy(world.name)
+    world.two.deploy(world.name, world.reference("1"))
+    refused = world.set.put(*world.members(), reference=world.reference("2"))
+    assert refused.status_code == 422 and "was deployed by itself" in refused.text, refused.text
+    assert world.set.get()["revision"] == 1 and world.numbers() == [1, 1]
+
+
 def test_two_sets_never_have_the_same_deployment(world: World) -> None:
     world.apply("1")
     other = Set(world.one.http, f"other-{world.one.name}")
@@ -267,6 +277,52 @@ def test_strangers_see_nothing_and_who_lost_a_right_takes_no_further_wave(
         with Polling(_fleet(world.one, own["name"])):
             back = seen.becomes("rolled-back")
         assert f"two cannot be deployed for ann-{tag}: you may not deploy target {own['name']}" in back["message"]
+
+
+def test_a_target_elsewhere_is_named_to_nobody_who_may_not_see_it(
+    world: World, people: People, hub: HubProcess
+) -> None:
+    tag = secrets.token_hex(4)
+    team, hidden = f"team-{tag}", f"hidden-{tag}"
+    people.user(f"ann-{tag}")
+    people.user(f"bea-{tag}")
+    people.team(team, **{f"ann-{tag}": "maintainer", f"bea-{tag}": "owner"})
+    for name, namespace in ((f"own-{tag}", team), (hidden, f"ann-{tag}")):
+        own = {"name": name, "namespace": namespace, "settings": {"refresh_seconds": 0.2}}
+        assert world.one.http.post("/api/v1/targets", json=own).status_code == 201
+    for version in ("1", "2"):
+        world.one.oci.push_filter(f"{team}/f", version, header_filter(f"v{version}"))
+    nodes = Polling(_fleet(world.one, f"own-{tag}")), Polling(_fleet(world.one, hidden))
+    with _as(hub, people, f"ann-{tag}") as http, _as(hub, people, f"bea-{tag}") as other, nodes[0], nodes[1]:
+        mine, seen = Set(http, f"mine-{tag}", team), Set(other, f"mine-{tag}", team)
+        waves = {"waves": [50, 100], "bake": "1h"}
+        mine.apply({"target": f"own-{tag}"}, {"target": hidden}, reference=f"{team}/f:1")
+        mine.becomes("done")
+        mine.apply({"target": f"own-{tag}", "rollout": waves}, {"target": hidden}, reference=f"{team}/f:2")
+        mine.says("rollout")
+        until(lambda: mine.get()["members"][1]["revision"] == 2, "the hidden one was changed")
+        assert http.delete(f"/api/v1/targets/{hidden}/deployments/mine-{tag}").status_code == 204
+        assert "was undeployed meanwhile" in mine.becomes("rolled-back")["message"] and seen.get()["state"] == 404
+        for path in (f"/api/v1/rollouts?target=own-{tag}", f"/api/v1/teams/{team}/events"):
+            answer = other.get(path)
+            assert answer.status_code == 200 and "taken back" in answer.text, answer.text
+            assert hidden not in answer.text
+        mine.apply({"target": f"own-{tag}"}, reference=f"{team}/f:1")
+        mine.becomes("done")
+        until(lambda: seen.get()["state"] == "done", "the set has no hidden target any more")
+        for answer in (other.get(seen.path), other.get(f"{seen.path}/events")):
+            assert answer.status_code == 200 and hidden not in answer.text, answer.text
+        assert hidden in http.get(mine.path).text
+
+
+def test_a_team_with_a_set_is_not_deleted(world: World, people: People) -> None:
+    tag = secrets.token_hex(4)
+    people.team(f"team-{tag}")
+    mine = Set(world.one.http, world.name, f"team-{tag}")
+    mine.apply({"target": world.one.name}, {"target": world.two.name, "wave": 2}, reference=world.reference("1"))
+    refused = world.one.http.delete(f"/api/v1/teams/team-{tag}")
+    assert refused.status_code == 409 and f"deployment set {world.name}; delete its sets first" in refused.text
+    assert mine.becomes("done")["status"] == "ready"
 
 
 def test_a_token_that_is_narrowed_to_its_targets_is_enough(world: World, people: People, hub: HubProcess) -> None:

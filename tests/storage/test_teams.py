@@ -32,6 +32,7 @@ from storage.namespaces import (
 from storage.people_tables import Invitation
 from storage.pulls import Facts, Question
 from storage.repositories import Viewer, list_names, make_repository
+from storage.sets import NewSetRevision, begin_set_revision
 from storage.teams import (
     configure_team,
     create_team,
@@ -301,6 +302,13 @@ def test_who_may_not_sign_in_gets_no_reset(database: Database) -> None:
     activate_user(database, SYSTEM, ann)
     with database.read() as session:
         assert find_password_reset(session, "one") is None  # what was open does not come back
+
+
+def test_a_deployment_set_holds_its_namespace(database: Database) -> None:
+    ann = add_user(database, "ann")
+    new = NewSetRevision("apply", {"members": []}, [], None)
+    begin_set_revision(database, SYSTEM, named(database, "ann").id, "limits", new, after=0)
+    refused("owns what is in ann", lambda: delete_user(database, SYSTEM, ann, None))
 
 
 def test_who_leaves_hands_over_what_they_own(database: Database) -> None:
