@@ -87,6 +87,13 @@ def begin_set_revision(
             created_at=now(),
         )
         session.add(row)
+        # What was on its way back goes there no more.
+        late = (
+            col(SetRevision.set_id) == set_id,
+            col(SetRevision.number) <= after,
+            col(SetRevision.ended_at).is_(None),
+        )
+        session.execute(update(SetRevision).where(*late).values(ended_at=now()))
         for table, number in ((SetRevision, SetRevision.number), (SetEvent, SetEvent.revision)):
             old = col(number) <= after + 1 - KEPT_SET_REVISIONS
             session.execute(delete(table).where(col(table.set_id) == set_id, old))

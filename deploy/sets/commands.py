@@ -13,13 +13,14 @@ from deploy.commands import check, read_filter, refuse_waves
 from deploy.means import Means, allow
 from deploy.meshes.kinds import MESHES
 from deploy.preview.drafting import mesh_problems
+from deploy.sets.room import crowded
 from deploy.sets.wanted import WantedMember, WantedSet, wanted_of
 from deploy.targets.envoy_fleet import FILES
 from storage.database import Conflict
 from storage.deployments import find_deployment
 from storage.namespaces import Holding, find_namespace_holding
 from storage.scopes import write_scopes
-from storage.set_rows import DONE, SetRow, claiming_set, find_set_named, set_members, set_revisions
+from storage.set_rows import DONE, STOPPED, SetRow, claiming_set, find_set_named, set_members, set_revisions
 from storage.sets import NewMember, NewSetRevision, begin_set_revision, not_the_sets, refuse_busy
 from storage.targets import TargetRow
 
@@ -35,6 +36,9 @@ def apply_set(means: Means, identity: Identity, namespace: str, name: str, wante
     found = read_filter(means, identity, wanted.pinned or wanted.reference)
     wanted = replace(wanted, pinned=f"{found.repository}@{found.digest}")
     reasons = [reason for one in wanted.members for reason in _against(means, identity, row, targets, wanted, one)]
+    if not reasons:
+        with means.database.read() as session:
+            reasons = [_reason(one, "conflict", said) for one, said in crowded(session, targets, wanted)]
     if reasons:
         said = "; ".join(f"{one['member']}: {one['message']}" for one in reasons)
         raise ApiError(422, "refused", said, reasons=reasons)
@@ -52,10 +56,11 @@ def apply_set(means: Means, identity: Identity, namespace: str, name: str, wante
 
 def roll_back_set(means: Means, identity: Identity, row: SetRow, number: int | None) -> SetRow:
     """Has a set that was found be what an earlier revision of it was, in the same waves. Raises ApiError."""
+    refuse_busy(row)
     with means.database.read() as session:
         history = set_revisions(session, row.id)[1:]
     through = [one.number for one in history if one.state == DONE]
-    if row.state != DONE:
+    if row.state not in (DONE, STOPPED):
         through = through[1:]  # the newest of them is what runs now
     wanted = number if number is not None else next(iter(through), 0)
     earlier = next((one for one in history if one.number == wanted), None)

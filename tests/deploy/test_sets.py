@@ -215,6 +215,31 @@ def test_what_was_deployed_by_hand_in_the_place_of_a_member_is_refused_before_an
     assert world.set.get()["revision"] == 1 and world.numbers() == [1, 1]
 
 
+def test_members_without_room_on_their_fleet_are_refused_before_anything_happens(world: World) -> None:
+    both = [{"target": world.one.name, "deployment": name} for name in ("a", "b")]
+    order = world.set.put(*both, reference=world.reference("1"), order=5)
+    assert order.status_code == 422 and "is that of a; choose another number" in order.text, order.text
+    many = [{"target": world.one.name, "deployment": f"d{number}"} for number in range(9)]
+    slots = world.set.put(*many, reference=world.reference("1"))
+    assert slots.status_code == 422 and f"all 8 slots of target {world.one.name} are taken" in slots.text, slots.text
+    assert world.set.get()["state"] == 404
+    world.set.apply(*both, reference=world.reference("1"))
+
+
+def test_what_is_stopped_goes_back_to_the_newest_that_went_through(world: World) -> None:
+    for number, tag in enumerate(("1", "2"), 1):
+        world.apply(tag)
+        assert world.set.becomes("done")["revision"] == number
+    world.nodes[0].refuses = {3}
+    world.apply("1", on_failure="stop", config="x")
+    world.set.becomes("stopped")
+    back = world.set.post("rollback")
+    assert back.status_code == 200, back.text
+    assert world.set.get()["revisions"][0]["of"] == 2
+    busy = world.set.post("rollback")
+    assert busy.status_code == 409 and "is running: wait until that is done" in busy.text, busy.text
+
+
 def test_two_sets_never_have_the_same_deployment(world: World) -> None:
     world.apply("1")
     other = Set(world.one.http, f"other-{world.one.name}")
@@ -313,16 +338,6 @@ def test_a_target_elsewhere_is_named_to_nobody_who_may_not_see_it(
         for answer in (other.get(seen.path), other.get(f"{seen.path}/events")):
             assert answer.status_code == 200 and hidden not in answer.text, answer.text
         assert hidden in http.get(mine.path).text
-
-
-def test_a_team_with_a_set_is_not_deleted(world: World, people: People) -> None:
-    tag = secrets.token_hex(4)
-    people.team(f"team-{tag}")
-    mine = Set(world.one.http, world.name, f"team-{tag}")
-    mine.apply({"target": world.one.name}, {"target": world.two.name, "wave": 2}, reference=world.reference("1"))
-    refused = world.one.http.delete(f"/api/v1/teams/team-{tag}")
-    assert refused.status_code == 409 and f"deployment set {world.name}; delete its sets first" in refused.text
-    assert mine.becomes("done")["status"] == "ready"
 
 
 def test_a_token_that_is_narrowed_to_its_targets_is_enough(world: World, people: People, hub: HubProcess) -> None:

@@ -309,6 +309,9 @@ def test_a_deployment_set_holds_its_namespace(database: Database) -> None:
     new = NewSetRevision("apply", {"members": []}, [], None)
     begin_set_revision(database, SYSTEM, named(database, "ann").id, "limits", new, after=0)
     refused("owns what is in ann", lambda: delete_user(database, SYSTEM, ann, None))
+    team = create_team(database, SYSTEM, "crew", owner_id=ann)
+    begin_set_revision(database, SYSTEM, named(database, "crew").id, "limits", new, after=0)
+    refused("crew still has the deployment set limits; delete its sets", lambda: delete_team(database, SYSTEM, team))
 
 
 def test_who_leaves_hands_over_what_they_own(database: Database) -> None:
