@@ -1,6 +1,7 @@
 """The database: opening it, migrating it, reading from it and writing to it, on SQLite or on PostgreSQL."""
 
 import asyncio
+import importlib
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -9,9 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, text
 from sqlalchemy.orm import Session as OrmSession
 
@@ -22,6 +20,8 @@ from storage.sqlite import SQLite, SQLiteWatch
 
 CONNECTIONS = 16  # to PostgreSQL; one of them watches
 LOOKING = 3  # threads that look things up in a file at once: more fight for the interpreter, and all get less done
+# The revision of the newest migration, which the names of their files begin with.
+NEWEST = max(path.name.partition("_")[0] for path in (Path(__file__).parent / "migrations/versions").glob("*_*.py"))
 _CLOCK = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
 Watch = SQLiteWatch | PostgreSQLWatch
 Found = TypeVar("Found")
@@ -62,19 +62,11 @@ class Database:
             raise StorageError(self._kind.explain_start(error)) from error
 
     def _migrate(self) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with self._connection(self._kind.begin_migration) as lent:
             connection = Connection(self._kind.engine, connection=lent)
             with connection.begin():
-                config.attributes["connection"] = connection
-                try:
-                    command.upgrade(config, "head")
-                except CommandError:
-                    raise StorageError(
-                        f"{self._kind.name} was written by a newer version of the hub;"
-                        " start that one, or put a backup back"
-                    ) from None
+                if _migrated_to(connection) != [NEWEST]:
+                    importlib.import_module("storage.migrating").upgrade(connection, self._kind.name)
 
     @contextmanager
     def read(self) -> Iterator[OrmSession]:
@@ -161,6 +153,13 @@ class Database:
             lent.close()
             raise
         return lent
+
+
+def _migrated_to(connection: Connection) -> list[str]:
+    """The revisions that the database's tables are at: one, or none where there is nothing."""
+    if not connection.dialect.has_table(connection, "alembic_version"):
+        return []
+    return list(connection.execute(text("SELECT version_num FROM alembic_version")).scalars())
 
 
 class _Session(OrmSession):

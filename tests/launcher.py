@@ -22,7 +22,8 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
-import storage.blobs.s3  # noqa: F401  what takes the time
+import storage.blobs.s3
+import storage.migrating  # noqa: F401  what takes the time
 import wasmhub.cli.serve  # noqa: F401  as well
 from wasmhub.cli import main as run_wasmhub
 

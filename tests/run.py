@@ -30,8 +30,8 @@ CHECKS = {
 # After what is told in a moment the longest, so that no lane is left with one when the others are done; a folder of
 # tests/ that is not named here runs after these.
 AT_ONCE = ["architecture"]
-ORDER = ["garbage", "web", "cli", "auth", "wasmhub", "faults", "auth (scaled)", "wasmhub (scaled)"]
-ORDER += ["garbage (scaled)", "storage", "durability", "deploy", "registry", "deploy (scaled)", "registry (scaled)"]
+ORDER = ["deploy", "web", "cli", "auth", "faults", "auth (scaled)", "wasmhub", "wasmhub (scaled)", "garbage"]
+ORDER += ["deploy (scaled)", "upkeep", "storage", "garbage (scaled)", "durability", "upkeep (scaled)", "registry"]
 HUBS = ["registry", "auth", "sign_on", "wasmhub", "deploy", "durability", "garbage", "upkeep"]
 # Those that meet the engines only through what the others ask of them: once more when they are named, and else not.
 NAMED = ["web", "cli", "clients"]

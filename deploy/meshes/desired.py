@@ -43,6 +43,11 @@ class Desired:
     pull: Pull | None = None  # what the hub knows of that
 
     @property
+    def is_applied(self) -> bool:
+        """Whether this very revision was brought there before."""
+        return self.row.seen is not None and self.row.seen.revision == self.row.current.number
+
+    @property
     def tries(self) -> int:
         """How often what could not be pulled was tried again, of this revision."""
         return int(self.detail.get("tries") or 0)

@@ -41,7 +41,7 @@ class Lookout(Again):
         for one in self.desired:
             detail = one.row.seen.detail if one.row.seen is not None else None
             self._known[one.row.name] = dict((detail or {}).get("pods") or {})
-        fresh = [one for one in self._watched() if not _is_applied(one)]
+        fresh = [one for one in self._watched() if not one.is_applied]
         if fresh:
             pods = await self._pods(fresh)
             for one in fresh:
@@ -61,7 +61,7 @@ class Lookout(Again):
             uid for one in watched for uid, known in self._known[one.row.name].items() if known["state"] == PENDING
         )
         for one in watched:
-            if not _is_applied(one) and not done[one.row.name].written:
+            if not one.is_applied and not done[one.row.name].written:
                 self._known[one.row.name] = _carried_over(one)
         return {one.row.name: self._judge(one, pods.get(one.row.name, ()), waited) for one in watched}
 
@@ -134,10 +134,6 @@ def say_pull(pull: Pull | None, log: str = "the agent's log") -> str:
     if pull.used_at is None or pull.used_at < now() - LATELY:
         return ", and has not signed in to the hub with its secret: the hub was not reached, or the secret is another"
     return f", although it has signed in to the hub; see {log} for why"
-
-
-def _is_applied(one: Desired) -> bool:
-    return one.row.seen is not None and one.row.seen.revision == one.row.current.number
 
 
 def _carried_over(one: Desired) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from deploy.meshes.desired import Done
 from deploy.meshes.kubernetes import SECRET, Cluster, Kind, Listing, Refused, holds, is_ours, outgrown
-from deploy.targets.plan import DEPLOYMENT_LABEL, HUB_LABEL, TARGET_LABEL, Object, deployments_of
+from deploy.status import some_names
+from deploy.targets.plan import DEPLOYMENT_LABEL, HUB_LABEL, MANAGER, TARGET_LABEL, Object, deployments_of
 
 SETTLED = 0.2  # seconds after which what was deleted is gone, unless somebody's finalizer holds it
 SEVERAL = 3  # objects of a kind in a namespace that are missing, from which on one list is cheaper than asking for each
@@ -21,11 +22,15 @@ Share = Callable[[Sequence[Object], frozenset[str]], Sequence[tuple[Kind, Object
 
 @dataclass(frozen=True)
 class Wanted:
-    """One deployment's own objects, none if it was undeployed, and all that the last pass found, as `say` does."""
+    """One deployment's own objects, none if it was undeployed, and all that the last pass found, as `say` does.
+
+    With `reports` they were all brought there before, and what somebody does to them by hand is said and stays.
+    """
 
     deployment: str
     objects: Sequence[tuple[Kind, Object]] = ()
     before: Sequence[str] = ()
+    reports: bool = False
 
 
 @dataclass
@@ -87,6 +92,9 @@ async def carry_out(
             kept.add(key)
             if kind in absent:
                 done.trouble = done.trouble or no_such_kind(kind)
+            elif drift := _drift(one, key, wished, live.get(key)):
+                done.trouble = done.trouble or drift
+                done.objects.append(say(key))  # also where it was deleted: so the next pass knows that it was there
             elif done.trouble is None:
                 await _make(cluster, scope, found, key, wished, live.get(key), done, free=key in free)
             elif key in live:  # what stands on something that is not there is worse than what there was
@@ -285,6 +293,19 @@ async def _make(
         found.written.add(str(version))
 
 
+def _drift(one: Wanted, key: Key, wished: Object, live: Object | None) -> str:
+    """What somebody did to an object by hand, with the way out; empty if that is to be mended, or nobody did."""
+    if not one.reports or key[0] == SECRET:
+        return ""
+    way = "deploy again to put it right, or undo that"
+    if live is None:
+        return f"{say(key)} was deleted by hand; {way}" if say(key) in one.before else ""
+    editors = sorted({str(entry.get("manager")) for entry in live["metadata"].get("managedFields") or []} - {MANAGER})
+    if not editors or holds(live, wished):
+        return ""
+    return f"{say(key)} was changed by {some_names(editors)}; {way}"
+
+
 def _held(key: Key, live: Object) -> str:
     """What keeps an object that is being deleted."""
     finalizers = ", ".join(map(str, live["metadata"].get("finalizers") or ["nobody"]))
@@ -295,7 +316,7 @@ def _appliers(live: Object) -> list[str]:
     """Other managers that apply an object, such as a GitOps controller."""
     entries = live["metadata"].get("managedFields") or []
     named = (str(one.get("manager")) for one in entries if one.get("operation") == "Apply" and one.get("manager"))
-    return [name for name in named if name != "wasmhub"]
+    return [name for name in named if name != MANAGER]
 
 
 async def _prune(

@@ -33,6 +33,7 @@ TYPES = (
     ("extensions.istio.io/v1alpha1", "TrafficExtension", "trafficextensions"),
     ("networking.istio.io/v1alpha3", "EnvoyFilter", "envoyfilters"),
 )
+MEND, REPORT = "mend", "report"  # what becomes of edits by hand
 FORMS = ("WasmPlugin", "TrafficExtension", "EnvoyFilter", "EnvoyFilter-ECDS")
 PLUGIN_FORMS = FORMS[:2]
 GROUPS = {  # kinds that a plugin can be attached to, with their API groups
@@ -82,19 +83,20 @@ def read_placement(asked: Mapping[str, Any], settings: Mapping[str, Any]) -> dic
     """Where a deployment goes, complete. Raises BadPlacement.
 
     `namespace`; `labels` of the workloads, or `targets` [{kind, name}], or neither for all of the namespace; `ports`;
-    `env`. With the plugin forms `phase` and `mode`, with EnvoyFilters `context`.
+    `env`; `drift`, what becomes of edits by hand. With the plugin forms `phase` and `mode`, with the others `context`.
     """
     form = settings["form"]
     plugin = form in PLUGIN_FORMS
     _explain_other_form(asked, plugin)
     own = ("phase", "mode") if plugin else ("context",)
-    only(asked, f"a placement by {form}", "namespace", "labels", "targets", "ports", "env", *own)
+    only(asked, f"a placement by {form}", "namespace", "labels", "targets", "ports", "env", "drift", *own)
     placement: dict[str, Any] = {
         "namespace": kube_namespace(asked),
         "labels": labels(asked),
         "targets": _targets(asked, tuple(GROUPS) if plugin else FILTER_TARGETS, form),
         "ports": ports(asked),
         "env": environment(asked),
+        "drift": word(asked, "drift", MEND, (MEND, REPORT)),
     }
     if plugin:
         placement["phase"] = word(asked, "phase", "", ("AUTHN", "AUTHZ", "STATS"))

@@ -9,7 +9,7 @@ from typing import Any
 
 from deploy.meshes.kinds import CONSUL, GLOO, ISTIO, MESHES
 from deploy.targets import envoy_gateway, gloo
-from deploy.targets.istio import PLUGIN_FORMS
+from deploy.targets.istio import MEND, PLUGIN_FORMS, REPORT
 
 PlacementField = dict[str, Any]
 
@@ -45,7 +45,8 @@ def _istio(settings: Mapping[str, Any]) -> list[PlacementField]:
         contexts = ("SIDECAR_INBOUND", "SIDECAR_OUTBOUND", "GATEWAY", "ANY")
         own = [_field("context", "Context", "choice", words=contexts)]
     ports = _field("ports", "Ports", "ports", hint="Such as 80, 8080. Left empty: all.")
-    return [_namespace(), labels, targets, ports, *own, _env()]
+    drift = _field("drift", "What is edited by hand", "choice", words=(MEND, REPORT))
+    return [_namespace(), labels, targets, ports, *own, _env(), drift]
 
 
 def _consul(settings: Mapping[str, Any]) -> list[PlacementField]:

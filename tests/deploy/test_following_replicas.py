@@ -15,6 +15,7 @@ from tests.deploy.fleet import Fleet, header_filter, until
 from tests.hub import HubProcess
 from tests.oci import Client, digest_of, filter_manifest
 
+pytestmark = pytest.mark.once("it chooses its engines itself")
 MOVES = 12
 _ROUNDS = itertools.count()
 

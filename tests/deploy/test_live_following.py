@@ -12,6 +12,8 @@ from tests.deploy.fleet import REFUSES, Envoy, Fleet, Load, Upstream, header_fil
 from tests.deploy.test_live_rollouts import NODES, Rollouts, breaking_filter, start
 from tests.hub import HubProcess
 
+pytestmark = pytest.mark.once("the engines' part is in test_following")
+
 
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:

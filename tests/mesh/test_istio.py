@@ -100,7 +100,7 @@ def test_a_version_that_envoy_refuses_is_reported_and_the_old_one_serves(
     rolled = target.http.post(f"/api/v1/targets/{target.name}/deployments/marks/rollback")
     assert rolled.status_code == 200, rolled.text
     assert target.becomes("marks", "ready")["message"] == "1 of 1 proxies run revision 3"
-    assert shows(gateway, 200, "one")
+    until(lambda: shows(gateway, 200, "one"), "its workers run it as soon", 2)
 
 
 def test_a_pull_that_fails_is_reported_and_tried_again(gateway: Proxy, target: Target, oci: Client) -> None:
@@ -118,7 +118,7 @@ def test_a_pull_that_fails_is_reported_and_tried_again(gateway: Proxy, target: T
 
     assert target.http.patch(path, json={"settings": target.settings}).status_code == 200
     target.becomes("marks", "ready")
-    assert shows(gateway, 200, "one")
+    until(lambda: shows(gateway, 200, "one"), "its workers run it as soon", 2)
 
 
 def test_a_pull_that_failed_is_tried_again_though_nothing_changed(
@@ -132,7 +132,7 @@ def test_a_pull_that_failed_is_tried_again_though_nothing_changed(
 
         network.call("afterwards.test", network.address)  # now the hub has that name
         target.becomes("marks", "ready")
-        assert shows(gateway, 200, "one")
+        until(lambda: shows(gateway, 200, "one"), "its workers run it as soon", 2)
         target.undeploy("marks")
         target.becomes("marks", 404)
 

@@ -87,6 +87,37 @@ def test_what_is_changed_or_deleted_by_hand_is_put_right(target: Target, oci: Cl
     until(lambda: _config(target) == {"a": 1}, "the object is there again")
 
 
+def test_what_is_done_by_hand_is_said_and_left_where_the_deployment_says_so(target: Target, oci: Client) -> None:
+    oci.push_filter("admin/report", "1", header_filter("one"))
+    placement = {"namespace": target.namespace, "labels": {"app": "gw"}, "drift": "report"}
+    target.deploy("marks", "admin/report:1", config={"a": 1}, placement=placement)
+    target.becomes("marks", APPLIED)
+    plugin = target.object(PLUGIN, f"marks.{target.name}")
+    assert plugin is not None
+    edited = target.cluster.http.patch(
+        target.cluster.path_of(plugin),
+        params={"fieldManager": "kubectl-edit"},
+        headers={"Content-Type": "application/merge-patch+json"},
+        content=json.dumps({"spec": {"pluginConfig": {"a": 2}}}),
+    )
+    assert edited.status_code == 200, edited.text
+    said = target.becomes("marks", "stalled")["message"]
+    assert "was changed by kubectl-edit; deploy again to put it right, or undo that" in said
+    assert _config(target) == {"a": 2}
+    target.deploy("marks", "admin/report:1", config={"a": 3}, placement=placement)
+    target.becomes("marks", APPLIED)
+    assert _config(target) == {"a": 3}
+
+    assert target.cluster.http.delete(target.cluster.path_of(plugin)).status_code == 200
+    assert "was deleted by hand" in target.becomes("marks", "stalled")["message"]
+    target.put("marks", config={"a": 4})
+    target.becomes("marks", APPLIED)
+    assert _config(target) == {"a": 4}
+    target.undeploy("marks")
+    target.becomes("marks", 404)
+    assert target.object(PLUGIN, f"marks.{target.name}") is None
+
+
 def test_another_who_applies_is_named_and_not_fought(target: Target, oci: Client) -> None:
     oci.push_filter("admin/fought", "1", header_filter("one"))
     target.deploy("marks", "admin/fought:1", config={"a": 1})

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine
 from sqlmodel import SQLModel
 
 import storage.tables
-from storage.database import Database
+from storage.database import NEWEST, Database
 
 SCRIPTS = Path(storage.tables.__file__).parent / "migrations"
 # One row for each table of the first migration, in an order that foreign keys allow.
@@ -122,6 +122,12 @@ def shape(path: Path) -> dict[str, list[list[tuple[object, ...]]]]:
         found[table] = [sorted(rows, key=str) for rows in (info, keys, indexed)] + [autoincrement.fetchall()]
     connection.close()
     return found
+
+
+def test_the_newest_is_known_by_its_file() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    assert ScriptDirectory.from_config(config).get_heads() == [NEWEST]
 
 
 def test_they_make_the_tables(tmp_path: Path) -> None:
