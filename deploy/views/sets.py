@@ -6,10 +6,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from auth.door import ApiError
 from auth.identity import Identity
 from deploy.fields import bad
 from deploy.means import Means
-from deploy.sets.commands import find_seen_set, may_see, sees_all_of
+from deploy.sets.commands import find_seen_set, may_see
 from deploy.sets.deciding import Part, SetStep
 from deploy.sets.standing import stand_of_set
 from deploy.status import PROGRESSING, READY, STALLED, UNOBSERVED, WAITING
@@ -153,10 +154,18 @@ def _event_json(event: SetEventRow) -> dict[str, Any]:
 def _seen(session: Session, identity: Identity, after: tuple[str, str]) -> Iterator[SetRow]:
     while True:
         some = seen_sets(session, identity.viewer(), after, _READ_AT_ONCE)
-        yield from (one for one in some if sees_all_of(session, identity, one))
+        yield from (one for one in some if _visible(session, identity, one))
         if len(some) < _READ_AT_ONCE:
             return
         after = some[-1].namespace, some[-1].name
+
+
+def _visible(session: Session, identity: Identity, row: SetRow) -> bool:
+    try:
+        find_seen_set(session, identity, "pull", row.namespace, row.name)
+    except ApiError:
+        return False
+    return True
 
 
 def _status(row: SetRow, parts: Sequence[Part]) -> str:

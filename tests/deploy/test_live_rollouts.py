@@ -23,9 +23,9 @@ OVER_GRPC = pytest.mark.parametrize("rollouts", ["grpc"], indirect=True)
 OVER_BOTH = pytest.mark.parametrize("rollouts", ["grpc", "rest"], indirect=True)
 
 
-def breaking_filter(value: str) -> bytes:
-    """A filter that adds `x-filter: value` and breaks on each hundredth request."""
-    text = (Path(__file__).parent / "marks.wat").read_text()
+def breaking_filter(value: str, file: str = "breaks.wat") -> bytes:
+    """A filter that adds `x-filter: value` and breaks: on each hundredth request, or as the file says."""
+    text = (Path(__file__).parent / file).read_text()
     return bytes(wasmtime.wat2wasm(text.replace("{value}", value).replace("{length}", str(len(value)))))
 
 
@@ -196,6 +196,19 @@ def test_a_version_that_breaks_on_one_request_of_a_hundred_is_halted_in_its_firs
     assert after["revision"]["digest"] == before["revision"]["digest"]
     assert after["revision"]["created_by"] is None, "nobody did, the hub itself did"
     assert after["status"] == "ready", after["message"]
+
+
+@OVER_GRPC
+def test_a_version_that_eats_memory_until_it_gets_no_more_is_halted(rollouts: Rollouts) -> None:
+    mark = rollouts.marks()["edge-1"][1][0]
+    bad = rollouts.fleet.push("marks", "hungry", breaking_filter("hungry", "hungry.wat"))
+    with ExitStack() as stack:
+        loads = [stack.enter_context(Load(one.listening(), 1)) for one in rollouts.envoys.values()]
+        number = rollouts.begin(bad, bake="60s")
+        over = rollouts.becomes(number, "rolled-back")
+        rollouts.all_show(mark)
+    assert over["wave"] == 1 and "were answered with 5xx" in over["message"]
+    assert sum(load.failed != [] for load in loads) == 1, "the first wave of five is one node"
 
 
 @OVER_GRPC

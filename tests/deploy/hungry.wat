@@ -1,0 +1,18 @@
+(module
+  (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1 256)
+  (global $free (mut i32) (i32.const 4096))
+  (data (i32.const 16) "x-filter") (data (i32.const 64) "{value}")
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "malloc") (param i32) (result i32) (local i32)
+    (local.set 1 (global.get $free))
+    (global.set $free (i32.add (global.get $free) (local.get 0)))
+    (local.get 1))
+  (func (export "proxy_on_configure") (param i32 i32) (result i32) (i32.const 1))
+  ;; a mebibyte with each request, and an end as an allocator makes one that gets no more
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+    (if (i32.eq (memory.grow (i32.const 16)) (i32.const -1)) (then (unreachable)))
+    (i32.const 0))
+  (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+    (drop (call $add (i32.const 2) (i32.const 16) (i32.const 8) (i32.const 64) (i32.const {length})))
+    (i32.const 0)))
