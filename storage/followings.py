@@ -19,6 +19,7 @@ from storage.targets import namespace_of_target
 from storage.versions import rank
 
 RUNS, WAITING, REFUSED = "", "waiting", "refused"
+UNREADABLE = "unreadable"  # refused too; what the repository holds is for nobody to know who may see the deployment
 LONGEST_MESSAGE = 2000  # characters that are kept of why
 
 
@@ -195,14 +196,16 @@ def note_following(
         message = message[:LONGEST_MESSAGE]
         if not _note(session, before, state, message, again_at):
             return False
-        if state == REFUSED and (before.fresh or (state, message) != (before.state, before.message)):
+        found = {"reference": before.reference, "manifest": before.digest} if state == REFUSED else {}
+        changed = (state, message) != (before.state, before.message)
+        if (changed and state in (REFUSED, UNREADABLE)) or (before.fresh and state == REFUSED):
             record(
                 session,
                 actor,
                 "deployment.follow",
                 f"{before.target}/{before.deployment}",
                 namespace_id=namespace_of_target(session, before.target_id),
-                detail={"reference": before.reference, "manifest": before.digest, "why": message},
+                detail={**found, "why": message},
                 result="refused",
             )
         return True

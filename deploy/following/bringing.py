@@ -16,6 +16,7 @@ from storage.events import SYSTEM
 from storage.followings import (
     REFUSED,
     RUNS,
+    UNREADABLE,
     WAITING,
     Moved,
     Overtaken,
@@ -34,9 +35,10 @@ UNREAD = 503  # the status of what the reader has not read yet, which is no refu
 class NotFollowed(Exception):
     """Why it is not followed; `again` is whether that may change by itself."""
 
-    def __init__(self, message: str, *, again: bool = True) -> None:
+    def __init__(self, message: str, *, again: bool = True, state: str = REFUSED) -> None:
         super().__init__(message)
         self.again = again
+        self.state = state
 
 
 def bring(means: Means, one: Moved) -> bool:
@@ -53,16 +55,16 @@ def bring(means: Means, one: Moved) -> bool:
             return False
         _refuse(means, one, error.message)
     except NotFollowed as error:
-        _refuse(means, one, str(error), again=error.again)
+        _refuse(means, one, str(error), again=error.again, state=error.state)
     except (Conflict, OverQuota) as error:
         _refuse(means, one, str(error))
     return True
 
 
-def _refuse(means: Means, one: Moved, message: str, *, again: bool = True) -> None:
+def _refuse(means: Means, one: Moved, message: str, *, again: bool = True, state: str = REFUSED) -> None:
     tries = 0 if one.fresh else one.tries + 1
     wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(tries, 16))
-    note_following(means.database, SYSTEM, one, REFUSED, message, now() + wait if again else None)
+    note_following(means.database, SYSTEM, one, state, message, now() + wait if again else None)
 
 
 def _bring(means: Means, one: Moved) -> bool:
@@ -111,7 +113,8 @@ def _allowed(means: Means, one: Moved) -> tuple[Identity, TargetRow]:
         try:
             find_readable_repository(session, identity, one.repository)
         except ApiError:
-            raise NotFollowed(f"{who} read {one.repository} any more; somebody who may has to say so anew") from None
+            said = f"{who} read {one.repository} any more; somebody who may has to say so anew"
+            raise NotFollowed(said, state=UNREADABLE) from None
     return identity, target
 
 

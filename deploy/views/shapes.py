@@ -5,7 +5,7 @@ from typing import Any
 
 from deploy.status import Standing
 from storage.deployments import DeploymentRow, RevisionRow
-from storage.followings import WAITING, Follows
+from storage.followings import REFUSED, UNREADABLE, WAITING, Follows
 from storage.meshes import TargetSeen
 from storage.nodes import NodeRow
 from storage.rollout_rows import RolloutEventRow, RolloutRow
@@ -59,7 +59,7 @@ def follow_json(follows: Follows) -> dict[str, Any]:
         "since": moment(follows.since),
         "by": follows.by,
         "waves": list(waves.waves) if waves is not None else None,
-        "state": follows.state or "follows",
+        "state": REFUSED if follows.state == UNREADABLE else follows.state or "follows",
         "message": _not_followed(follows),
         "said_at": moment(follows.said_at) if follows.said_at is not None else None,
         "again_at": moment(follows.again_at) if follows.again_at else None,
@@ -70,7 +70,8 @@ def _not_followed(follows: Follows) -> str:
     if not follows.state:
         return ""
     how = "waits to follow" if follows.state == WAITING else "does not follow"
-    return f"{how} {follows.repository}:{follows.seen_tag}: {follows.message}"
+    what = "" if follows.state == UNREADABLE else f":{follows.seen_tag}"
+    return f"{how} {follows.repository}{what}: {follows.message}"
 
 
 def revision_json(revision: RevisionRow) -> dict[str, Any]:

@@ -238,6 +238,30 @@ def test_it_goes_by_what_the_person_may_who_said_so(fleet: Fleet, repository: st
     assert found["revision"]["number"] == 3
 
 
+def test_what_became_unreadable_is_not_named(fleet: Fleet, repository: str, people: People) -> None:
+    ann = f"ann-{secrets.token_hex(3)}"
+    token, full = people.token(people.user(ann)), f"admin/{repository}"
+    fleet.push(repository, "1.0.0", header_filter("one"))
+    grants = f"/api/v1/repositories/{full}/grants"
+    granted = fleet.http.put(f"{grants}/{ann}", json={"role": "reader"})
+    assert granted.status_code in (200, 201, 204), granted.text
+    path = f"/api/v1/targets/{ann}-fleet/deployments/marks"
+    with httpx.Client(base_url=fleet.hub.url, trust_env=False, verify=fleet.hub.trust) as http:
+        http.headers["Authorization"] = f"Bearer {token}"
+        made = http.post("/api/v1/targets", json={"name": f"{ann}-fleet"})
+        assert made.status_code == 201, made.text
+        put = http.put(path, json={"reference": f"{full}:1.0.0", "follow": "*"})
+        assert put.status_code == 201, put.text
+        assert fleet.http.delete(f"{grants}/{ann}").status_code in (200, 204)
+        for tag in ("1.1.0", "1.2.0"):
+            digest = fleet.oci.push_filter(full, tag, header_filter(f"secret-{tag}"))
+        found = until(lambda: (one := http.get(path).json())["follow"]["state"] == "refused" and one, "it is refused")
+        assert f"does not follow {full}: {ann}, who said that it follows, may not read" in found["follow"]["message"]
+        time.sleep(2.5)
+        told = http.get(path).text + http.get("/api/v1/events", params={"action": "deployment.follow"}).text
+        assert "1.1.0" not in told and "1.2.0" not in told and digest not in told
+
+
 def test_a_version_that_is_signed_later_comes_then(fleet: Fleet, repository: str) -> None:
     fleet.push(repository, "1", header_filter("one"))
     fleet.deploy("marks", f"admin/{repository}:1", follow="tag")
