@@ -69,7 +69,13 @@ def roll_back_set(means: Means, identity: Identity, row: SetRow, number: int | N
         asked = f"revision {wanted}" if wanted else "a revision before, since none went through all its waves"
         raise ApiError(409, "conflict", f"{row.full_name} cannot go back to {asked}; earlier revisions: {kept}")
     again = replace(wanted_of(earlier.spec), of=earlier.number, force=False)
-    made, _ = apply_set(means, identity, row.namespace, row.name, again)
+    try:
+        made, _ = apply_set(means, identity, row.namespace, row.name, again)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        said = f"{row.full_name} cannot go back to revision {wanted}: {error.message}"
+        raise ApiError(404, error.code, f"{said}; go back to another, or apply the set anew") from None
     return made
 
 

@@ -98,6 +98,7 @@ def test_a_target_is_frozen_and_given_windows(admin: Commands, target: str, refe
     for typed, code, words in (("at night", 2, "is no window"), ("fri 25:00-26:00", 1, "must be a time of the day")):
         assert words in admin.refused("targets", "windows", target, "--set", typed, code=code)
     assert "with its zone" in admin.refused("targets", "freeze", target, "x", "--until", "soon")
+    assert "has passed" in admin.refused("targets", "freeze", target, "x", "--until", "2020-01-01T00:00:00Z", code=2)
     assert "at any time" in admin.text("targets", "windows", target, "--always")
     assert admin.json("targets", "show", target)["settings"] == before
 

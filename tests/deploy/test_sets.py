@@ -240,6 +240,17 @@ def test_what_is_stopped_goes_back_to_the_newest_that_went_through(world: World)
     assert busy.status_code == 409 and "is running: wait until that is done" in busy.text, busy.text
 
 
+def test_the_way_out_is_named_where_a_target_of_an_earlier_revision_is_gone(world: World) -> None:
+    world.apply("1")
+    world.set.becomes("done")
+    world.set.apply(world.members()[0], reference=world.reference("2"))
+    world.set.becomes("done")
+    until(lambda: world.there() == [True, False], "it is gone from the second")
+    assert world.two.http.delete(world.two.path).status_code == 204
+    back = world.set.post("rollback")
+    assert back.status_code == 404 and "go back to another, or apply the set anew" in back.text, back.text
+
+
 def test_two_sets_never_have_the_same_deployment(world: World) -> None:
     world.apply("1")
     other = Set(world.one.http, f"other-{world.one.name}")

@@ -3,6 +3,7 @@
 import argparse
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from wasmhub.cli.client import Hub
@@ -55,7 +56,9 @@ def in_words(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def freeze_target(options: argparse.Namespace) -> int:
-    """No change from now on."""
+    """No change from now on. Raises WrongUse for an end that has passed."""
+    if options.until is not None and _has_passed(options.until):
+        raise WrongUse(f"{options.until} has passed; name a time to come, or leave --until out")
     freeze = {"why": options.why} | ({} if options.until is None else {"until": options.until})
     made = _change(options.target, {"freeze": freeze})
     return show(options, made, f"{plain(made['name'])} is frozen: {plain(_frozen(made['settings']['freeze']))}")
@@ -86,6 +89,15 @@ def _change(target: str, rules: Mapping[str, Any]) -> dict[str, Any]:
         body = {"settings": {name: value for name, value in settings.items() if value is not None}}
         made: dict[str, Any] = hub.ask("PATCH", "targets", target, body=body)
     return made
+
+
+def _has_passed(time: str) -> bool:
+    """Whether a time with its zone has; whether it is one at all is the hub's to say."""
+    try:
+        moment = datetime.fromisoformat(time)
+    except ValueError:
+        return False
+    return moment.tzinfo is not None and moment <= datetime.now(UTC)
 
 
 def _read(text: str) -> dict[str, Any]:
