@@ -74,7 +74,7 @@ def test_one_is_begun_in_the_form_and_seen_to_go_through_its_waves(
     page.goto(crew.page)
     expect(page.locator("#rollout")).to_be_hidden()
     page.get_by_role("link", name="Change it").click()
-    page.get_by_label("Version").fill("2.0.0")
+    page.get_by_label("Version (may").fill("2.0.0")
     expect(page.get_by_label("Bake time")).to_be_hidden()
     page.get_by_label("In waves").check()
     page.get_by_label("Waves", exact=True).fill("30, 60, 100")
