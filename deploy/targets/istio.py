@@ -96,7 +96,7 @@ def read_placement(asked: Mapping[str, Any], settings: Mapping[str, Any]) -> dic
         "targets": _targets(asked, tuple(GROUPS) if plugin else FILTER_TARGETS, form),
         "ports": ports(asked),
         "env": environment(asked),
-        "drift": word(asked, "drift", MEND, (MEND, REPORT)),
+        "drift": word(asked, "drift", "", (MEND, REPORT)),
     }
     if plugin:
         placement["phase"] = word(asked, "phase", "", ("AUTHN", "AUTHZ", "STATS"))

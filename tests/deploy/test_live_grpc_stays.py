@@ -129,6 +129,8 @@ def test_the_hub_goes_and_comes_while_envoys_are_connected(tmp_path: Path, upstr
 
         hub.kill()
         hub.start()
+        for envoy in envoys.values():  # they wait longer each time that nobody is there, up to 30 s
+            until(lambda envoy=envoy: connected(envoy), "the stream is open again", 60)
         for name, fleet in fleets.items():
             fleet.deploy("marks", "admin/kept:two")
             envoys[name].shows("two")
