@@ -12,8 +12,9 @@ from typing import Any
 
 from sqlalchemy import Table, delete, func, insert, select, text
 from sqlalchemy.orm import Session
-from sqlmodel import SQLModel, col
+from sqlmodel import col
 
+from storage.all_tables import METADATA
 from storage.blobs.store import BlobStore, Stored
 from storage.blobs.verified import readable, verified
 from storage.database import Database
@@ -88,7 +89,7 @@ class Copying:
                 if not self._copy_blob(key, digest, size):
                     self._damaged.add(key)
                     self.progress.damaged.append(digest)
-            tables = [table for table in SQLModel.metadata.sorted_tables if table.name not in LEFT_OUT]
+            tables = [table for table in METADATA.sorted_tables if table.name not in LEFT_OUT]
             for table in reversed(tables):
                 writing.execute(delete(table))  # what migrations put there
             for table in tables:
@@ -196,7 +197,7 @@ def _be_patient(session: Session) -> None:
 def _set_counters(reading: Session, writing: Session) -> None:
     """Lets ids go on where they were, so that none is given a second time."""
     last = _counters(reading)
-    for table in SQLModel.metadata.sorted_tables:
+    for table in METADATA.sorted_tables:
         if table.name in LEFT_OUT or not table.dialect_options["sqlite"]["autoincrement"]:
             continue
         highest = max(writing.execute(select(func.max(table.c.id))).scalar() or 0, last.get(table.name, 0))

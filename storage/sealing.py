@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Column, Table, select, update
 from sqlalchemy.orm import Session as OrmSession
-from sqlmodel import SQLModel
 
+from storage.all_tables import METADATA
 from storage.database import Conflict, Database
 from storage.events import SYSTEM, record
 from storage.tables import Hub
@@ -36,7 +36,7 @@ def sealed_columns() -> list[tuple[Table, str]]:
     """All columns with sealed secrets, by the tables that hold them."""
     return [
         (table, column.name)
-        for table in SQLModel.metadata.sorted_tables
+        for table in METADATA.sorted_tables
         for column in table.columns
         if column.name.startswith(MARK)
     ]

@@ -7,9 +7,9 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import LargeBinary
-from sqlmodel import SQLModel
 
 from auth.secrets import SecretKey
+from storage.all_tables import METADATA
 from storage.database import Database
 from storage.events import SYSTEM
 from storage.hubs import identify_hub
@@ -194,7 +194,7 @@ def test_no_column_with_secrets_is_forgotten() -> None:
     plain = {("manifests", "content"), ("passkeys", "public_key")}
     binary = {
         (table.name, column.name)
-        for table in SQLModel.metadata.sorted_tables
+        for table in METADATA.sorted_tables
         for column in table.columns
         if isinstance(column.type, LargeBinary)
     }

@@ -15,6 +15,21 @@ from tests.hub import HubProcess
 SIGN_UP, SHOW = "/api/v1/sign-up", "/api/v1/invitations/show"
 
 
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    """A hub of their own: bad invitations count as wrong passwords do, and not many may be tried in a minute."""
+    with HubProcess(tmp_path_factory.mktemp("invites") / "data") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def people(hub: HubProcess) -> Iterator[People]:
+    """People in that hub."""
+    database = hub.open_database()
+    yield People(database)
+    database.close()
+
+
 @pytest.fixture
 def api(hub: HubProcess) -> Iterator[httpx.Client]:
     """The API, asked by the administrator."""

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
+from copy import copy
 from typing import Any
 
 import httpx
@@ -245,8 +246,7 @@ def test_the_way_out_is_named_where_a_target_of_an_earlier_revision_is_gone(worl
     world.set.becomes("done")
     world.set.apply(world.members()[0], reference=world.reference("2"))
     world.set.becomes("done")
-    until(lambda: world.there() == [True, False], "it is gone from the second")
-    assert world.two.http.delete(world.two.path).status_code == 204
+    until(lambda: world.two.http.delete(world.two.path).status_code == 204, "nothing is left on the second")
     back = world.set.post("rollback")
     assert back.status_code == 404 and "go back to another, or apply the set anew" in back.text, back.text
 
@@ -362,28 +362,6 @@ def test_a_token_that_is_narrowed_to_its_targets_is_enough(world: World, people:
         assert mine.get()["state"] == 404, "it has a deployment now that the token may not see"
 
 
-@pytest.mark.parametrize(
-    ("body", "says"),
-    [
-        ({}, "the field reference is missing"),
-        ({"reference": "a/b:1", "members": []}, "members must be a list of 1 to 100"),
-        ({"reference": "a/b:1", "members": ["edge"]}, "member 1 must be an object"),
-        ({"reference": "a/b:1", "members": [{}]}, "the field target is missing"),
-        ({"reference": "a/b:1", "members": [{"target": "e", "wave": 2}]}, "no member is in wave 1"),
-        ({"reference": "a/b:1", "members": [{"target": "e", "wave": 0}]}, "wave must be a whole number"),
-        ({"reference": "a/b:1", "members": [{"target": "e"}, {"target": "e"}]}, "is there twice"),
-        ({"reference": "a/b:1", "members": [{"target": "e", "placement": []}]}, "placement of member 1"),
-        ({"reference": "a/b:1", "members": [{"target": "e", "rollout": []}]}, "rollout must be an object"),
-        ({"reference": "a/b:1", "members": [{"target": "e"}], "bake": "0"}, "bake must be a time"),
-        ({"reference": "a/b:1", "members": [{"target": "e"}], "on_failure": "pray"}, "on_failure must be one of"),
-        ({"reference": "a/b:1", "members": [{"target": "e"}], "waves": []}, "there is no field 'waves'"),
-    ],
-)
-def test_what_cannot_be_meant_is_refused(fleet: Fleet, body: dict[str, Any], says: str) -> None:
-    answer = fleet.http.put("/api/v1/sets/admin/limits", json=body)
-    assert answer.status_code == 400 and says in answer.text, answer.text
-
-
 def test_a_timeline_is_followed_to_its_end(world: World) -> None:
     world.apply("1")
     lines = world.one.http.get(f"{world.set.path}/events", timeout=60).text.splitlines()
@@ -399,12 +377,6 @@ def _as(hub: HubProcess, people: People, name: str) -> httpx.Client:
 
 def _fleet(other: Fleet, name: str) -> Fleet:
     """A fleet that was made otherwise."""
-    made = object.__new__(Fleet)
-    made.hub, made.name, made.path, made.http, made.oci = (
-        other.hub,
-        name,
-        f"/api/v1/targets/{name}",
-        other.http,
-        other.oci,
-    )
+    made = copy(other)
+    made.name, made.path = name, f"/api/v1/targets/{name}"
     return made

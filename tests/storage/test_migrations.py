@@ -10,9 +10,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
-from sqlmodel import SQLModel
 
 import storage.tables
+from storage.all_tables import METADATA
 from storage.database import NEWEST, Database
 
 SCRIPTS = Path(storage.tables.__file__).parent / "migrations"
@@ -137,12 +137,12 @@ def test_they_make_the_tables(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'hub.db'}")
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        difference = compare_metadata(context, SQLModel.metadata)
+        difference = compare_metadata(context, METADATA)
     engine.dispose()
     assert difference == []
 
     engine = create_engine(f"sqlite:///{tmp_path / 'described.db'}")
-    SQLModel.metadata.create_all(engine)
+    METADATA.create_all(engine)
     engine.dispose()
     migrated, described = shape(tmp_path / "hub.db"), shape(tmp_path / "described.db")
     del migrated["alembic_version"]

@@ -9,8 +9,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, text
-from sqlmodel import SQLModel
 
+from storage.all_tables import METADATA
 from storage.database import Database
 from tests.storage.replicas import new_place
 from tests.storage.test_migrations import BEGUN_ANEW, ROWS, SCRIPTS, quoted
@@ -54,8 +54,8 @@ def test_they_make_the_tables(place: str, tmp_path: Path) -> None:
     migrated, described = engine_of(place), engine_of(str(new_place("postgresql", tmp_path, tables=False)))
     with migrated.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, SQLModel.metadata) == []
-    SQLModel.metadata.create_all(described)
+        assert compare_metadata(context, METADATA) == []
+    METADATA.create_all(described)
     assert shape(migrated) == shape(described)
     migrated.dispose()
     described.dispose()
