@@ -242,11 +242,15 @@ def test_what_is_stopped_goes_back_to_the_newest_that_went_through(world: World)
 
 
 def test_the_way_out_is_named_where_a_target_of_an_earlier_revision_is_gone(world: World) -> None:
-    world.apply("1")
-    world.set.becomes("done")
-    world.set.apply(world.members()[0], reference=world.reference("2"))
-    world.set.becomes("done")
-    until(lambda: world.two.http.delete(world.two.path).status_code == 204, "nothing is left on the second")
+    first = world.members()[0]
+    with Fleet(world.one.hub, f"gone-{world.one.name}", transport="file") as gone:
+        world.set.apply(first, {"target": gone.name, "wave": 2}, reference=world.reference("1"))
+        world.set.says("nobody has fetched the files")
+        assert gone.http.get(f"{gone.path}/files", params={"folder": "/etc/envoy", "by": "me"}).status_code == 200
+        world.set.becomes("done")
+        world.set.apply(first, reference=world.reference("2"))
+        world.set.becomes("done")
+        until(lambda: gone.http.delete(gone.path).status_code == 204, "nothing is left there")
     back = world.set.post("rollback")
     assert back.status_code == 404 and "go back to another, or apply the set anew" in back.text, back.text
 
