@@ -83,7 +83,7 @@ def test_a_consul_that_lost_its_leader_is_caught_up_when_it_has_another(
             until(lambda: '{"n": 2}' in _entry(asked), "the new config is there", 90)
             target.undeploy("marks")
             target.becomes("marks", 404)
-            assert "builtin/wasm" not in _entry(asked)
+            until(lambda: "builtin/wasm" not in _entry(asked), "the server that is asked has heard of it", 10)
 
 
 def test_nothing_is_lost_between_two_who_write_the_same_entry_all_the_time(

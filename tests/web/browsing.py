@@ -7,7 +7,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, Request
+from playwright.sync_api import Browser, Page, Request, expect
 
 from tests.hub import HubProcess
 from tests.peers import peer
@@ -74,7 +74,7 @@ class Tab:
         usual = ("status of 4", "Autofocus processing was blocked")
         self.troubles = [one for one in self.troubles if not any(words in one for words in usual)]
         assert self.troubles == [], self.troubles
-        assert self.page.locator("h1").count() == 1
+        expect(self.page.locator("h1")).to_have_count(1)  # which may have to come first
         if self.scripts:
             self.page.evaluate(axe())
             found = self.page.evaluate(ASK_AXE)
