@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from abc import ABC, abstractmethod
 
 from anyio.to_thread import run_sync
 
@@ -41,7 +42,7 @@ class Bell:
         self._rung.clear()
 
 
-class Leader:
+class Leader(ABC):
     """One process's part in what one alone does: it asks for the lease only where there is something to do.
 
     Whatever it goes by is in the database, so that another process, or this one after a restart, goes on with the same.
@@ -59,15 +60,15 @@ class Leader:
         """Has the next look begin at once; from any thread."""
         self._bell.ring()
 
+    @abstractmethod
     def any(self) -> bool:
         """Whether there is something to do. In a thread, like `look`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def look(self) -> None:
         """Does what is next."""
-        raise NotImplementedError
 
-    def missed(self) -> None:
+    def missed(self) -> None:  # noqa: B027  (most need nothing here)
         """The database could not be asked."""
 
     async def run(self) -> None:
