@@ -35,7 +35,7 @@ class ClusterPass:
         scope = Scope(self.desires.hub_id, target.name, mesh.kinds, namespaces_of(desired))
         untouched = frozenset(one.row.name for one in desired if one.problems)
         wanted = [wanted_of(mesh, one) for one in desired if not one.problems]
-        share = _share(mesh, mesh.together, desired) if mesh.together is not None else None
+        share = share_of(mesh, mesh.together, desired) if mesh.together is not None else None
         observed: dict[str, Observed] = {}
         again = None
         if mesh.kind == ENVOY_GATEWAY:
@@ -100,7 +100,7 @@ def wanted_of(mesh: Mesh, one: Desired) -> Wanted:
     return Wanted(one.row.name, objects, before, reports)
 
 
-def _share(mesh: Mesh, together: Together, desired: Sequence[Desired]) -> Share:
+def share_of(mesh: Mesh, together: Together, desired: Sequence[Desired]) -> Share:
     """What renders the objects that serve several deployments.
 
     Of a deployment that cannot be as it is wanted stays what there is.

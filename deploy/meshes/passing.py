@@ -51,7 +51,7 @@ class Pass:
 class Scope:
     """Whose objects, of which kinds, and in which namespaces where the hub may not list them all.
 
-    With `deployment` those of one alone, which is never looked for outside of the namespaces.
+    With `deployment` those of one alone. With either that or `confined` none is looked for outside of the namespaces.
     """
 
     hub_id: str
@@ -59,6 +59,7 @@ class Scope:
     kinds: Sequence[Kind]
     namespaces: Sequence[str] = ()
     deployment: str | None = None
+    confined: bool = False
 
     @property
     def selector(self) -> str:
@@ -123,7 +124,10 @@ async def _share(
             made.trouble = f"the hub may not list {kind[1]} in {key[1]}; give its account that right"
         else:
             await _make(cluster, scope, found, key, wished, live.get(key), made)
-        for done in (found.done[name] for name in deployments_of(wished)):
+        served = deployments_of(wished)
+        if made.trouble is not None and key in live:  # what is to go from it is there still
+            served += [name for name in deployments_of(live[key]) if name not in served]
+        for done in (found.done[name] for name in served):
             done.objects += made.objects
             done.written = done.written or made.written
             done.trouble = done.trouble or made.trouble
@@ -220,7 +224,7 @@ def explain(refusal: Refused, key: Key) -> str:
 
 async def _listings(cluster: Cluster, scope: Scope, kind: Kind) -> dict[str | None, Listing]:
     """A kind's objects in the whole cluster, or in each namespace in use where the hub may list only there."""
-    if scope.deployment is None:
+    if scope.deployment is None and not scope.confined:
         try:
             return {None: await cluster.list(kind, selector=scope.selector)}
         except Refused as refusal:

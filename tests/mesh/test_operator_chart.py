@@ -88,6 +88,57 @@ def test_the_operator_works_with_what_the_chart_gives_it(
     assert may(account, "patch", "extensions.istio.io", "wasmplugins", "kube-system") == everywhere
 
 
+GATEWAYS = {"operator.meshes": "{envoy-gateway}", "operator.namespaces": "{shop}"}
+PLACE = "operator.settings.meshes.envoy-gateway.proxies_namespace"
+
+
+def test_each_mesh_has_the_rights_that_it_needs_and_no_others(control: ControlPlane, home: str) -> None:
+    """As the API server says that they are, of an operator for Envoy Gateway alone."""
+    shop, proxies = (control.namespace(f"{name}-{secrets.token_hex(4)}") for name in ("shop", "proxies"))
+    place = {"operator.namespaces": f"{{{shop}}}", PLACE: proxies}
+    objects = rendered(home, **ON, **GATEWAYS | place)
+    for one in objects:
+        control.admin.apply(one)
+    (args,) = [
+        one["spec"]["template"]["spec"]["containers"][0]["args"] for one in objects if one["kind"] == "Deployment"
+    ]
+    assert "--mesh=envoy-gateway" in args and "--mesh=istio" not in args
+    account = control.as_account(ACCOUNT, home)
+    policies = ("gateway.envoyproxy.io", "envoyextensionpolicies")
+    assert all(may(account, verb, *policies, shop) for verb in ("get", "list", "watch", "create", "patch", "delete"))
+    assert may(account, "list", "", "pods", proxies) and may(account, "get", "", "pods/proxy", proxies)
+    for verb, group, resource, namespace in (
+        ("create", "extensions.istio.io", "wasmplugins", shop),
+        ("create", "networking.istio.io", "envoyfilters", shop),
+        ("list", "", "pods", shop),
+        ("get", "", "pods/proxy", shop),
+        ("get", "", "secrets", shop),
+        ("create", *policies, proxies),
+        ("update", *policies, shop),
+        ("get", "gateway.networking.k8s.io", "httproutes", shop),
+    ):
+        assert not may(account, verb, group, resource, namespace), (verb, resource, namespace)
+
+
+def test_rights_follow_what_is_observed_and_where() -> None:
+    everywhere = rendered("x", **ON, **GATEWAYS, **{PLACE: ""})
+    assert [one["metadata"]["name"] for one in everywhere if one["kind"] == "ClusterRole"] == [f"{ACCOUNT}-proxies"]
+    for blind in (GATEWAYS, {"operator.meshes": "{istio}"}):
+        made = rendered("x", **ON, **blind, **{"operator.settings.observe": "nothing"})
+        assert not [one for one in made if "pods" in str(one.get("rules"))]
+    both = rendered("x", **ON, **GATEWAYS | {"operator.meshes": "{istio,envoy-gateway}"})
+    roles = {one["metadata"]["name"]: one for one in both if one["kind"] == "Role"}
+    groups = {group for rule in roles[ACCOUNT]["rules"] for group in rule["apiGroups"]}
+    assert {"extensions.istio.io", "networking.istio.io", "gateway.envoyproxy.io", ""} <= groups
+    assert roles[f"{ACCOUNT}-proxies"]["metadata"]["namespace"] == "envoy-gateway-system"
+
+
+@pytest.mark.parametrize(("meshes", "said"), [("{consul}", "names consul"), ("null", "must name the kinds of mesh")])
+def test_a_mesh_that_it_cannot_look_after_is_refused(meshes: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        rendered("x", **ON, **{"operator.meshes": meshes})
+
+
 def test_a_release_without_the_operator_has_nothing_of_it() -> None:
     assert kinds(rendered("x")) == ["Service", "StatefulSet"]
 
@@ -110,7 +161,8 @@ def test_an_operator_without_a_token_is_refused() -> None:
 
 def may(account: Any, verb: str, group: str, resource: str, namespace: str) -> bool:
     """Whether the account may do that, as the API server says."""
-    asked = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
+    resource, _, part = resource.partition("/")
+    asked = {"verb": verb, "group": group, "resource": resource, "subresource": part, "namespace": namespace}
     body = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
