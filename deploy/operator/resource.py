@@ -184,9 +184,9 @@ def target_of(mesh: Mesh, settings: Mapping[str, Any]) -> TargetRow:
 def _is_whole(proxy: Mapping[str, Any], counts: bool) -> bool:
     """Whether something a status says of a pod is what the operator writes there; anybody may have written it."""
     needed = {"uid", "name", "state", "plugin"} if counts else {"uid", "name", "state", "generation"}
-    if not needed <= proxy.keys() or proxy["state"] not in (PENDING, RUNS, REFUSED):
-        return False
-    return not counts or (proxy["state"] == REFUSED) == (proxy.get("why") in WHY)
+    if not needed <= proxy.keys() or not counts:
+        return needed <= proxy.keys()
+    return proxy["state"] in (PENDING, RUNS, REFUSED) and (proxy["state"] == REFUSED) == (proxy.get("why") in WHY)
 
 
 def _known(proxy: Mapping[str, Any]) -> dict[str, Any]:

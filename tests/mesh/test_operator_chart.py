@@ -12,9 +12,9 @@ from tests.deploy.fleet import header_filter
 from tests.hub import HubProcess
 from tests.mesh.kubernetes import ControlPlane, Object
 from tests.mesh.operators import ACCOUNT, CHART, Filters, Operator, Shelf
-from tests.mesh.target import PLUGIN
+from tests.mesh.target import PLUGIN, POLICY
 from tests.oci import Client
-from tests.peers import built_beside
+from tests.peers import built_beside, mesh_file
 
 PULL = {"pullSecret": {"name": "hub"}}
 ON = {
@@ -137,6 +137,33 @@ def test_rights_follow_what_is_observed_and_where() -> None:
 def test_a_mesh_that_it_cannot_look_after_is_refused(meshes: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         rendered("x", **ON, **{"operator.meshes": meshes})
+
+
+def test_an_operator_of_all_namespaces_keeps_them_apart(
+    fitted: ControlPlane, shelf: Shelf, mesh_hub: HubProcess, home: str
+) -> None:
+    fitted.install(mesh_file("envoy-gateway", "crds.yaml").read_text())
+    for one in rendered(home, **ON, **{"operator.meshes": "{envoy-gateway}", "operator.settings.observe": "nothing"}):
+        fitted.admin.apply(one)
+    operator = Operator(fitted, mesh_hub, shelf.token, "", home)
+    operator.meshes = ("envoy-gateway",)
+    route = {"targets": [{"kind": "HTTPRoute", "name": "web"}]}
+    spec = {"mesh": {"kind": "envoy-gateway"}, "placement": route, **PULL}
+    shops = [Filters(fitted, fitted.namespace(f"shop-{secrets.token_hex(4)}"), shelf.name) for _ in range(2)]
+    try:
+        operator.start()
+        for one in shops:
+            one.apply("marks", **spec)
+            one.becomes("marks", Applied="True")
+        assert [len(fitted.admin.all(*POLICY, one.namespace)) for one in shops] == [1, 1]
+        shops[0].delete("marks")
+        shops[1].apply("marks", "2", **spec)
+        shops[1].becomes("marks", Applied="True")
+        assert [len(fitted.admin.all(*POLICY, one.namespace)) for one in shops] == [0, 1]
+        shops[1].delete("marks")
+        assert "orbidden" not in operator.log() and "Traceback" not in operator.log()
+    finally:
+        operator.remove()
 
 
 def test_a_release_without_the_operator_has_nothing_of_it() -> None:

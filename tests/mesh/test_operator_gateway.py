@@ -152,6 +152,26 @@ def test_what_nobody_looks_after_is_told_and_another_policy_stays(operator: Oper
     assert policies(wishes) == []
 
 
+def test_one_that_is_deleted_waits_until_it_is_out_of_the_policy(operator: Operator, wishes: Filters) -> None:
+    nowhere = {"placement": {"targets": [{"kind": "HTTPRoute", "name": "none"}]}}
+    for name in ("goes", "stays"):
+        wishes.apply(name, "one", **{**SPEC, **nowhere})
+        wishes.becomes(name, Applied="True")
+    (policy,) = policies(wishes)
+    bare = {"name": policy["metadata"]["name"], "namespace": wishes.namespace}
+    theirs = {"apiVersion": POLICY[0], "kind": POLICY[1], "metadata": bare}
+    wishes.control.admin.apply({**theirs, "spec": {"wasm": policy["spec"]["wasm"]}}, manager="another")
+    wishes.control.admin.delete(wishes.wish("goes"))
+    said = wishes.becomes("goes", Ready="False", Ready_reason="Deleting")["Ready"]["message"]
+    assert 'is also applied by another: conflict with "another"' in said and ".spec.wasm" in said
+    assert names(policies(wishes)[0]) == ["goes", "stays"]
+    wishes.control.admin.apply(theirs, manager="another")  # it leaves the field alone again
+    until(lambda: wishes.get("goes") is None, "it goes", 60)
+    assert names(policies(wishes)[0]) == ["stays"]
+    wishes.delete("stays")
+    assert policies(wishes) == []
+
+
 def policies(wishes: Filters) -> list[Object]:
     """Those of the test's namespace."""
     return wishes.control.admin.all(*POLICY, wishes.namespace)

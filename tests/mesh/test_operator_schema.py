@@ -3,12 +3,12 @@
 import json
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from deploy.meshes.settings import read_mesh_target
 from tests.cli.commands import Commands
 from tests.cli.test_convert import old
 from tests.deploy.fleet import header_filter
@@ -17,6 +17,7 @@ from tests.mesh.kubernetes import Object
 from tests.mesh.operators import API, CHART, KIND, Filters
 from tests.mesh.target import Target
 from tests.oci import Client
+from wasmhub.cli.operator import OPERATED, _settings
 
 PAGE = (ROOT / "docs" / "operator.md").read_text()
 IMAGE = {"repository": "shop/limits", "tag": "1.2.0"}
@@ -172,13 +173,17 @@ def test_kubectl_shows_what_matters(filters: Filters) -> None:
     }
 
 
-def test_what_the_page_shows_is_taken(filters: Filters) -> None:
+def test_what_the_page_shows_is_taken(filters: Filters, tmp_path: Path) -> None:
     shown = [yaml.safe_load(one) for one in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
-    (filter_deployment,) = [one for one in shown if one.get("kind") == KIND]
-    filter_deployment["metadata"]["namespace"] = filters.namespace
-    assert filters.control.admin.apply(filter_deployment)["spec"]["image"]["repository"] == "shop/rate-limit"
+    filter_deployments = [one for one in shown if one.get("kind") == KIND]
+    for one in filter_deployments:
+        one["metadata"]["namespace"] = filters.namespace
+        assert filters.control.admin.apply(one)["spec"]["image"]["repository"] == "shop/rate-limit"
+    assert [one["spec"].get("mesh") for one in filter_deployments] == [None, GATEWAY]
     (settings,) = [one for one in shown if "kind" not in one]
-    assert read_mesh_target("istio", {"hub": "https://hub.example.com", **settings}, {}).settings["policy"]
+    (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings))
+    read = _settings(tmp_path / "settings.yaml", "https://hub.example.com", OPERATED)
+    assert all(read[kind]["policy"] for kind in OPERATED)
 
 
 def test_the_page_names_every_field(filters: Filters) -> None:
