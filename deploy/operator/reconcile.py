@@ -10,12 +10,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from deploy.checks.rules import without_rules
+from deploy.meshes.carrying import carry_out
 from deploy.meshes.cluster_pass import wanted_of
 from deploy.meshes.desired import Desired, judge
 from deploy.meshes.kinds import pulls_images
 from deploy.meshes.kubernetes import Cluster, Refused
 from deploy.meshes.lookout import Lookout
-from deploy.meshes.passing import SETTLED, Pass, Scope, Wanted, carry_out
+from deploy.meshes.passing import SETTLED, Pass, Scope, Wanted
 from deploy.meshes.settings import OWN_RULES
 from deploy.operator.hub import Examined, Hub, HubAway, HubRefused
 from deploy.operator.resource import FILTERS, FINALIZER, HUB, PLACE, Filter
