@@ -15,7 +15,6 @@ from deploy.meshes.kinds import MESHES
 from deploy.preview.drafting import mesh_problems
 from deploy.sets.room import crowded
 from deploy.sets.wanted import WantedMember, WantedSet, wanted_of
-from deploy.targets.envoy_fleet import FILES
 from storage.database import Conflict
 from storage.deployments import find_deployment
 from storage.namespaces import Holding, find_namespace_holding
@@ -168,10 +167,9 @@ def _against(
         return [_reason(member, "set", said)]
     if current is not None and current.id not in own:
         return [_reason(member, "set", not_the_sets(member.full_name))]
-    wish = wanted.wish(member, mesh=target.kind in MESHES, new=current is None)
+    wish = wanted.wish(member, mesh=target.kind in MESHES)
     try:
-        never = target.kind in MESHES or target.settings.get("transport") == FILES
-        if member.rollout is not None and (current is not None or never):
+        if member.rollout is not None:
             refuse_waves(target, wish, current)
         revision, _, _ = check(means, identity, target, member.name, wish, None)
         with means.database.read() as session:

@@ -105,7 +105,7 @@ def _change(means: Means, row: SetRow, part: Part) -> bool:
     with means.database.read() as session:
         target = find_target(session, member.target)
     mesh = target is not None and target.kind in MESHES
-    wish = wanted.wish(member, mesh=mesh, new=not part.there)
+    wish = wanted.wish(member, mesh=mesh)
     try:
         change(means, identity, member.target, member.name, wish, partial(note_change, row, part.member))
     except MovedOn:
