@@ -7,12 +7,13 @@ serves several are made true together (`together.py`).
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deploy.meshes.carrying import carry_out
 from deploy.meshes.cluster_pass import wanted_of
 from deploy.meshes.desired import Desired, judge
 from deploy.meshes.kinds import ENVOY_GATEWAY, MESHES
 from deploy.meshes.kubernetes import Cluster
 from deploy.meshes.lookout import Lookout
-from deploy.meshes.passing import SETTLED, Pass, Scope, Wanted, carry_out
+from deploy.meshes.passing import SETTLED, Pass, Scope, Wanted
 from deploy.operator.asking import Asking
 from deploy.operator.hub import Examined, Hub, HubAway, HubRefused
 from deploy.operator.keeping import Keeper

@@ -4,12 +4,13 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from deploy.meshes.carrying import Share, carry_out
 from deploy.meshes.cluster_pass import share_of, wanted_of
 from deploy.meshes.desired import Desired, Done, Observed, judge
 from deploy.meshes.gateways import Gateways
 from deploy.meshes.kinds import Mesh
 from deploy.meshes.kubernetes import Cluster, Kind, Refused
-from deploy.meshes.passing import SETTLED, Pass, Scope, Share, Wanted, carry_out
+from deploy.meshes.passing import SETTLED, Pass, Scope, Wanted
 from deploy.operator.asking import Asking, Failures
 from deploy.operator.hub import Examined, HubAway, HubRefused
 from deploy.operator.keeping import Keeper

@@ -127,6 +127,18 @@ def render_together(plans: Sequence[Plan], kept: Sequence[Plan] = (), live: Sequ
     return [_policy(some[0], place, held) for place, held in sorted(entries.items(), key=lambda item: item[0])]
 
 
+def pulls_with(live: Object) -> list[tuple[str, str]]:
+    """The pull Secrets that a policy names, each with the deployment whose filter it is for."""
+    found = []
+    for wasm in (live.get("spec") or {}).get("wasm") or []:
+        image = (wasm.get("code") or {}).get("image") or {}
+        name = (image.get("pullSecretRef") or {}).get("name")
+        parts = str(wasm.get("name")).split("/")  # see `filter_name`
+        if name:
+            found.append((str(name), parts[3] if len(parts) > 3 else ""))
+    return found
+
+
 def plugin_name(plan: Plan) -> str:
     """What the filter is called where it runs: another name whenever anything of it is another, so that Envoy's metrics
     tell what it was given last.
