@@ -12,7 +12,7 @@ from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
-from storage.followings import Follows, Settle, end_following, follows_of
+from storage.followings import Follows, Settle, end_following, followed_there, follows_of
 from storage.mesh_tables import ConfigSecret, DeploymentState
 from storage.rollout_rows import NOTHING, OPEN, NewRollout, begin_rollout, refuse_beside_rollout
 from storage.rollout_tables import Rollout
@@ -236,7 +236,7 @@ def save_deployment(
             raise Conflict(f"the bytes of {revision.reference} were removed meanwhile; push them again")
         deployment, before = _begun(session, target.id, name)
         refuse_beside_rollout(session, deployment.id, f"{target.name}/{name}")
-        settle(session, deployment.id)
+        ended = _settle(session, deployment.id, settle)
         if arrange is not None:
             _arrange(session, target.id, deployment.id, revision.order, arrange)
         number = add_revision(session, actor, deployment, revision)
@@ -246,6 +246,7 @@ def save_deployment(
         if note is not None:
             note(session, deployment.id, before, number)
         said = {"revision": number, "manifest": revision.manifest_digest, "order": revision.order, **(detail or {})}
+        said |= ended
         if rollout is not None:
             said["rollout"] = begin_rollout(session, deployment.id, rollout, before, number, _user(actor))
         record(
@@ -307,6 +308,14 @@ def _begun(session: Session, target_id: int, name: str) -> tuple[Deployment, int
     before = 0 if row.ended_at is not None else _newest(session, row.id)
     row.ended_at = None
     return row, before
+
+
+def _settle(session: Session, deployment_id: int, settle: Settle) -> dict[str, Any]:
+    """Says what a deployment follows from now on; for the event what it followed, if that ends."""
+    before = followed_there(session, deployment_id)
+    settle(session, deployment_id)
+    over = before is not None and followed_there(session, deployment_id) is None
+    return {"no_longer_follows": before} if over else {}
 
 
 def _arrange(session: Session, target_id: int, deployment_id: int, order: int, arrange: Arrange) -> None:

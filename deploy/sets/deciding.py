@@ -20,6 +20,7 @@ class Part:
     settled: bool = False  # whether it is all that can be waited for: ready, or applied where nothing more is seen
     why_back: str = ""  # why its own rollout took back what the set gave it
     closed: str = ""  # why its target takes no change now
+    follows: str = ""  # the tag or range that somebody has it follow by itself, in words
 
     @property
     def there(self) -> bool:

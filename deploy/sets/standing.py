@@ -3,6 +3,7 @@
 from sqlalchemy.orm import Session
 
 from deploy.checks.windows import closed
+from deploy.following.wanted import in_words
 from deploy.meshes.kinds import MESHES
 from deploy.sets.deciding import Part, SetStep, next_step
 from deploy.sets.wanted import wanted_of
@@ -65,6 +66,7 @@ def _part(
         settled=_settled(target, deployment, standing, seen),
         why_back=_why_back(session, member, deployment),
         closed=why_closed,
+        follows=in_words(deployment.follows) if deployment.follows is not None else "",
     )
 
 

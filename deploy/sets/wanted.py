@@ -73,6 +73,12 @@ class WantedSet:
         return next((one for one in self.members if (one.target, one.name) == (target, name)), None)
 
 
+def still_follows(member: WantedMember, what: str) -> str:
+    """Why a member that follows something by itself is not given a revision of the set, and the way out."""
+    way = f"`wasmhub deploy --target {member.target} --as {member.name} --follow none`"
+    return f"it follows {what}, which a set ends; end that first ({way}), or force the set"
+
+
 def wanted_of(spec: Mapping[str, Any]) -> WantedSet:
     """What a revision keeps."""
     return WantedSet(**{**spec, "members": tuple(WantedMember(**one) for one in spec["members"])})
