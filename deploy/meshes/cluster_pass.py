@@ -16,7 +16,7 @@ from deploy.meshes.kinds import ENVOY_GATEWAY, ISTIO, MESHES, Mesh, Together, ki
 from deploy.meshes.kubernetes import RETRY, SECRET, Cluster, Kind
 from deploy.meshes.lookout import Lookout
 from deploy.meshes.passing import Pass, Scope, Share, Wanted, carry_out, place_of
-from deploy.targets.istio import REPORT
+from deploy.targets.asked import REPORT
 from deploy.targets.plan import Object
 from storage.pullers import login_of
 from storage.targets import TargetRow
@@ -96,8 +96,8 @@ def wanted_of(mesh: Mesh, one: Desired) -> Wanted:
     objects = [(kind_of(mesh, wanted), wanted) for wanted in rendered]
     if one.secret is not None and one.plan.pull_secret is not None:
         objects.insert(0, (SECRET, pull_secret(one.plan, login_of(one.row.target), one.secret)))
-    reports = one.plan.placement.get("drift") == REPORT and one.is_applied
-    return Wanted(one.row.name, objects, before, reports)
+    asks = one.plan.placement.get("drift") == REPORT
+    return Wanted(one.row.name, objects, before, asks and one.is_applied, asks and not one.is_applied)
 
 
 def _share(mesh: Mesh, together: Together, desired: Sequence[Desired]) -> Share:

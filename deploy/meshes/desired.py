@@ -1,5 +1,7 @@
 """What a target is to run, read before a pass, and what the pass made of it, written down after it."""
 
+import hmac
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -80,6 +82,11 @@ class Desired:
         return self.detail.get("sidecars") or []
 
     @property
+    def wrote(self) -> str | None:
+        """What it was made from when it was last as wanted, where that is kept."""
+        return self.detail.get("wrote")
+
+    @property
     def detail(self) -> dict[str, Any]:
         """What the last look has kept, of this revision."""
         seen = self.row.seen
@@ -93,6 +100,7 @@ class Done:
     objects: list[str] = field(default_factory=list)  # of the hub's, that are there
     written: bool = False  # whether anything was, or taken away
     trouble: str | None = None  # why it could not be made as wanted, with the way out
+    wrote: str | None = None  # what it was made from, as `Desires.mark` has it, where its target does not say who wrote
 
 
 @dataclass(frozen=True)
@@ -152,6 +160,11 @@ class Desires:
         if news:
             save_deployments_seen(self.database, news)
         take_unused_credentials(self.database, target.id)
+
+    def mark(self, made: Any) -> str:
+        """Tells what was made from anything else that may be; it may hold secrets, so nothing follows from it."""
+        said = json.dumps(made, sort_keys=True).encode()
+        return hmac.digest(self.secret_key.derive("drift"), said, "sha256").hex()[:32]
 
     def _desired(
         self,
@@ -229,10 +242,12 @@ def judge(desired: Desired, done: Done, observed: Observed | None) -> Deployment
         return replace(base, message=done.trouble)
     if base.revision != number or done.written:
         base = replace(base, revision=number, applied_at=now())
+    wrote = {"wrote": done.wrote} if done.wrote is not None else None
     if observed is not None:
-        return replace(base, status=observed.status, message=observed.message, detail=observed.detail)
+        detail = observed.detail if wrote is None else {**(observed.detail or {}), **wrote}
+        return replace(base, status=observed.status, message=observed.message, detail=detail)
     said = f"revision {number} was applied; whether proxies run it was not looked at"
-    return replace(base, status=UNOBSERVED, message=said, detail=None)
+    return replace(base, status=UNOBSERVED, message=said, detail=wrote)
 
 
 def _told(detail: dict[str, Any] | None, secrets: Mapping[str, str]) -> dict[str, Any] | None:

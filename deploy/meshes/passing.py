@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from deploy.meshes.desired import Done
+from deploy.meshes.drift import changed_by_hand, way_out
 from deploy.meshes.kubernetes import SECRET, Cluster, Kind, Listing, Refused, holds, is_ours, outgrown
-from deploy.status import some_names
 from deploy.targets.plan import DEPLOYMENT_LABEL, HUB_LABEL, MANAGER, TARGET_LABEL, Object, deployments_of
 
 SETTLED = 0.2  # seconds after which what was deleted is gone, unless somebody's finalizer holds it
@@ -24,13 +24,15 @@ Share = Callable[[Sequence[Object], frozenset[str]], Sequence[tuple[Kind, Object
 class Wanted:
     """One deployment's own objects, none if it was undeployed, and all that the last pass found, as `say` does.
 
-    With `reports` they were all brought there before, and what somebody does to them by hand is said and stays.
+    With `reports` they were all brought there before, and what somebody does to them by hand is said and stays; with
+    `renews` that is asked for too, and a new revision is to be brought there first.
     """
 
     deployment: str
     objects: Sequence[tuple[Kind, Object]] = ()
     before: Sequence[str] = ()
     reports: bool = False
+    renews: bool = False
 
 
 @dataclass
@@ -100,7 +102,7 @@ async def carry_out(
             elif key in live:  # what stands on something that is not there is worse than what there was
                 done.objects.append(say(key))
     if share is not None:
-        kept |= await _share(cluster, scope, found, live, absent, share)
+        kept |= await _share(cluster, scope, found, (live, absent), wanted, share)
     for one in wanted:
         _say_left(found, one, found.done[one.deployment])
     await _prune(cluster, found, live, kept, untouched)
@@ -108,10 +110,15 @@ async def carry_out(
 
 
 async def _share(
-    cluster: Cluster, scope: Scope, found: Pass, live: dict[Key, Object], absent: set[Kind], share: Share
+    cluster: Cluster,
+    scope: Scope,
+    found: Pass,
+    there: tuple[dict[Key, Object], set[Kind]],
+    wanted: Sequence[Wanted],
+    share: Share,
 ) -> set[Key]:
     """Makes the objects that serve several deployments; what becomes of one is said of all of these."""
-    kept = set()
+    kept, (live, absent) = set(), there
     in_trouble = frozenset(name for name, done in found.done.items() if done.trouble)
     shared = [one for key, one in live.items() if key[0] != SECRET]
     for kind, wished in share(shared, in_trouble):
@@ -121,6 +128,8 @@ async def _share(
             made.trouble = no_such_kind(kind)
         elif (kind[1], key[1]) in found.unseen:  # it would not be known what of others it holds
             made.trouble = f"the hub may not list {kind[1]} in {key[1]}; give its account that right"
+        elif drift := _shared_drift(wanted, key, wished, live.get(key)):
+            made.trouble, made.objects = drift, [say(key)]
         else:
             await _make(cluster, scope, found, key, wished, live.get(key), made)
         for done in (found.done[name] for name in deployments_of(wished)):
@@ -293,17 +302,24 @@ async def _make(
         found.written.add(str(version))
 
 
-def _drift(one: Wanted, key: Key, wished: Object, live: Object | None) -> str:
+def _drift(one: Wanted, key: Key, wished: Object, live: Object | None, way: str = "") -> str:
     """What somebody did to an object by hand, with the way out; empty if that is to be mended, or nobody did."""
     if not one.reports or key[0] == SECRET:
         return ""
-    way = "deploy again to put it right, or undo that"
-    if live is None:
-        return f"{say(key)} was deleted by hand; {way}" if say(key) in one.before else ""
-    editors = sorted({str(entry.get("manager")) for entry in live["metadata"].get("managedFields") or []} - {MANAGER})
-    if not editors or holds(live, wished):
+    gone = "was deleted by hand" if live is None and say(key) in one.before else ""
+    did = changed_by_hand(live, wished) if live is not None else gone
+    return f"{say(key)} {did}; {way or way_out()}" if did else ""
+
+
+def _shared_drift(wanted: Sequence[Wanted], key: Key, wished: Object, live: Object | None) -> str:
+    """The same of an object that serves several, if one of them asks; to deploy any that does puts it right."""
+    served = set(deployments_of(wished))
+    some = [one for one in wanted if one.deployment in served]
+    asking = [one for one in some if one.reports]
+    if any(one.renews for one in some):
         return ""
-    return f"{say(key)} was changed by {some_names(editors)}; {way}"
+    way = way_out([one.deployment for one in asking])
+    return next((said for one in asking if (said := _drift(one, key, wished, live, way))), "")
 
 
 def _held(key: Key, live: Object) -> str:

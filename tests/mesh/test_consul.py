@@ -122,6 +122,39 @@ def test_what_was_changed_by_hand_is_put_right_and_what_others_change_stays(
     target.becomes("marks", 404)
 
 
+def test_what_is_done_by_hand_is_said_and_left_where_the_deployment_says_so(
+    consul: Consul, web: Service, target: ConsulTarget, oci: Client, tmp_path: Path
+) -> None:
+    module = header_filter("one")
+    oci.push_filter("admin/consul-report", "1", module)
+    placement = {"service": web.name, "code": {"file": str(written(tmp_path, module))}, "drift": "report"}
+    target.deploy("marks", "admin/consul-report:1", placement=placement, config={"a": 1})
+    target.becomes("marks", "ready")
+    made = entry(consul, web)
+    made["EnvoyExtensions"][0]["Arguments"]["PluginConfig"]["Configuration"] = "by hand"
+    consul.ask("PUT", "/v1/config", json=made)
+    said = target.becomes("marks", "stalled")["message"]
+    where = f"service-defaults {web.name} was changed by hand and differs in Arguments.PluginConfig.Configuration;"
+    assert where in said and "Consul does not say by whom; deploy again to put it right, or undo that" in said
+    target.configure(restrict=False)  # has all be written anew, but for what somebody did by hand
+    until(lambda: "CapabilityRestrictionConfiguration" in target.deployment("marks")["message"], "the pass has been")
+    assert "by hand" in str(entry(consul, web))
+    target.put("marks", config={"a": 1})
+    target.becomes("marks", "ready")
+    target.configure(restrict=True)
+    until(lambda: "AllowedCapabilities" in str(entry(consul, web)), "what is to be otherwise by now is written")
+    target.becomes("marks", "ready")
+
+    web.extend()  # somebody replaces the whole entry
+    assert "was taken out of service-defaults" in target.becomes("marks", "stalled")["message"]
+    assert not entry(consul, web).get("EnvoyExtensions")
+    target.put("marks", config={"a": 2})
+    target.becomes("marks", "ready")
+    assert '{"a": 2}' in str(entry(consul, web))
+    target.undeploy("marks")
+    target.becomes("marks", 404)
+
+
 def test_a_token_without_rights_is_told(consul: Consul, web: Service, mesh_hub: HubProcess, oci: Client) -> None:
     oci.push_filter("admin/consul-rights", "1", header_filter("one"))
     reads = consul.new_token('service_prefix "" { policy = "read" }')
