@@ -55,7 +55,7 @@ def target(consul: Consul, mesh_hub: HubProcess) -> Iterator[ConsulTarget]:
         yield made
 
 
-def test_a_filter_is_fetched_from_the_hub_swapped_and_taken_away(
+def test_a_filter_is_fetched_from_the_hub_swapped_followed_and_taken_away(
     consul: Consul, client: Service, web: Service, hub_service: Service, target: ConsulTarget, oci: Client
 ) -> None:
     oci.push_filter("admin/consul", "1", header_filter("one"))
@@ -68,10 +68,15 @@ def test_a_filter_is_fetched_from_the_hub_swapped_and_taken_away(
     assert target.becomes("marks", "ready")["message"] == "1 of 1 sidecars run revision 1"
 
     with Load((client.address, client.port_of(web.name))) as load:
-        target.put("marks", reference="admin/consul:2")
+        target.put("marks", reference="admin/consul:2", follow="tag")
         until(lambda: ("two",) in load.seen, "the next version's header is seen", 30)
         assert target.becomes("marks", "ready")["message"] == "1 of 1 sidecars run revision 2"
+        oci.push_filter("admin/consul", "2", header_filter("three"))
+        until(lambda: ("three",) in load.seen, "what the tag was moved to is seen, which nobody deployed", 30)
+        target.becomes("marks", "ready")
     assert load.failed == []
+    followed = target.deployment("marks")["revision"]
+    assert (followed["number"], followed["action"], followed["created_by"]) == (3, "follow", "admin")
 
     target.undeploy("marks")
     target.becomes("marks", 404)
