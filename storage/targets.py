@@ -146,7 +146,7 @@ def delete_target(database: Database, actor: Actor, target: TargetRow, *, abando
         live = [row[0] for row in session.execute(query.where(col(Deployment.ended_at).is_(None)))]
         if live:
             raise Conflict(f"{', '.join(live[:5])} is deployed on target {target.name}; undeploy it first")
-        ending = [row[0] for row in session.execute(query)]
+        ending = [row[0] for row in session.execute(query)] if target.sealed_access is not None else []
         if ending and not abandon:
             raise Conflict(
                 f"the objects of {', '.join(ending[:5])} are still being taken away from target {target.name};"

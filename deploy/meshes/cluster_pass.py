@@ -10,12 +10,14 @@ from anyio.to_thread import run_sync
 
 from auth.control_plane import ControlPlane
 from auth.outgoing import OutgoingRefused
+from deploy.meshes.carrying import Share, carry_out
 from deploy.meshes.desired import Desired, Desires, Observed
 from deploy.meshes.gateways import Gateways
-from deploy.meshes.kinds import ENVOY_GATEWAY, ISTIO, MESHES, Mesh, Together, kind_of, pull_secret
+from deploy.meshes.kinds import ENVOY_GATEWAY, ISTIO, MESHES, Mesh, Together, kind_of
 from deploy.meshes.kubernetes import RETRY, SECRET, Cluster, Kind
 from deploy.meshes.lookout import Lookout
-from deploy.meshes.passing import Pass, Scope, Share, Wanted, carry_out, place_of
+from deploy.meshes.passing import Pass, Scope, Wanted, place_of
+from deploy.meshes.pull_secrets import NO_PULLS, Pulls, former_name, pull_secret
 from deploy.targets.asked import REPORT
 from deploy.targets.plan import Object
 from storage.pullers import login_of
@@ -35,21 +37,22 @@ class ClusterPass:
         scope = Scope(self.desires.hub_id, target.name, mesh.kinds, namespaces_of(desired))
         untouched = frozenset(one.row.name for one in desired if one.problems)
         wanted = [wanted_of(mesh, one) for one in desired if not one.problems]
-        share = _share(mesh, mesh.together, desired) if mesh.together is not None else None
+        share = share_of(mesh, mesh.together, desired) if mesh.together is not None else None
+        pulls = _pulls(mesh, desired)
         observed: dict[str, Observed] = {}
         again = None
         if mesh.kind == ENVOY_GATEWAY:
             gateways = Gateways(Cluster(plane), target, desired)
             await gateways.before()
-            found = await carry_out(Cluster(plane), scope, wanted, untouched, share)
+            found = await carry_out(Cluster(plane), scope, wanted, untouched, share, pulls)
             observed, again = await gateways.after(found), gateways.again
         elif mesh.kind == ISTIO:
             lookout = Lookout(Cluster(plane), target, desired)
             await lookout.before()
-            found = await carry_out(Cluster(plane), scope, wanted, untouched)
+            found = await carry_out(Cluster(plane), scope, wanted, untouched, pulls=pulls)
             observed, again = await lookout.after(found.done), lookout.again
         else:
-            found = await carry_out(Cluster(plane), scope, wanted, untouched, share)
+            found = await carry_out(Cluster(plane), scope, wanted, untouched, share, pulls)
         await run_sync(self.desires.write_down, target, desired, found.done, observed)
         if again is not None:
             found.again = min(found.again or again, again)
@@ -94,13 +97,36 @@ def wanted_of(mesh: Mesh, one: Desired) -> Wanted:
         for wanted in rendered:
             wanted["metadata"]["annotations"] = {RETRY: str(one.tries)}
     objects = [(kind_of(mesh, wanted), wanted) for wanted in rendered]
-    if one.secret is not None and one.plan.pull_secret is not None:
-        objects.insert(0, (SECRET, pull_secret(one.plan, login_of(one.row.target), one.secret)))
+    if secret := _secret_of(one):
+        objects.insert(0, (SECRET, secret))
     asks = one.plan.placement.get("drift") == REPORT
     return Wanted(one.row.name, objects, before, asks and one.is_applied, asks and not one.is_applied)
 
 
-def _share(mesh: Mesh, together: Together, desired: Sequence[Desired]) -> Share:
+def _secret_of(one: Desired) -> Object | None:
+    """The Secret that a deployment pulls with, if the hub makes it."""
+    if one.secret is None or one.plan is None or one.plan.pull_secret is None:
+        return None
+    return pull_secret(one.plan, login_of(one.row.target), one.secret)
+
+
+def _pulls(mesh: Mesh, desired: Sequence[Desired]) -> Pulls:
+    """What is to be known of the target's Secrets besides those that are wanted: some objects stay as they are, and
+    name others.
+    """
+
+    def secret(name: str) -> Object | None:
+        for one in desired:
+            if one.plan is not None and (
+                name == one.plan.pull_secret or (one.is_applied and name == former_name(one.plan))
+            ):
+                return _secret_of(one)
+        return None
+
+    return Pulls(mesh.named, secret) if mesh.named is not None else NO_PULLS
+
+
+def share_of(mesh: Mesh, together: Together, desired: Sequence[Desired]) -> Share:
     """What renders the objects that serve several deployments.
 
     Of a deployment that cannot be as it is wanted stays what there is.

@@ -1,7 +1,5 @@
 """The kinds of targets that the hub writes objects to, and a deployment as their renderers are given it."""
 
-import base64
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,6 +11,7 @@ import deploy.targets.gloo as gloo
 import deploy.targets.istio as istio
 import deploy.targets.kuma as kuma
 from deploy.meshes.kubernetes import SECRET, Kind
+from deploy.meshes.pull_secrets import Named, secret_name
 from deploy.targets.plan import Module, Object, Plan
 from storage.deployments import DeploymentRow
 from storage.modules import Facts
@@ -46,18 +45,26 @@ class Mesh:
     render: Callable[[Plan], list[Object]] | None = None  # None: it is merged into what is others'
     types: Sequence[Kind] = ()  # of the objects that it may ever write, where the target is a Kubernetes cluster
     together: Together | None = None
-    pulls: bool = True  # whether anything there may pull images, with a secret that the hub makes
+    named: Named | None = None  # the pull secrets that an object names; None: no secret of the hub's making
     verbs: Sequence[str] = ("get", "list", "watch", "create", "patch", "delete")  # that the hub needs for its types
 
     @property
     def kinds(self) -> Sequence[Kind]:
         """The kinds of all objects that the hub may have there."""
-        return (*self.types, SECRET) if self.pulls else self.types
+        return (*self.types, SECRET) if self.named is not None else self.types
 
 
 CONSUL, ISTIO, ENVOY_GATEWAY, KUMA, GLOO = consul.KIND, istio.KIND, envoy_gateway.KIND, kuma.KIND, gloo.KIND
 MESHES: Mapping[str, Mesh] = {
-    istio.KIND: Mesh(istio.KIND, istio.read_settings, istio.read_placement, istio.problems, istio.render, istio.TYPES),
+    ISTIO: Mesh(
+        ISTIO,
+        istio.read_settings,
+        istio.read_placement,
+        istio.problems,
+        istio.render,
+        istio.TYPES,
+        named=istio.pulls_with,
+    ),
     CONSUL: Mesh(CONSUL, consul.read_settings, consul.read_placement, consul.problems),
     ENVOY_GATEWAY: Mesh(
         ENVOY_GATEWAY,
@@ -67,6 +74,7 @@ MESHES: Mapping[str, Mesh] = {
         envoy_gateway.render,
         envoy_gateway.TYPES,
         Together(envoy_gateway.problems_together, envoy_gateway.render_together, envoy_gateway.again),
+        envoy_gateway.pulls_with,
     ),
     KUMA: Mesh(
         KUMA,
@@ -76,7 +84,6 @@ MESHES: Mapping[str, Mesh] = {
         kuma.render,
         kuma.TYPES,
         Together(kuma.problems_together, kuma.render_together, kuma.again),
-        pulls=False,
     ),
     GLOO: Mesh(
         GLOO,
@@ -84,7 +91,6 @@ MESHES: Mapping[str, Mesh] = {
         gloo.read_placement,
         gloo.problems,
         types=gloo.TYPES,
-        pulls=False,
         verbs=("get", "list", "watch", "patch"),
     ),
 }
@@ -116,7 +122,7 @@ def plan_of(
         order=current.order,
         placement=current.placement or {},
         settings=target.settings,
-        pull_secret=f"{deployment.name}.{target.name}.pull" if secret is not None else None,
+        pull_secret=secret_name(hub_id, target.name, current.repository_id) if secret is not None else None,
         public=public,
     )
 
@@ -136,22 +142,6 @@ def secret_for(target: TargetRow, *, public: bool) -> bool:
     if target.kind == ISTIO:
         return form in istio.PLUGIN_FORMS or (form == "EnvoyFilter-ECDS" and not public)
     return target.kind == ENVOY_GATEWAY and form == "Image"
-
-
-def pull_secret(plan: Plan, login: str, secret: str) -> Object:
-    """The Secret with which a deployment's image is pulled, as Docker's own config file has it."""
-    host = plan.image.partition("/")[0]
-    auth = base64.b64encode(f"{login}:{secret}".encode()).decode()
-    config = {"auths": {host: {"username": login, "password": secret, "auth": auth}}}
-    data = base64.b64encode(json.dumps(config).encode()).decode()
-    meta = {"name": plan.pull_secret, "namespace": plan.placement["namespace"], "labels": plan.labels}
-    return {
-        "apiVersion": SECRET[0],
-        "kind": SECRET[1],
-        "metadata": meta,
-        "type": "kubernetes.io/dockerconfigjson",
-        "data": {".dockerconfigjson": data},
-    }
 
 
 def kind_of(mesh: Mesh, wanted: Object) -> Kind:

@@ -1,23 +1,21 @@
-"""One pass over a cluster: what is there is compared with what is wanted, and made equal to it.
+"""What a pass over a cluster looks for and finds, and how one object is made as it is wanted.
 
 Nothing is remembered between passes but in the cluster itself: the hub's objects carry its labels and its field
 manager, and only what carries both is ever changed or taken away.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from deploy.meshes.desired import Done
 from deploy.meshes.drift import changed_by_hand, way_out
 from deploy.meshes.kubernetes import SECRET, Cluster, Kind, Listing, Refused, holds, is_ours, outgrown
-from deploy.targets.plan import DEPLOYMENT_LABEL, HUB_LABEL, MANAGER, TARGET_LABEL, Object, deployments_of
+from deploy.targets.plan import DEPLOYMENT_LABEL, HUB_LABEL, MANAGER, TARGET_LABEL, Object
 
 SETTLED = 0.2  # seconds after which what was deleted is gone, unless somebody's finalizer holds it
 SEVERAL = 3  # objects of a kind in a namespace that are missing, from which on one list is cheaper than asking for each
 Key = tuple[Kind, str, str]  # the kind, the namespace and the name of an object
-# Objects that each serve several deployments, given those that are there and the deployments that are in trouble.
-Share = Callable[[Sequence[Object], frozenset[str]], Sequence[tuple[Kind, Object]]]
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Pass:
 class Scope:
     """Whose objects, of which kinds, and in which namespaces where the hub may not list them all.
 
-    With `deployment` those of one alone, which is never looked for outside of the namespaces.
+    With `deployment` those of one alone. With either that or `confined` none is looked for outside of the namespaces.
     """
 
     hub_id: str
@@ -61,6 +59,7 @@ class Scope:
     kinds: Sequence[Kind]
     namespaces: Sequence[str] = ()
     deployment: str | None = None
+    confined: bool = False
 
     @property
     def selector(self) -> str:
@@ -71,84 +70,6 @@ class Scope:
     def owns(self, live: Object) -> bool:
         """Whether an object is one of this target's."""
         return is_ours(live, self.hub_id, self.target)
-
-
-async def carry_out(
-    cluster: Cluster, scope: Scope, wanted: Sequence[Wanted], untouched: frozenset[str], share: Share | None = None
-) -> Pass:
-    """Makes the cluster hold what is wanted and nothing else of this target's.
-
-    The own objects of `untouched` deployments stay as they are, whatever they are; what is in those that they `share`
-    is for that to say. Raises OutgoingRefused where the cluster does not answer, and Refused where it refuses what
-    every pass needs.
-    """
-    found = Pass()
-    live, absent = await owned(cluster, scope, found)
-    missing = [key for one in wanted for key in (key_of(*each) for each in one.objects) if key not in live]
-    free = await _free(cluster, [key for key in missing if key[0] not in absent])
-    kept: set[Key] = set()
-    for one in wanted:
-        done = found.done[one.deployment]
-        for kind, wished in one.objects:
-            key = key_of(kind, wished)
-            kept.add(key)
-            if kind in absent:
-                done.trouble = done.trouble or no_such_kind(kind)
-            elif drift := _drift(one, key, wished, live.get(key)):
-                done.trouble = done.trouble or drift
-                done.objects.append(say(key))  # also where it was deleted: so the next pass knows that it was there
-            elif done.trouble is None:
-                await _make(cluster, scope, found, key, wished, live.get(key), done, free=key in free)
-            elif key in live:  # what stands on something that is not there is worse than what there was
-                done.objects.append(say(key))
-    if share is not None:
-        kept |= await _share(cluster, scope, found, (live, absent), wanted, share)
-    for one in wanted:
-        _say_left(found, one, found.done[one.deployment])
-    await _prune(cluster, found, live, kept, untouched)
-    return found
-
-
-async def _share(
-    cluster: Cluster,
-    scope: Scope,
-    found: Pass,
-    there: tuple[dict[Key, Object], set[Kind]],
-    wanted: Sequence[Wanted],
-    share: Share,
-) -> set[Key]:
-    """Makes the objects that serve several deployments; what becomes of one is said of all of these."""
-    kept, (live, absent) = set(), there
-    in_trouble = frozenset(name for name, done in found.done.items() if done.trouble)
-    shared = [one for key, one in live.items() if key[0] != SECRET]
-    for kind, wished in share(shared, in_trouble):
-        key, made = key_of(kind, wished), Done()
-        kept.add(key)
-        if kind in absent:
-            made.trouble = no_such_kind(kind)
-        elif (kind[1], key[1]) in found.unseen:  # it would not be known what of others it holds
-            made.trouble = f"the hub may not list {kind[1]} in {key[1]}; give its account that right"
-        elif drift := _shared_drift(wanted, key, wished, live.get(key)):
-            made.trouble, made.objects = drift, [say(key)]
-        else:
-            await _make(cluster, scope, found, key, wished, live.get(key), made)
-        for done in (found.done[name] for name in deployments_of(wished)):
-            done.objects += made.objects
-            done.written = done.written or made.written
-            done.trouble = done.trouble or made.trouble
-    return kept
-
-
-def _say_left(found: Pass, one: Wanted, done: Done) -> None:
-    """Keeps in mind what was there and cannot be looked for: it is not gone because nobody sees it."""
-    wished = {say(key_of(*wished)) for wished in one.objects}
-    for name in one.before:
-        kind, place = name.partition(" ")[0], place_of(name)
-        if name in wished or name in done.objects or (kind, place) not in found.unseen:
-            continue
-        done.objects.append(name)
-        said = f"the hub may not list {kind} in {place}, so it cannot take {name} away; give its account that right"
-        done.trouble = done.trouble or said
 
 
 async def owned(cluster: Cluster, scope: Scope, found: Pass) -> tuple[dict[Key, Object], set[Kind]]:
@@ -229,7 +150,7 @@ def explain(refusal: Refused, key: Key) -> str:
 
 async def _listings(cluster: Cluster, scope: Scope, kind: Kind) -> dict[str | None, Listing]:
     """A kind's objects in the whole cluster, or in each namespace in use where the hub may list only there."""
-    if scope.deployment is None:
+    if scope.deployment is None and not scope.confined:
         try:
             return {None: await cluster.list(kind, selector=scope.selector)}
         except Refused as refusal:
@@ -245,7 +166,7 @@ async def _listings(cluster: Cluster, scope: Scope, kind: Kind) -> dict[str | No
     return found
 
 
-async def _free(cluster: Cluster, missing: Sequence[Key]) -> set[Key]:
+async def free_names(cluster: Cluster, missing: Sequence[Key]) -> set[Key]:
     """Those of the hub's objects that are not there whose names nobody has, where one list tells of several at once."""
     places: dict[tuple[Kind, str], list[Key]] = defaultdict(list)
     for key in missing:
@@ -262,7 +183,7 @@ async def _free(cluster: Cluster, missing: Sequence[Key]) -> set[Key]:
     return free
 
 
-async def _make(
+async def make(
     cluster: Cluster,
     scope: Scope,
     found: Pass,
@@ -282,7 +203,7 @@ async def _make(
                 return
         elif live is not None and "deletionTimestamp" in live["metadata"]:
             done.objects.append(say(key))
-            done.trouble = f"{_held(key, live)}; it is made anew when it is gone"
+            done.trouble = f"{held(key, live)}; it is made anew when it is gone"
             return
         elif live is not None and holds(live, wished) and not outgrown(live, wished):
             done.objects.append(say(key))
@@ -302,7 +223,7 @@ async def _make(
         found.written.add(str(version))
 
 
-def _drift(one: Wanted, key: Key, wished: Object, live: Object | None, way: str = "") -> str:
+def drift_of(one: Wanted, key: Key, wished: Object, live: Object | None, way: str = "") -> str:
     """What somebody did to an object by hand, with the way out; empty if that is to be mended, or nobody did."""
     if not one.reports or key[0] == SECRET:
         return ""
@@ -311,18 +232,7 @@ def _drift(one: Wanted, key: Key, wished: Object, live: Object | None, way: str 
     return f"{say(key)} {did}; {way or way_out()}" if did else ""
 
 
-def _shared_drift(wanted: Sequence[Wanted], key: Key, wished: Object, live: Object | None) -> str:
-    """The same of an object that serves several, if one of them asks; to deploy any that does puts it right."""
-    served = set(deployments_of(wished))
-    some = [one for one in wanted if one.deployment in served]
-    asking = [one for one in some if one.reports]
-    if any(one.renews for one in some):
-        return ""
-    way = way_out([one.deployment for one in asking])
-    return next((said for one in asking if (said := _drift(one, key, wished, live, way))), "")
-
-
-def _held(key: Key, live: Object) -> str:
+def held(key: Key, live: Object) -> str:
     """What keeps an object that is being deleted."""
     finalizers = ", ".join(map(str, live["metadata"].get("finalizers") or ["nobody"]))
     return f"{say(key)} is being deleted and waits for {finalizers}, whose finalizer holds it"
@@ -333,26 +243,3 @@ def _appliers(live: Object) -> list[str]:
     entries = live["metadata"].get("managedFields") or []
     named = (str(one.get("manager")) for one in entries if one.get("operation") == "Apply" and one.get("manager"))
     return [name for name in named if name != MANAGER]
-
-
-async def _prune(
-    cluster: Cluster, found: Pass, live: dict[Key, Object], kept: set[Key], untouched: frozenset[str]
-) -> None:
-    """Takes away what is the hub's and no more wanted; a secret after what uses it."""
-    for key in sorted(live.keys() - kept, key=lambda key: key[0][1] == "Secret"):
-        of_them = [found.done[name] for name in deployments_of(live[key])]
-        trouble = None
-        if "deletionTimestamp" in live[key]["metadata"]:
-            trouble = _held(key, live[key])
-        elif live[key]["metadata"]["labels"].get(DEPLOYMENT_LABEL) not in untouched:
-            try:
-                await cluster.delete(key[0], live[key])
-                found.again = SETTLED
-                for done in of_them:
-                    done.written = True
-                continue
-            except Refused as refusal:
-                trouble = explain(refusal, key)
-        for done in of_them:
-            done.trouble = done.trouble or trouble
-            done.objects.append(say(key))

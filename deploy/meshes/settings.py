@@ -110,13 +110,14 @@ async def try_out(outgoing: Outgoing, asked: Asked) -> dict[str, Any]:
 async def _rights(cluster: Cluster, asked: Asked) -> list[dict[str, Any]]:
     """What the hub may do there, each as a sentence that says what it is for."""
     found = []
-    for kind in (*_written(asked), *([SECRET] if asked.mesh.pulls else [])):
+    for kind in (*_written(asked), *([SECRET] if asked.mesh.named is not None else [])):
         for verb in asked.mesh.verbs:
             allowed = await cluster.may(verb, kind)
             found.append({"may": f"{verb} {kind[2]}", "allowed": allowed, "else": "deployments there are stalled"})
     if asked.settings.get("observe") in ("agents", "proxies"):
+        place = asked.settings.get("proxies_namespace") or None
         for verb, kind, part in (("list", PODS, ""), ("get", PODS, "proxy")):
-            allowed = await cluster.may(verb, kind, subresource=part)
+            allowed = await cluster.may(verb, kind, place, subresource=part)
             name = f"{verb} {kind[2]}/{part}" if part else f"{verb} {kind[2]}"
             found.append({"may": name, "allowed": allowed, "else": "proxies cannot be observed"})
     return found

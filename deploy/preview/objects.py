@@ -17,9 +17,10 @@ from deploy.commands import Wish, check, next_order
 from deploy.config_secrets import NotFilled, filled, secrets_of, shown, without_values
 from deploy.images.derived import find_readable
 from deploy.means import Means, allow
-from deploy.meshes.kinds import CONSUL, GLOO, MESHES, pull_secret, pulls_images, secret_for
+from deploy.meshes.kinds import CONSUL, GLOO, MESHES, pulls_images, secret_for
 from deploy.meshes.kubeconfig import access_of
-from deploy.meshes.kubernetes import Cluster, Refused
+from deploy.meshes.kubernetes import SECRET, Cluster, Refused
+from deploy.meshes.pull_secrets import pull_secret
 from deploy.preview.drafting import UNKNOWN, draft_plans, draft_row, plan_problems
 from deploy.preview.rehearsal import (
     Change,
@@ -160,7 +161,7 @@ def _own(draft: Draft, objects: Sequence[Object]) -> list[Object]:
     """Those of the objects that are for the deployment; what Consul keeps says that in no way of ours."""
     if MESHES[draft.target.kind].together is None:
         return list(objects)
-    return [one for one in objects if draft.plan.deployment in deployments_of(one)]
+    return [one for one in objects if one["kind"] == SECRET[1] or draft.plan.deployment in deployments_of(one)]
 
 
 async def _compare(means: Means, draft: Draft, objects: list[Object]) -> tuple[list[Object], list[Change]]:

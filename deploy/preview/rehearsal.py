@@ -11,6 +11,7 @@ from auth.control_plane import ControlPlane
 from deploy.meshes.kinds import Mesh, kind_of
 from deploy.meshes.kubernetes import SECRET, Cluster, Refused
 from deploy.meshes.passing import Key, Pass, Scope, apply_ours, explain, key_of, no_such_kind, owned, say, taken
+from deploy.meshes.pull_secrets import users_of
 from deploy.targets.merging import mark
 from deploy.targets.plan import Object, Plan, deployments_of
 
@@ -44,12 +45,14 @@ async def rehearse(
     scope = Scope(plan.hub_id, plan.target, mesh.kinds, namespaces)
     live, absent = await owned(cluster, scope, Pass())
     mine = {key: one for key, one in live.items() if plan.deployment in deployments_of(one)}
+    users = users_of(live.values(), mesh.named) if mesh.named is not None else {}
+    mine |= {key: one for key, one in live.items() if key[0] == SECRET and users.get(key[1:]) == {plan.deployment}}
     found, kept = [], set()
     for wished in objects([one for key, one in live.items() if key[0] != SECRET]):
         kind = kind_of(mesh, wished)
         key = key_of(kind, wished)
         kept.add(key)
-        if key not in mine and plan.deployment not in deployments_of(wished):
+        if key not in mine and kind != SECRET and plan.deployment not in deployments_of(wished):
             continue
         if kind in absent:
             found.append(Change(say(key), REFUSED, no_such_kind(kind)))

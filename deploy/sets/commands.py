@@ -16,7 +16,6 @@ from deploy.meshes.kinds import MESHES
 from deploy.preview.drafting import mesh_problems
 from deploy.sets.room import crowded
 from deploy.sets.wanted import WantedMember, WantedSet, still_follows, wanted_of
-from deploy.targets.envoy_fleet import FILES
 from storage.database import Conflict
 from storage.deployments import DeploymentRow, find_deployment
 from storage.namespaces import Holding, find_namespace_holding
@@ -183,10 +182,9 @@ def _checked(
     current: DeploymentRow | None,
 ) -> Sequence[dict[str, Any]]:
     """What speaks against a member by the checks of deployments."""
-    wish = wanted.wish(member, mesh=target.kind in MESHES, new=current is None)
+    wish = wanted.wish(member, mesh=target.kind in MESHES)
     try:
-        never = target.kind in MESHES or target.settings.get("transport") == FILES
-        if member.rollout is not None and (current is not None or never):
+        if member.rollout is not None:
             refuse_waves(target, wish, current)
         revision, _, _ = check(means, identity, target, member.name, wish, None)
         with means.database.read() as session:

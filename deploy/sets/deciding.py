@@ -135,10 +135,10 @@ def _trouble(parts: Sequence[Part]) -> str:
     for one in parts:
         if not one.member.moved or not one.member.wanted:
             continue
-        if not one.there:
-            return f"{one.name} was undeployed meanwhile"
         if one.why_back:
             return f"{one.name} went back: {one.why_back}"
+        if not one.there:
+            return f"{one.name} was undeployed meanwhile"
         if one.number != one.member.given:
             return f"{one.name} was changed by somebody else: it has revision {one.number}, not {one.member.given}"
         if one.status == STALLED:

@@ -108,7 +108,7 @@ def _change(means: Means, row: SetRow, part: Part) -> bool:
         _halt(means, row, f"{part.name} cannot be deployed: {still_follows(member, part.follows)}")
         return True
     mesh = target is not None and target.kind in MESHES
-    wish = wanted.wish(member, mesh=mesh, new=not part.there)
+    wish = wanted.wish(member, mesh=mesh)
     try:
         change(means, identity, member.target, member.name, wish, partial(note_change, row, part.member, part.follows))
     except MovedOn:

@@ -60,7 +60,7 @@ def _part(
     standing = stand(target, deployment, proxies, seen)
     return Part(
         member,
-        deployment.current.number,
+        None if deployment.taken_back else deployment.current.number,
         standing.status,
         standing.message,
         settled=_settled(target, deployment, standing, seen),
@@ -83,9 +83,10 @@ def _settled(target: TargetRow, deployment: DeploymentRow, standing: Standing, s
 
 def _why_back(session: Session, member: MemberRow, deployment: DeploymentRow) -> str:
     """Why the deployment's own rollout of what the set gave it was taken back; empty if it was not."""
-    if not member.given or deployment.current.number == member.given:
+    now_has = None if deployment.taken_back else deployment.current.number
+    if not member.given or now_has == member.given:
         return ""
     for one in deployment_rollouts(session, deployment.id):
-        if one.to_revision == member.given and one.back_revision == deployment.current.number and one.state not in OPEN:
+        if one.to_revision == member.given and one.back_revision == now_has and one.state not in OPEN:
             return f"its rollout {one.id} was {one.state}: {one.why}"
     return ""

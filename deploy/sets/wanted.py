@@ -53,11 +53,8 @@ class WantedSet:
         """As a revision keeps it."""
         return asdict(self)
 
-    def wish(self, member: WantedMember, *, mesh: bool, new: bool) -> Wish:
-        """What a member is to become; a deployment that is `new` goes to all nodes at once, there is no way back.
-
-        Nothing is as it was before: also what is left out is said.
-        """
+    def wish(self, member: WantedMember, *, mesh: bool) -> Wish:
+        """What a member is to become. Nothing is as it was before: also what is left out is said."""
         return Wish(
             reference=self.pinned,
             keeps_config=False,
@@ -67,7 +64,7 @@ class WantedSet:
             failure_policy=self.failure_policy,
             force=self.force,
             placement=member.placement if member.placement is not None else {} if mesh else None,
-            rollout=None if new or member.rollout is None else read_rollout(member.rollout),
+            rollout=None if member.rollout is None else read_rollout(member.rollout),
             ran=self.going_back,
         )
 

@@ -53,14 +53,17 @@ def read_settings(asked: Mapping[str, Any]) -> dict[str, Any]:
 
     `hub`: URL of the hub as the controller reaches it. `form`: `Image`, or `HTTP` for the bare module. `version`: of
     Envoy Gateway, such as 1.9; empty if unknown. `observe`: `proxies`, or `nothing` where the hub may not ask them;
-    `stats_port`: where they have their metrics.
+    `proxies_namespace`: where their pods are, empty: in any; `stats_port`: where they have their metrics.
     """
-    only(asked, "the settings of an Envoy Gateway target", "hub", "form", "version", "observe", "stats_port")
+    names = ("hub", "form", "version", "observe", "proxies_namespace", "stats_port")
+    only(asked, "the settings of an Envoy Gateway target", *names)
+    there = asked.get("proxies_namespace", "")
     return {
         "hub": hub_url(asked),
         "form": word(asked, "form", FORMS[0], FORMS),
         "version": version(asked, "version"),
         "observe": word(asked, "observe", OBSERVE[0], OBSERVE),
+        "proxies_namespace": kube_namespace(asked, "proxies_namespace") if there != "" else "",
         "stats_port": port(asked.get("stats_port", STATS_PORT), "stats_port"),
     }
 
@@ -134,6 +137,18 @@ def render_together(plans: Sequence[Plan], kept: Sequence[Plan] = (), live: Sequ
             entries.setdefault(place, {}).setdefault(plan.deployment, (plan.order, wasm))
     some = (*plans, *kept)
     return [_policy(some[0], place, held) for place, held in sorted(entries.items(), key=lambda item: item[0])]
+
+
+def pulls_with(live: Object) -> list[tuple[str, str]]:
+    """The pull Secrets that a policy names, each with the deployment whose filter it is for."""
+    found = []
+    for wasm in (live.get("spec") or {}).get("wasm") or []:
+        image = (wasm.get("code") or {}).get("image") or {}
+        name = (image.get("pullSecretRef") or {}).get("name")
+        parts = str(wasm.get("name")).split("/")  # see `filter_name`
+        if name:
+            found.append((str(name), parts[3] if len(parts) > 3 else ""))
+    return found
 
 
 def plugin_name(plan: Plan) -> str:

@@ -25,7 +25,7 @@ from deploy.targets.asked import (
 )
 from deploy.targets.configs import Unfaithful, config_object
 from deploy.targets.envoy_fleet import RBAC_TYPE, WASM_TYPE
-from deploy.targets.plan import BadPlacement, Object, Plan
+from deploy.targets.plan import BadPlacement, Object, Plan, deployments_of
 from deploy.targets.remote_filter import CA_FILE, filter_name, module_cluster, remote_code, size_problems, wasm_filter
 
 KIND = "istio"
@@ -140,6 +140,13 @@ def render(plan: Plan) -> list[Object]:
     # Each is put right before the router in turn, and lower priorities come first: so they run in rising order.
     spec = _place(plan, "workloadSelector", "labels") | {"priority": plan.order, "configPatches": patches}
     return [_object(plan, TYPES[2], spec)]
+
+
+def pulls_with(live: Object) -> list[tuple[str, str]]:
+    """The pull Secret that an object names, with the deployment that it is for."""
+    spec = live.get("spec") or {}
+    named = [one.get("imagePullSecret") for one in (spec, spec.get("wasm")) if isinstance(one, Mapping)]
+    return [(str(name), deployment) for name in named if name for deployment in deployments_of(live)]
 
 
 def _explain_other_form(asked: Mapping[str, Any], plugin: bool) -> None:

@@ -63,6 +63,17 @@ class Cluster:
         """The objects of that kind in a namespace, such as those of a `labelSelector`."""
         return list(self._told(self.http.get(self.path(api, kind, "", namespace), params=params))["items"])
 
+    def version(self, api: str, kind: str, namespace: str = "") -> str:
+        """From where `events` of that kind go on."""
+        return str(self._told(self.http.get(self.path(api, kind, "", namespace)))["metadata"]["resourceVersion"])
+
+    def events(self, api: str, kind: str, namespace: str, since: str) -> list[Any]:
+        """All that happened to objects of that kind in a namespace since that version."""
+        params = {"watch": "true", "resourceVersion": since, "timeoutSeconds": "1"}
+        answer = self.http.get(self.path(api, kind, "", namespace), params=params)
+        assert answer.is_success, answer.text
+        return [json.loads(line) for line in answer.text.splitlines()]
+
     def delete(self, item: Object) -> None:
         """Deletes the object, if it is there."""
         answer = self.http.delete(self.path_of(item))

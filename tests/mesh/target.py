@@ -94,6 +94,11 @@ class Target(MeshTarget):
         """An object of the target's namespace."""
         return self.cluster.get(*kind, name, self.namespace)
 
+    def pull_secrets(self) -> list[str]:
+        """The names of the target's Secrets in its namespace."""
+        found = self.cluster.all(*SECRET, self.namespace, labelSelector=f"wasmhub/target={self.name}")
+        return sorted(str(one["metadata"]["name"]) for one in found)
+
 
 class ConsulTarget(MeshTarget):
     """A Consul target, into which a token lets the hub."""

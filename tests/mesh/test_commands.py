@@ -110,8 +110,9 @@ def test_objects_are_rendered_as_yaml_that_the_cluster_takes(
     wish = (f"{FILTER}:1", "--target", mesh, "--namespace", namespace)
     done = admin.run("render", *wish)
     assert done.returncode == 0, done.stderr
-    assert f"the secret {namespace}/typed.{mesh}.pull, which is left out" in done.stderr
     (rendered,) = yaml.safe_load_all(done.stdout)
+    secret = f"{namespace}/{rendered['spec']['imagePullSecret']}"
+    assert f"the secret {secret}, which is left out" in done.stderr
     assert (rendered["apiVersion"], rendered["kind"]) == PLUGIN
     cluster.admin.apply(rendered, dry=True)
     assert plugin(cluster, mesh, namespace) is None
@@ -119,7 +120,7 @@ def test_objects_are_rendered_as_yaml_that_the_cluster_takes(
     assert f"create WasmPlugin {namespace}/typed.{mesh}" in admin.text("render", *wish, "--diff")
     admin.text("deploy", *wish)
     changed = admin.text("render", f"{FILTER}:2", "--target", mesh, "--diff")
-    assert f"none Secret {namespace}/typed.{mesh}.pull\nchange WasmPlugin" in changed
+    assert f"none Secret {secret}\nchange WasmPlugin" in changed
     assert "\n  spec.url: oci://" in changed
     assert admin.json("render", *wish)["diff"][1]["change"] == "none"
 

@@ -10,7 +10,7 @@ import yaml
 from tests.deploy.fleet import header_filter
 from tests.hub import ROOT, HubProcess
 from tests.mesh.kubernetes import Cluster, ControlPlane, Object
-from tests.mesh.target import PLUGIN, SECRET, Target
+from tests.mesh.target import PLUGIN, Target
 from tests.oci import Client
 
 PAGE = (ROOT / "docs" / "deploy-istio.md").read_text()
@@ -45,7 +45,7 @@ def come_and_go(target: Target, form: tuple[str, str]) -> None:
     target.undeploy("marks")
     target.becomes("marks", 404)
     assert target.object(form, f"marks.{target.name}") is None
-    assert target.object(SECRET, f"marks.{target.name}.pull") is None
+    assert target.pull_secrets() == []
 
 
 def test_what_is_to_be_copied_is_enough(cluster: ControlPlane, mesh_hub: HubProcess, namespace: str) -> None:

@@ -58,8 +58,8 @@ def test_random_deployments_leave_random_objects_of_others_as_they_are(
     chance = random.Random(seed)
     for tag in ("1", "2"):
         oci.push_filter("admin/foreign", tag, header_filter(tag))
-    hub_id = _hub_id(two[0].target)
-    foreign = dict(_foreign(cluster.admin, chance, two, places, hub_id) for _ in range(FOREIGN))
+    hub_id, pulls = _hub_id_and_pulls(two[0].target)
+    foreign = dict(_foreign(cluster.admin, chance, two, places, hub_id, pulls) for _ in range(FOREIGN))
     taken = set(foreign)
 
     for _ in range(STEPS):
@@ -68,8 +68,8 @@ def test_random_deployments_leave_random_objects_of_others_as_they_are(
         for name, (place, config) in one.wanted.items():
             kind = PLUGIN if one.target.settings["form"] == "WasmPlugin" else FILTER
             mine = (kind, place, f"{name}.{one.target.name}")
-            secret = (SECRET, place, f"{name}.{one.target.name}.pull")
-            if {mine, secret} & taken:
+            secret = (SECRET, place, f"{pulls}.{one.target.name}")
+            if mine in taken or (kind == PLUGIN and secret in taken):
                 assert "is not the hub's" in one.target.becomes(name, "stalled")["message"]
             else:
                 one.target.becomes(name, APPLIED)
@@ -99,11 +99,11 @@ def _step(chance: random.Random, one: Ours, places: list[str]) -> None:
 
 
 def _foreign(
-    cluster: Cluster, chance: random.Random, two: list[Ours], places: list[str], hub_id: str
+    cluster: Cluster, chance: random.Random, two: list[Ours], places: list[str], hub_id: str, pulls: str
 ) -> tuple[tuple[tuple[str, str], str, str], str]:
     """Makes an object of somebody else, as alike the hub's as it may get, and tells its key and its version."""
     kind, target, deployment = chance.choice([*SPECS]), chance.choice(two).target.name, chance.choice(NAMES)
-    ours = f"{deployment}.{target}" + (".pull" if kind == SECRET else "")
+    ours = f"{pulls if kind == SECRET else deployment}.{target}"
     # Names of the hub's own objects are rare where those would be, else nothing could be deployed.
     name = ours if chance.random() < 0.2 else f"{ours}-{secrets.token_hex(2)}"
     key = (kind, chance.choice(places), name)
@@ -121,13 +121,13 @@ def _foreign(
     return key, _version(cluster, key)
 
 
-def _hub_id(target: Target) -> str:
-    """What the hub writes into its labels."""
+def _hub_id_and_pulls(target: Target) -> tuple[str, str]:
+    """What the hub writes into its labels, and what its Secrets are called before the target's name."""
     target.deploy("first", "admin/foreign:1")
     found = until(lambda: target.object(PLUGIN, f"first.{target.name}"), "it is applied")
     target.undeploy("first")
     target.becomes("first", 404)
-    return str(found["metadata"]["labels"]["wasmhub/hub"])
+    return str(found["metadata"]["labels"]["wasmhub/hub"]), str(found["spec"]["imagePullSecret"]).partition(".")[0]
 
 
 def _has(cluster: Cluster, key: tuple[tuple[str, str], str, str], config: Any) -> None:

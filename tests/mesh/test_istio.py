@@ -14,7 +14,7 @@ from tests.hub import HubProcess
 from tests.mesh.istio import Istiod, Proxy, Sidecar
 from tests.mesh.network import Network
 from tests.mesh.pods import shows
-from tests.mesh.target import PLUGIN, SECRET, Target
+from tests.mesh.target import PLUGIN, Target
 from tests.oci import Client
 
 
@@ -58,7 +58,7 @@ def test_a_private_filter_is_brought_swapped_and_taken_away(proxy: Proxy, target
     target.becomes("marks", 404)
     until(lambda: shows(proxy, 200), "the header is gone", 30)
     assert target.object(PLUGIN, f"marks.{target.name}") is None
-    assert target.object(SECRET, f"marks.{target.name}.pull") is None
+    assert target.pull_secrets() == []
 
 
 def test_what_the_agent_cannot_fetch_as_it_was_pushed_is_fetched_as_what_was_made_of_it(

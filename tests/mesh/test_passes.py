@@ -7,9 +7,10 @@ from ipaddress import ip_network
 
 from auth.control_plane import ControlPlane as Plane
 from auth.outgoing import Outgoing
+from deploy.meshes.carrying import carry_out
 from deploy.meshes.kubeconfig import read_kubeconfig
 from deploy.meshes.kubernetes import Cluster
-from deploy.meshes.passing import Pass, Scope, Wanted, carry_out
+from deploy.meshes.passing import Pass, Scope, Wanted
 from tests.deploy.fleet import header_filter, until
 from tests.hub import HubProcess
 from tests.mesh.kubernetes import ControlPlane, Object
@@ -41,7 +42,7 @@ def test_a_deployment_is_applied_changed_and_taken_away(target: Target, oci: Cli
     target.undeploy("marks")
     target.becomes("marks", 404)
     assert target.object(PLUGIN, name) is None
-    assert target.object(SECRET, f"{name}.pull") is None
+    assert target.pull_secrets() == []
 
 
 def test_the_pull_secret_reads_that_repository_alone(target: Target, oci: Client, mesh_hub: HubProcess) -> None:
@@ -49,7 +50,7 @@ def test_the_pull_secret_reads_that_repository_alone(target: Target, oci: Client
     other = oci.push_filter("admin/other", "1", header_filter("two"))
     target.deploy("marks", "admin/mine:1")
     target.becomes("marks", APPLIED)
-    secret = target.object(SECRET, f"marks.{target.name}.pull")
+    secret = target.object(SECRET, *target.pull_secrets())
     assert secret is not None and secret["type"] == "kubernetes.io/dockerconfigjson"
     config = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))
     ((host, held),) = config["auths"].items()

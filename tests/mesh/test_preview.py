@@ -6,7 +6,7 @@ from typing import Any
 from tests.deploy.fleet import header_filter, until
 from tests.hub import HubProcess
 from tests.mesh.kubernetes import ControlPlane
-from tests.mesh.target import PLUGIN, SECRET, Target
+from tests.mesh.target import PLUGIN, Target
 from tests.oci import Client
 
 APPLIED = "applied-not-observed"
@@ -38,7 +38,7 @@ def test_what_is_new_is_shown_and_is_not_there_afterwards(target: Target, oci: C
     assert changes(found) == {"Secret": "create", "WasmPlugin": "create"}
     assert (found["problems"], found["notes"]) == ([], [])
     assert target.object(PLUGIN, f"marks.{target.name}") is None
-    assert target.object(SECRET, f"marks.{target.name}.pull") is None
+    assert target.pull_secrets() == []
     assert target.deployment("marks")["status"] == 404
 
 
