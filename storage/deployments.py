@@ -236,7 +236,7 @@ def save_deployment(
             raise Conflict(f"the bytes of {revision.reference} were removed meanwhile; push them again")
         deployment, before = _begun(session, target.id, name)
         refuse_beside_rollout(session, deployment.id, f"{target.name}/{name}")
-        detail = {**(detail or {}), **_settle(session, deployment.id, settle)}
+        more = {**(detail or {}), **_settle(session, deployment.id, settle)}
         if arrange is not None:
             _arrange(session, target.id, deployment.id, revision.order, arrange)
         number = add_revision(session, actor, deployment, revision)
@@ -245,7 +245,7 @@ def save_deployment(
         touch_target(session, target.id)
         if note is not None:
             note(session, deployment.id, before, number)
-        said = {"revision": number, "manifest": revision.manifest_digest, "order": revision.order, **detail}
+        said = {"revision": number, "manifest": revision.manifest_digest, "order": revision.order, **more}
         if rollout is not None:
             said["rollout"] = begin_rollout(session, deployment.id, rollout, before, number, _user(actor))
         record(

@@ -116,7 +116,7 @@ def stood(
             "digest": digest,
             "image": image,
             "module": sha256,
-            "order": one.order,
+            **({"order": one.order} if one.mesh.together is not None else {}),  # an older CRD does not know it
             **({"tries": detail["tries"]} if detail.get("tries") else {}),
             **({"triedAt": moment(tried)} if tried else {}),
         }
