@@ -22,7 +22,6 @@ from deploy.meshes.desired import Desired, Desires
 from deploy.meshes.drift import changed_parts, way_out
 from deploy.meshes.passing import Pass
 from deploy.meshes.sidecars import Sidecars, vm_of
-from deploy.targets.asked import REPORT
 from deploy.targets.merging import mark
 from deploy.targets.remote_filter import filter_name
 from storage.targets import TargetRow
@@ -62,7 +61,7 @@ class ConsulPass:
         for service in sorted(services):
             await _bring(plane, found, service, entries.get(service), wanted.get(service, ()), own, self._touched)
         for one in desired:
-            if _asks(one):
+            if one.reports:
                 found.done[one.row.name].wrote = self._mark(_rendered(one)["extension"])
         observed = await sidecars.look(desired, found.done)
         await run_sync(self.desires.write_down, target, desired, found.done, observed)
@@ -71,11 +70,7 @@ class ConsulPass:
         return found
 
     def _touched(self, one: Desired, stands: Any) -> bool:
-        """Whether somebody did something to an extension by hand that is to be said and not mended.
-
-        What the hub wrote last, and nobody has changed since, may be written otherwise by now.
-        """
-        return _asks(one) and one.wrote is not None and (stands is None or self._mark(stands) != one.wrote)
+        return self.desires.touched(one, stands and consul.said_of(stands))
 
     def _mark(self, extension: Mapping[str, Any]) -> str:
         return self.desires.mark(consul.said_of(extension))
@@ -211,11 +206,6 @@ def _standing(one: Desired, entry: Mapping[str, Any] | None) -> Any:
     name = filter_name(one.plan)
     held = (entry or {}).get("EnvoyExtensions") or []
     return next((extension for extension in held if consul.plugin_name(extension) == name), None)
-
-
-def _asks(one: Desired) -> bool:
-    """Whether what is done by hand is to be said and not mended, of what can be made."""
-    return one.plan is not None and not one.problems and one.plan.placement.get("drift") == REPORT
 
 
 def _by_hand(one: Desired, entry: Mapping[str, Any] | None) -> str:

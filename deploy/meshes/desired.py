@@ -10,6 +10,7 @@ from auth.secrets import ROBOT, SecretKey, fingerprint, hint, new_secret
 from deploy.config_secrets import NotFilled, filled, secrets_of, without_values
 from deploy.meshes.kinds import MESHES, plan_of, secret_for
 from deploy.status import PROGRESSING, STALLED, UNOBSERVED
+from deploy.targets.asked import REPORT
 from deploy.targets.plan import Plan
 from storage.database import Database, now
 from storage.deployments import DeploymentRow, DeploymentSeen, target_deployments
@@ -80,6 +81,11 @@ class Desired:
     def sidecars(self) -> list[dict[str, Any]]:
         """What was known of sidecars at the last look."""
         return self.detail.get("sidecars") or []
+
+    @property
+    def reports(self) -> bool:
+        """Whether what is done by hand is to be said and not mended, of what can be made."""
+        return self.plan is not None and not self.problems and self.plan.placement.get("drift") == REPORT
 
     @property
     def wrote(self) -> str | None:
@@ -160,6 +166,13 @@ class Desires:
         if news:
             save_deployments_seen(self.database, news)
         take_unused_credentials(self.database, target.id)
+
+    def touched(self, one: Desired, stands: Any) -> bool:
+        """Whether somebody did something by hand to what the hub wrote that is to be said and not mended.
+
+        What the hub wrote last, and nobody has changed since, may be written otherwise by now.
+        """
+        return one.reports and one.wrote is not None and (stands is None or self.mark(stands) != one.wrote)
 
     def mark(self, made: Any) -> str:
         """Tells what was made from anything else that may be; it may hold secrets, so nothing follows from it."""

@@ -23,18 +23,22 @@ def changed_by_hand(live: Object, wished: Object) -> str:
     """
     ours = fields_of(live, MANAGER, "Apply")
     paths = [("spec", *path) for path in _differing(live.get("spec"), wished.get("spec"))]
-    taken = [path for path in paths if not any(_covers(fields, path, wished) for fields in ours)]
+    taken = [path for path in paths if not any(_depth(fields, path, wished) for fields in ours)]
     if not taken:
         return ""
-    others = {str(one.get("manager")) for one in live["metadata"].get("managedFields") or []} - {MANAGER}
-    who = [name for name in sorted(others) if _has_any(fields_of(live, name), taken, wished)]
-    return f"was changed by {some_names(who) or 'hand'} and differs in {some_names([*map(_said, taken)])}"
+    who = dict.fromkeys(name for path in taken for name in _writers(live, path, wished))
+    return f"was changed by {some_names([*who]) or 'hand'} and differs in {some_names([*map(_said, taken)])}"
 
 
 def changed_parts(live: Any, wished: Any) -> str:
     """Which fields differ, also those that only one of the two has; empty where none does."""
     both = dict.fromkeys((*_differing(live, wished), *_differing(wished, live)))
     return some_names([*map(_said, both)])
+
+
+def editors_of(live: Object, path: Path) -> str:
+    """Who but the hub wrote a field last, as a part of a sentence."""
+    return some_names(_writers(live, path, live)) or "hand"
 
 
 def _differing(live: Any, wished: Any, at: Path = ()) -> Iterator[Path]:
@@ -52,23 +56,27 @@ def _differing(live: Any, wished: Any, at: Path = ()) -> Iterator[Path]:
         yield at
 
 
-def _has_any(held: Sequence[Mapping[str, Any]], paths: Sequence[Path], wished: Object) -> bool:
-    return any(_covers(fields, path, wished) for fields in held for path in paths)
+def _writers(live: Object, path: Path, wished: Any) -> list[str]:
+    """Who but the hub is noted for a field: not who once made something empty that it is in, if others are closer."""
+    others = {str(one.get("manager")) for one in live["metadata"].get("managedFields") or []} - {MANAGER}
+    close = {name: max((_depth(each, path, wished) for each in fields_of(live, name)), default=0) for name in others}
+    closest = max(close.values(), default=0)
+    return sorted(name for name, depth in close.items() if depth == closest > 0)
 
 
-def _covers(fields: Mapping[str, Any], path: Path, wished: Any) -> bool:
-    """Whether `fieldsV1` name what is there, or something that holds it and is written as one."""
-    for step in path:
+def _depth(fields: Mapping[str, Any], path: Path, wished: Any) -> int:
+    """How far `fieldsV1` follow a path, where they name what is there or something that holds it; else 0."""
+    for depth, step in enumerate(path):
         if not fields:
-            return True
+            return depth
         if isinstance(step, str):
             below = fields.get(f"f:{step}")
         else:
             below = next((each for name, each in fields.items() if is_item(name, wished[step])), None)
         if below is None:
-            return False
+            return 0
         fields, wished = below, wished[step]
-    return True
+    return len(path)
 
 
 def _said(path: Path) -> str:

@@ -69,6 +69,7 @@ def _gloo() -> list[PlacementField]:
         _field("gateway", "Gateway", "text", hint="Left empty: gateway-proxy."),
         _field("stage", "Stage", "choice", words=gloo.STAGES),
         _field("predicate", "Before, during or after it", "choice", words=gloo.PREDICATES),
+        _drift(),
     ]
 
 
