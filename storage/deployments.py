@@ -240,8 +240,7 @@ def save_deployment(
         if arrange is not None:
             _arrange(session, target.id, deployment.id, revision.order, arrange)
         number = add_revision(session, actor, deployment, revision)
-        if arrange is not None and not before:
-            _forget_before(session, deployment.id, number)
+        _forget_before(session, deployment.id, before if arrange is not None else number, number)
         touch_target(session, target.id)
         if note is not None:
             note(session, deployment.id, before, number)
@@ -325,8 +324,10 @@ def _arrange(session: Session, target_id: int, deployment_id: int, order: int, a
             session.execute(update(Deployment).where(col(Deployment.id) == moved).values(slot=slot))
 
 
-def _forget_before(session: Session, deployment_id: int, number: int) -> None:
-    """Of a fleet's deployment that begins anew: what was taken back there is nothing that a node could go back to."""
+def _forget_before(session: Session, deployment_id: int, before: int, number: int) -> None:
+    """Where nothing ran on a fleet until now: what was taken back there is nothing that a node could go back to."""
+    if before:
+        return
     early = (col(Revision.deployment_id) == deployment_id, col(Revision.number) < number)
     session.execute(delete(Revision).where(*early))
     session.execute(delete(DeploymentState).where(col(DeploymentState.deployment_id) == deployment_id))

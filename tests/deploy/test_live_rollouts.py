@@ -173,7 +173,7 @@ def test_a_first_version_goes_through_all_waves_and_the_other_nodes_serve_withou
     bare.all_pass()
     with ExitStack() as stack:
         loads = {name: stack.enter_context(Load(one.listening(), 1)) for name, one in bare.envoys.items()}
-        number = bare.begin(good, bake="8s")
+        number = bare.begin(good, bake="6s")
         seen = bare.watch(number, "first")
         over = bare.becomes(number, "done")
 
@@ -213,7 +213,7 @@ def test_a_first_version_that_breaks_or_is_refused_is_taken_back_to_nothing(bare
     bare.fleet.undeploy("marks")
 
 
-@OVER_BOTH
+@OVER_GRPC  # over REST it is the first version above that goes through all waves
 def test_a_good_version_goes_through_all_waves_and_no_request_fails(rollouts: Rollouts) -> None:
     good = rollouts.fleet.push("marks", "good", header_filter("good"))
     with ExitStack() as stack:
