@@ -86,9 +86,14 @@ class _Incoming(asyncio.Protocol):
             self.transport.resume_reading()
         return piece
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether what is to be sent has to wait."""
+        return self._flowing is not None and not self._flowing.done()
+
     async def drained(self) -> None:
         """Returns once more may be sent."""
-        if self._flowing is not None and not self._flowing.done():
+        if self._flowing is not None:
             await self._flowing
         if self.ended:
             raise self.error or ConnectionResetError("the connection was closed")
@@ -121,8 +126,9 @@ class _Stream(httpcore.AsyncNetworkStream):
             if self._incoming.ended:
                 raise self._incoming.error or ConnectionResetError("the connection was closed")
             self._transport.write(buffer)
-            async with asyncio.timeout(timeout):
-                await self._incoming.drained()
+            if self._incoming.is_stopped:
+                async with asyncio.timeout(timeout):
+                    await self._incoming.drained()
         except TimeoutError as error:
             raise httpcore.WriteTimeout(str(error)) from error
         except (OSError, RuntimeError) as error:  # the latter of a transport that is closed

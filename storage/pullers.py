@@ -93,8 +93,9 @@ def give_pull_credentials(
         if target is None:
             raise Conflict("the target was removed meanwhile")
         puller = target.puller_id or _make_puller(session, target)
-        for repository_id, (secret, sealed) in sorted(secrets.items()):
+        for sealed in [one[1] for one in secrets.values()][:1]:  # all are sealed with the one key
             refuse_old_seal(session, sealed)
+        for repository_id, (secret, sealed) in sorted(secrets.items()):
             _give(session, target, puller, repository_id, secret, sealed)
         return pull_credentials(session, target_id)
 

@@ -63,7 +63,7 @@ async def _prune_secret(of: Pruning, key: Key, before: set[str], now: set[str]) 
         of.found.again = min(of.found.again or MOVED, MOVED)
     elif now and (secret := of.pulls.secret(key[2])) is not None:
         await make(of.cluster, of.scope, of.found, key, renewed(of.live[key], secret), of.live[key], Done())
-    for user in users:
+    for user in now or users:  # it is nobody's any more who does not name it while others do
         of.found.done[user].objects.append(name)
 
 

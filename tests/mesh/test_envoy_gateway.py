@@ -253,7 +253,7 @@ def test_a_preview_shows_the_shared_policy_and_changes_nothing(
     assert [one["kind"] for one in found["objects"]] == ["Secret", "EnvoyExtensionPolicy"]
     assert found["objects"][1]["metadata"]["annotations"] == {"wasmhub/deployments": "one,two"}
     assert [(one["object"].split()[0], one["change"]) for one in found["diff"]] == [
-        ("Secret", "create"),
+        ("Secret", "none"),
         ("EnvoyExtensionPolicy", "change"),
     ]
     assert preview(target, "one", reference="admin/seen:1")["diff"][1]["change"] == "none"
