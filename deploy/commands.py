@@ -162,7 +162,7 @@ def check(
         config=taken.config,
         root_id=wish.root_id if wish.root_id is not None else before.root_id if before else "",
         failure_policy=wish.failure_policy or (before.failure_policy if before else "FAIL_CLOSED"),
-        order=wish.order or (before.order if before else LAST),
+        order=wish.order or (current.current.order if current and not current.taken_back else LAST),
         action="deploy",
         placement=placement,
     )
@@ -171,15 +171,17 @@ def check(
 
 def refuse_waves(target: TargetRow, wish: Wish, current: DeploymentRow | None) -> None:
     """Raises ApiError where a change cannot reach the proxies in waves."""
-    trouble = no_waves(target, current)
-    if trouble or current is None:
+    trouble = no_waves(target)
+    if trouble:
         raise ApiError(409, "conflict", trouble)
-    if wish.order is not None and wish.order != current.current.order:
+    if current is None or current.taken_back or wish.order is None:
+        return
+    if wish.order != current.current.order:
         raise bad("a rollout cannot move a filter past others; change its order by itself, before or after")
 
 
-def no_waves(target: TargetRow, current: DeploymentRow | None) -> str:
-    """Why no change of a deployment can go out in waves; empty if it can."""
+def no_waves(target: TargetRow) -> str:
+    """Why nothing can go out in waves there; empty if it can."""
     if target.kind in MESHES:
         return (
             f"{target.name} is a mesh, whose own control plane gives a change to all proxies at once: deploy it without"
@@ -187,21 +189,18 @@ def no_waves(target: TargetRow, current: DeploymentRow | None) -> str:
         )
     if target.settings.get("transport") == FILES:
         return (
-            f"the proxies of {target.name} read files, and whoever puts them there gives them to all at once; waves are"
-            " for fleets that ask the hub. Deploy it without a rollout; to go in steps, give some proxies a target of"
-            " their own"
-        )
-    if current is None:
-        return (
-            f"nothing runs on {target.name} under that name yet, so there is nothing to compare with and nothing to go"
-            " back to. Deploy it without a rollout first; to try it on few proxies, give them a target of their own"
+            f"the proxies of {target.name} read files that somebody else fetches, and say nothing to the hub: which of"
+            " them has a version, whether it took it and how requests do with it is not known, so no wave could be"
+            " judged. Deploy it without a rollout; to go in steps, give some proxies a target of their own and deploy a"
+            " set (`wasmhub sets`)"
         )
     return ""
 
 
 def next_order(session: Session, target_id: int) -> int:
     """The place after all deployments of a target."""
-    return max((one.current.order for one in target_deployments(session, target_id)), default=0) + 1
+    there = [one for one in target_deployments(session, target_id) if not one.taken_back]
+    return max((one.current.order for one in there), default=0) + 1
 
 
 def _ended(before: DeploymentRow | None, *, keeps: bool) -> tuple[str, ...]:
@@ -272,7 +271,7 @@ def save(
                 target,
                 name,
                 replace(revision, order=order),
-                arrange=None if target.kind in MESHES else arrangement(target),
+                arrange=None if target.kind in MESHES else arrangement(target, still=rollout is not None),
                 detail={"forced": list(forced)} if forced else None,
                 rollout=rollout,
                 settle=settle,
@@ -287,8 +286,8 @@ def save(
     raise Conflict(f"too many deployments on {target.name} at once; try again")
 
 
-def arrangement(target: TargetRow) -> Arrange:
-    """How this target's filters are placed into its slots."""
+def arrangement(target: TargetRow, *, still: bool = False) -> Arrange:
+    """How this target's filters are placed into its slots; `still`: so that no other has to move."""
     slots = target.settings["slots"]
 
     def arrange(placed: Sequence[Placed], moved: int, order: int) -> Mapping[int, int]:
@@ -306,6 +305,11 @@ def arrangement(target: TargetRow) -> Arrange:
             what = "move one filter past another" if moved in held else "take another filter"
             raise Conflict(
                 f"all {slots} slots of target {target.name} are taken, so it cannot {what}; undeploy one first"
+            )
+        if still and any(found[one.id] != one.slot for one in others):
+            raise Conflict(
+                f"at order {order} another filter of target {target.name} would have to move, on all its proxies at"
+                " once, which a rollout does not do; deploy it without waves, or with another order"
             )
         return found
 

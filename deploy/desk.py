@@ -208,7 +208,7 @@ class Desk:
             "current": revision_json(current.current) if current is not None and current.ended_at is None else None,
             "repository": found.repository,
             "follow": follow_json(current.follows) if current is not None and current.follows is not None else None,
-            "rollout": None if no_waves(target, current) else usual_rollout(),
+            "rollout": None if no_waves(target) else usual_rollout(),
             "actions": _actions(identity, target),
         }
 

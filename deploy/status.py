@@ -44,6 +44,8 @@ def judge(deployment: DeploymentRow, content: str, nodes: Sequence[NodeRow], *, 
 
     A node not seen for `live` milliseconds is away: it keeps what it runs, and the deployment does not wait for it.
     """
+    if deployment.taken_back and deployment.seen is not None:
+        return Standing(STALLED, deployment.seen.message, ())
     seen = tuple(_node(deployment, content, node, away=node.seen_at < at - live) for node in nodes)
     here = [one for one in seen if one.state != AWAY]
     target, number = deployment.target, deployment.current.number

@@ -12,9 +12,9 @@ from sqlmodel import col, select
 
 from storage.database import Conflict, Database, now
 from storage.events import Actor, record
-from storage.followings import Follows, Settle, end_following, follows_of
-from storage.mesh_tables import ConfigSecret
-from storage.rollout_rows import OPEN, NewRollout, begin_rollout, refuse_beside_rollout
+from storage.followings import Follows, Settle, end_following, followed_there, follows_of
+from storage.mesh_tables import ConfigSecret, DeploymentState
+from storage.rollout_rows import NOTHING, OPEN, NewRollout, begin_rollout, refuse_beside_rollout
 from storage.rollout_tables import Rollout
 from storage.running import module_location
 from storage.tables import Deployment, Revision, Target
@@ -22,7 +22,7 @@ from storage.targets import TargetRow, namespace_of_target, touch_target
 
 KEPT_REVISIONS = 20  # of each deployment, for rollback
 _SEEN = 7  # columns of a deployment's state
-_STAGED = 5  # columns of its rollout
+_STAGED = 6  # columns of its rollout
 _FOLLOWS = 11  # columns of what it follows
 
 
@@ -87,6 +87,12 @@ class Staged:
     cut: int
     wave: int
     state: str
+    before: int  # the revision that the other nodes have; 0: nothing, as at a first deployment
+
+    @property
+    def first(self) -> bool:
+        """Whether nothing ran there before it."""
+        return self.before == NOTHING
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,11 @@ class DeploymentRow:
     current: RevisionRow
     staged: Staged | None = None
     follows: Follows | None = None
+
+    @property
+    def taken_back(self) -> bool:
+        """Whether its first rollout was taken back: nothing runs, and the row stays for the timeline."""
+        return self.ended_at is not None and self.seen is not None and "rollout" in (self.seen.detail or {})
 
 
 @dataclass(frozen=True)
@@ -141,8 +152,8 @@ _JOINED = (
 _DEPLOYMENTS = (
     'SELECT d.id, d.target_id, t.name, d.name, d.slot, d."grant", d.created_at, d.ended_at,'
     " s.revision, s.status, s.message, s.detail, s.objects, s.applied_at, s.changed_at,"
-    " o.id, o.to_revision, o.cut, o.wave, o.state, e.name, f.tag, f.versions, f.since, w.name, f.rollout, f.seen_tag,"
-    f" f.state, f.message, f.said_at, f.again_at, {_REVISION} FROM deployments d"
+    " o.id, o.to_revision, o.cut, o.wave, o.state, o.from_revision, e.name, f.tag, f.versions, f.since,"
+    f" w.name, f.rollout, f.seen_tag, f.state, f.message, f.said_at, f.again_at, {_REVISION} FROM deployments d"
     f" JOIN targets t ON t.id = d.target_id JOIN revisions v ON v.id = d.revision_id {_JOINED}"
     " LEFT JOIN deployment_states s ON s.deployment_id = d.id"
     " LEFT JOIN rollouts o ON o.deployment_id = d.id AND o.state IN ('running', 'paused')"
@@ -158,7 +169,7 @@ _HISTORY = text(
 )
 _PLACED = text(
     'SELECT d.id, d.name, d.slot, v."order" FROM deployments d JOIN revisions v ON v.id = d.revision_id'
-    ' WHERE d.target_id = :target ORDER BY v."order"'
+    ' WHERE d.target_id = :target AND d.slot IS NOT NULL ORDER BY v."order"'
 )
 
 
@@ -225,16 +236,17 @@ def save_deployment(
             raise Conflict(f"the bytes of {revision.reference} were removed meanwhile; push them again")
         deployment, before = _begun(session, target.id, name)
         refuse_beside_rollout(session, deployment.id, f"{target.name}/{name}")
-        settle(session, deployment.id)
+        more = {**(detail or {}), **_settle(session, deployment.id, settle)}
         if arrange is not None:
             _arrange(session, target.id, deployment.id, revision.order, arrange)
         number = add_revision(session, actor, deployment, revision)
+        _forget_before(session, deployment.id, before if arrange is not None else number, number)
         touch_target(session, target.id)
         if note is not None:
             note(session, deployment.id, before, number)
-        said = {"revision": number, "manifest": revision.manifest_digest, "order": revision.order, **(detail or {})}
+        said = {"revision": number, "manifest": revision.manifest_digest, "order": revision.order, **more}
         if rollout is not None:
-            said["rollout"] = _begin_rollout(session, actor, deployment.id, rollout, number)
+            said["rollout"] = begin_rollout(session, deployment.id, rollout, before, number, _user(actor))
         record(
             session,
             actor,
@@ -257,7 +269,7 @@ def undeploy(database: Database, actor: Actor, target: TargetRow, name: str) -> 
     """
     with database.write() as session:
         deployment = find_deployment(session, target.id, name)
-        if deployment is None or deployment.ended_at is not None:
+        if deployment is None or (deployment.ended_at is not None and not deployment.taken_back):
             return False
         end_deployment(session, actor, deployment)
         return True
@@ -296,6 +308,14 @@ def _begun(session: Session, target_id: int, name: str) -> tuple[Deployment, int
     return row, before
 
 
+def _settle(session: Session, deployment_id: int, settle: Settle) -> dict[str, Any]:
+    """Says what a deployment follows from now on; for the event what it followed, if that ends."""
+    before = followed_there(session, deployment_id)
+    settle(session, deployment_id)
+    over = before is not None and followed_there(session, deployment_id) is None
+    return {"no_longer_follows": before} if over else {}
+
+
 def _arrange(session: Session, target_id: int, deployment_id: int, order: int, arrange: Arrange) -> None:
     placed = [Placed(*row) for row in session.execute(_PLACED, {"target": target_id})]
     before = {one.id: one.slot for one in placed}
@@ -304,12 +324,13 @@ def _arrange(session: Session, target_id: int, deployment_id: int, order: int, a
             session.execute(update(Deployment).where(col(Deployment.id) == moved).values(slot=slot))
 
 
-def _begin_rollout(session: Session, actor: Actor, deployment_id: int, rollout: NewRollout, number: int) -> int:
-    """Begins the way of a revision just made. Raises Conflict where there is none to go back to."""
-    kept = revisions(session, deployment_id, limit=2)
-    if len(kept) < 2:
-        raise Conflict("nothing runs there yet, so a rollout had nothing to go back to; deploy it without waves first")
-    return begin_rollout(session, deployment_id, rollout, kept[1].number, number, _user(actor))
+def _forget_before(session: Session, deployment_id: int, before: int, number: int) -> None:
+    """Where nothing ran on a fleet until now: what was taken back there is nothing that a node could go back to."""
+    if before:
+        return
+    early = (col(Revision.deployment_id) == deployment_id, col(Revision.number) < number)
+    session.execute(delete(Revision).where(*early))
+    session.execute(delete(DeploymentState).where(col(DeploymentState.deployment_id) == deployment_id))
 
 
 def _user(actor: Actor) -> int | None:

@@ -122,6 +122,7 @@ _NOTE = Statement(
     " WHERE deployment_id = :id AND since = :since AND seen_tag = :seen_tag AND seen_digest = :seen_digest"
     " AND EXISTS (SELECT 1 FROM deployments d WHERE d.id = :id AND d.revision_id = :revision AND d.ended_at IS NULL)"
 )
+_WHAT = Statement("SELECT CASE WHEN tag = '' THEN versions ELSE tag END FROM followings WHERE deployment_id = :id")
 _END = Statement("DELETE FROM followings WHERE deployment_id = :id")
 _AGAIN = Statement("UPDATE followings SET again_at = 0 WHERE deployment_id = :id AND state <> ''")
 _REFUSE = Statement(
@@ -153,6 +154,12 @@ def was_taken_back(session: Session, deployment_id: int, digest: str) -> str:
     if found is None or found[1] not in (HALTED, BACK, ABORTED):
         return ""
     return _taken_back(found[0], found[2])
+
+
+def followed_there(session: Session, deployment_id: int) -> str | None:
+    """The tag or the range that a deployment follows; None if it follows nothing."""
+    found: str | None = _WHAT.value(session, {"id": deployment_id})
+    return found
 
 
 def begin_following(new: NewFollowing) -> Settle:

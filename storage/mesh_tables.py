@@ -22,7 +22,7 @@ class TargetState(SQLModel, table=True):
 
 
 class DeploymentState(SQLModel, table=True):
-    """What became of a deployment on such a target, as the last pass saw it."""
+    """What became of a deployment on such a target, as the last pass saw it; or on a fleet, why nothing of it runs."""
 
     __tablename__ = "deployment_states"
     deployment_id: int = ref("deployments.id", "CASCADE", key=True)

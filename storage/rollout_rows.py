@@ -15,6 +15,7 @@ from storage.rollout_tables import Rollout, RolloutEvent
 RUNNING, PAUSED, HALTED = "running", "paused", "halted"
 BACK, DONE, ABORTED = "rolled-back", "done", "aborted"
 OPEN = (RUNNING, PAUSED)
+NOTHING = 0  # the revision before a first one
 SHOWN_EVENTS = 1000  # lines of a timeline: a rollout has a hundred, but may be paused and resumed for ever
 KEPT_ROLLOUTS = 20  # of each deployment
 
@@ -155,7 +156,10 @@ def rollout_figures(session: Session, rollout_id: int) -> list[FiguresRow]:
 def begin_rollout(
     session: Session, deployment_id: int, rollout: NewRollout, before: int, number: int, user_id: int | None
 ) -> int:
-    """Writes the rollout of a revision within the transaction that makes it; `before` is the revision until now."""
+    """Writes the rollout of a revision within the transaction that makes it.
+
+    `before` is the revision until now, or NOTHING.
+    """
     row = Rollout(
         deployment_id=deployment_id,
         from_revision=before,
@@ -170,7 +174,8 @@ def begin_rollout(
     session.add(row)
     session.flush()
     shares = ", ".join(f"{share}%" for share in rollout.waves)
-    message = f"revision {number} goes out in waves of {shares}, each watched for {rollout.bake / 1000:g} s"
+    what = f"revision {number}" if before else f"revision {number}, before which nothing ran,"
+    message = f"{what} goes out in waves of {shares}, each watched for {rollout.bake / 1000:g} s"
     add_event(session, row.id, "started", 0, message)
     session.execute(_FORGET, {"deployment": deployment_id, "kept": KEPT_ROLLOUTS})
     return row.id

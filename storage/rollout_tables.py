@@ -23,7 +23,7 @@ class Rollout(SQLModel, table=True):
     )
     id: int = row_id()
     deployment_id: int = ref("deployments.id", "CASCADE")
-    from_revision: int
+    from_revision: int  # 0: nothing ran there before
     to_revision: int
     waves: Any = Field(sa_type=JSON)  # shares of the nodes in percent, rising to 100
     bake: int = time()  # milliseconds that a wave is watched once all of it runs the revision
@@ -32,7 +32,7 @@ class Rollout(SQLModel, table=True):
     wave: int = 0  # counts from 1; 0: none has begun
     cut: int = number()  # only ever rises
     baking_since: int | None = maybe_time()
-    back_revision: int | None = None  # the revision by which it was taken back
+    back_revision: int | None = None  # the revision by which it was taken back; none where it went back to nothing
     why: str = words()  # of what was halted or aborted
     created_by: int | None = maybe_ref("users.id", "SET NULL")
     created_at: int = time()

@@ -14,11 +14,13 @@ from storage.database import Conflict, Database, now
 from storage.deployments import add_revision, again, revisions
 from storage.events import SYSTEM, Actor, record
 from storage.followings import settle_taken_back
+from storage.mesh_tables import DeploymentState
 from storage.rollout_rows import (
     ABORTED,
     BACK,
     DONE,
     HALTED,
+    NOTHING,
     OPEN,
     PAUSED,
     RUNNING,
@@ -111,7 +113,7 @@ def resume_rollout(database: Database, actor: Actor, rollout: RolloutRow) -> Rol
 def take_back_rollout(
     database: Database, actor: Actor, rollout_id: int, why: str, figures: dict[str, Any] | None = None
 ) -> RolloutRow:
-    """Ends a rollout and runs the revision before it everywhere, as a new one, in one step.
+    """Ends a rollout and runs the revision before it everywhere, as a new one, in one step; of a first one, nothing.
 
     By the hub itself it is halted, by anybody else aborted. Raises Conflict if it is over already.
     """
@@ -128,8 +130,12 @@ def end_rollout(
         raise Conflict(f"rollout {rollout_id} is over: {found.state if found else 'it is gone'}")
     deployment = session.get_one(Deployment, found.deployment_id)
     kept = {one.number: one for one in revisions(session, deployment.id)}
-    earlier = kept[found.from_revision]
-    number = add_revision(session, actor, deployment, again(earlier))
+    if found.from_revision == NOTHING:
+        number, action, back = None, "deployment.undeploy", kept[found.to_revision]
+        _leave_nothing(session, found, why)
+    else:
+        action, back = "deployment.rollback", kept[found.from_revision]
+        number = add_revision(session, actor, deployment, again(back))
     itself = actor.kind == SYSTEM.kind
     state, kind = (HALTED, "rollout.halt") if itself else (ABORTED, "rollout.abort")
     values = {"state": state, "why": why, "back_revision": number, "ended_at": None if itself else now()}
@@ -138,9 +144,25 @@ def end_rollout(
     settle_taken_back(session, deployment.id, found.id, kept[found.to_revision].action, why)
     detail = {"why": why, "back": number, "wave": found.wave}
     _record(session, actor, kind, found, detail | ({"figures": figures} if figures else {}))
-    back = {"revision": number, "manifest": earlier.manifest_digest, "order": earlier.order, "rollout": found.id}
-    _record(session, actor, "deployment.rollback", found, back)
+    said = {"revision": number or back.number, "manifest": back.manifest_digest, "order": back.order}
+    _record(session, actor, action, found, {**said, "rollout": found.id})
     return _again(session, found.id)
+
+
+def _leave_nothing(session: Session, rollout: RolloutRow, why: str) -> None:
+    """Takes a first deployment from its slot. Its row stays, for who wants to know why, until it is undeployed."""
+    gone = update(Deployment).where(col(Deployment.id) == rollout.deployment_id).values(slot=None, ended_at=now())
+    session.execute(gone)
+    state = DeploymentState(
+        deployment_id=rollout.deployment_id,
+        revision=NOTHING,
+        status="stalled",
+        message=f"{why}; rollout {rollout.id} took revision {rollout.to_revision} back, and nothing of it runs: deploy"
+        " it anew, or undeploy it",
+        detail={"rollout": rollout.id},
+        changed_at=now(),
+    )
+    session.merge(state)
 
 
 def add_figures(database: Database, counted: Sequence[Counted]) -> None:

@@ -135,7 +135,7 @@ def _take_back(session: Session, actor: Actor, row: SetRow, member: MemberRow, t
     if found is None or found.id != member.deployment_id or found.ended_at is not None:
         change_member(session, member.id, **values, given=0)
         return "is gone already"
-    if found.staged is not None and found.staged.revision == member.given:
+    if found.staged is not None and found.staged.revision == member.given and not found.staged.first:
         number = end_rollout(session, actor, found.staged.id, told).back_revision
         said = f"is as before, by revision {number}: its rollout was ended"
     elif found.current.number != member.given:
@@ -173,7 +173,9 @@ def _told(session: Session, row: SetRow, why: str, namespace_id: int | None) -> 
 
 def _undeploy(session: Session, actor: Actor, row: SetRow, member: MemberRow) -> None:
     found = find_deployment(session, member.target_id, member.name)
-    if found is not None and found.id == member.deployment_id and found.ended_at is None:
+    if found is None or found.id != member.deployment_id:
+        return
+    if found.ended_at is None or found.taken_back:
         end_deployment(session, actor, found)
         add_line(session, row, member.wave, "undeployed", f"{member.full_name} is undeployed")
         session.flush()

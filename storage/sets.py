@@ -108,9 +108,12 @@ def begin_set_revision(
         return made
 
 
-def note_change(before: SetRow, member: MemberRow, session: Session, deployment_id: int, was: int, number: int) -> None:
+def note_change(
+    before: SetRow, member: MemberRow, ended: str, session: Session, deployment_id: int, was: int, number: int
+) -> None:
     """Notes in the transaction that changes a deployment that it was the set; the rest is as `Note` says.
 
+    `ended` is what the deployment followed until now, in words; empty if it followed nothing.
     Raises MovedOn if the set was changed meanwhile, and Conflict if the deployment is not the set's.
     """
     step_on(session, before, {}, state=RUNNING)
@@ -126,7 +129,8 @@ def note_change(before: SetRow, member: MemberRow, session: Session, deployment_
         before=was,
         carried=member.carries,
     )
-    add_line(session, before, member.wave, "changed", f"{member.full_name} has revision {number}")
+    said = f" and no longer follows {ended}" if ended else ""
+    add_line(session, before, member.wave, "changed", f"{member.full_name} has revision {number}{said}")
 
 
 def not_the_sets(name: str) -> str:

@@ -270,7 +270,7 @@ class Deployment(SQLModel, table=True):
     grant: str = Field(unique=True)  # the unguessable path part under which proxies fetch the module
     revision_id: int | None = Field(default=None, sa_type=ID)  # the current one
     created_at: int = time()
-    ended_at: int | None = maybe_time()  # when it was undeployed; the row goes with the last of its objects
+    ended_at: int | None = maybe_time()  # when it was undeployed, or taken back to nothing; the row goes later
 
 
 class Revision(SQLModel, table=True):

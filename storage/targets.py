@@ -22,6 +22,10 @@ from storage.tables import Deployment, Target, TargetKey
 KEYS_AT_ONCE = 2  # the one in use and, during a rotation, the next
 
 
+class SettingsMoved(Conflict):
+    """A target's settings are no longer those that a change of them was made from."""
+
+
 @dataclass(frozen=True)
 class TargetRow:
     """A target and who owns its namespace."""
@@ -149,7 +153,7 @@ def delete_target(database: Database, actor: Actor, target: TargetRow, *, abando
         live = [row[0] for row in session.execute(query.where(col(Deployment.ended_at).is_(None)))]
         if live:
             raise Conflict(f"{', '.join(live[:5])} is deployed on target {target.name}; undeploy it first")
-        ending = [row[0] for row in session.execute(query)]
+        ending = [row[0] for row in session.execute(query)] if target.sealed_access is not None else []
         if ending and not abandon:
             raise Conflict(
                 f"the objects of {', '.join(ending[:5])} are still being taken away from target {target.name};"
@@ -166,11 +170,16 @@ def delete_target(database: Database, actor: Actor, target: TargetRow, *, abando
 def configure_target(
     database: Database, actor: Actor, target: TargetRow, *, settings: dict[str, Any], sealed_access: bytes | None
 ) -> TargetRow:
-    """Gives a target other settings and, if there is any, another access. Raises Conflict if it is gone."""
+    """Gives a target other settings and, if there is any, another access.
+
+    Raises SettingsMoved if they are no longer those of `target` as it was read, and Conflict if it is gone.
+    """
     with database.write() as session:
         row = session.get(Target, target.id)
         if row is None:
             raise Conflict(f"the target {target.name} was removed meanwhile")
+        if row.settings != target.settings:
+            raise SettingsMoved(f"the settings of {target.name} were changed meanwhile; look at them and try again")
         before, row.settings = row.settings, settings
         if sealed_access is not None:
             refuse_old_seal(session, sealed_access)

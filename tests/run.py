@@ -59,6 +59,7 @@ class Outcome:
     troubles: list[str] = field(default_factory=list)  # each failed test, and what it said
     elsewhere: int = 0  # tests that belong to another set of engines
     output: str = ""
+    worked: float = 0.0  # seconds of processor time, of all that it started and waited for
 
     def failing(self) -> set[str]:
         """The names of the tests that failed."""
@@ -118,7 +119,7 @@ def _run_again(chosen: dict[str, list[str]], outcomes: dict[str, Outcome], memor
 
 
 def _print(name: str, outcome: Outcome, seconds: float) -> None:
-    print(f"{name:<21} {_say(outcome):<44} {seconds:6.1f} s", flush=True)
+    print(f"{name:<21} {_say(outcome):<44} {seconds:6.1f} s, {outcome.worked:6.1f} s of a core", flush=True)
     if outcome.failed:
         print(outcome.output, flush=True)
 
@@ -149,9 +150,19 @@ def _run(command: list[str], memory: Path, *more: str) -> Outcome:
     if command[0] == "pytest":
         missing = what_is_missing(command[2]) if command[2] else None
         return Outcome(skipped=[f"all of it: {missing}"]) if missing else _run_tests(*command[1:], memory, *more)
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    failed = int(done.returncode != 0)
-    return Outcome(1 - failed, failed, output=done.stdout + done.stderr)
+    code, said, worked = _waited(command, dict(os.environ))
+    failed = int(code != 0)
+    return Outcome(1 - failed, failed, output=said, worked=worked)
+
+
+def _waited(command: list[str], environment: dict[str, str]) -> tuple[int, str, float]:
+    """Runs a command to its end: its exit code, what it said, and the processor time that it took."""
+    with tempfile.TemporaryFile() as out:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        return process.returncode, out.read().decode(errors="replace"), used.ru_utime + used.ru_stime
 
 
 def _run_tests(where: str, engines: str, memory: Path, *more: str) -> Outcome:
@@ -163,9 +174,9 @@ def _run_tests(where: str, engines: str, memory: Path, *more: str) -> Outcome:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", where, "-q", "--no-header", f"--junitxml={report}"]
         command += ["-o", f"cache_dir={memory}", *more]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        code, said, worked = _waited(command, environment)
         cases = list(ET.parse(report).iter("testcase")) if report.exists() else []
-    outcome = Outcome(output=done.stdout + done.stderr)
+    outcome = Outcome(output=said, worked=worked)
     for case in cases:
         skipped = case.find("skipped")
         trouble = case.find("failure")
@@ -179,7 +190,7 @@ def _run_tests(where: str, engines: str, memory: Path, *more: str) -> Outcome:
             outcome.skipped.append(f"{_name(case)}: {skipped.get('message', '')}")
         else:
             outcome.passed += 1
-    if done.returncode not in (0, 1) or (done.returncode == 1 and not outcome.failed) or not cases:
+    if code not in (0, 1) or (code == 1 and not outcome.failed) or not cases:
         outcome.failed += 1
     return outcome
 

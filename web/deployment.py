@@ -34,6 +34,8 @@ async def _page(request: Request, visitor: Visitor, sent: Sent) -> Response:
     ended = found["ended_at"] is not None
     current = found["revision"]
     values: dict[str, Any] = {"one": found, "current": current, "ended": ended, "words": STANDING[found["status"]]}
+    # On a fleet what has no slot is what was taken back at its first rollout.
+    values["nothing"] = found["kind"] == "envoy-fleet" and found["slot"] is None
     values |= {"node_words": NODE, "kind": kind_in_words(found["kind"]), "here": address_of(target, name)}
     # Whoever aborts a rollout is to have the time to say why: their page does not load anew by itself without scripts.
     moving = found["status"] == "progressing" and found["rollout"] is None and not sent.form

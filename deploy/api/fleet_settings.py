@@ -3,12 +3,10 @@
 from typing import Any
 
 from auth.door import ApiError
-from auth.identity import Identity
 from deploy.checks.rules import RULES, read_rules, without_rules
 from deploy.fields import bad, number_field, only, word_field
-from deploy.means import Means
 from deploy.targets.envoy_fleet import TRANSPORTS
-from storage.targets import TargetRow, configure_target
+from storage.targets import TargetRow
 
 KIND = "envoy-fleet"
 
@@ -31,9 +29,9 @@ def fleet_settings(asked: Any) -> dict[str, Any]:
     }
 
 
-def change_rules(means: Means, identity: Identity, target: TargetRow, body: dict[str, Any]) -> TargetRow:
-    """Gives a fleet other rules. Raises ApiError."""
-    asked, own = body.get("settings", target.settings), without_rules(target.settings)
+def other_rules(target: TargetRow, asked: Any) -> dict[str, Any]:
+    """The settings of a fleet that gets other rules. Raises ApiError."""
+    own = without_rules(target.settings)
     settings = fleet_settings({**own, **asked} if isinstance(asked, dict) else asked)
     if without_rules(settings) != without_rules(fleet_settings(own)):
         raise ApiError(
@@ -42,4 +40,4 @@ def change_rules(means: Means, identity: Identity, target: TargetRow, body: dict
             f"{target.name} is an Envoy fleet, whose settings its Envoys have been given; only its rules can be"
             f" changed, which are {', '.join(RULES)}",
         )
-    return configure_target(means.database, identity.actor(), target, settings=settings, sealed_access=None)
+    return settings

@@ -11,7 +11,8 @@ from starlette.responses import JSONResponse, Response
 from auth.door import ApiError, read_json, require
 from auth.identity import Identity
 from auth.permissions import Resource, may
-from deploy.api.fleet_settings import KIND, change_rules, fleet_settings
+from deploy.api.fleet_settings import KIND, fleet_settings, other_rules
+from deploy.checks.rules import RULES
 from deploy.fields import bad, only, text_field, word_field
 from deploy.means import Means, allow, means_of
 from deploy.meshes.kinds import MESHES
@@ -23,6 +24,7 @@ from deploy.wishes import NAME
 from storage.meshes import TargetSeen, target_seen
 from storage.namespaces import Holding, find_namespace_holding
 from storage.targets import (
+    SettingsMoved,
     TargetRow,
     configure_target,
     create_target,
@@ -33,6 +35,7 @@ from storage.targets import (
 
 MAX_BODY = 1024 * 1024  # bytes; a kubeconfig may be long
 _PAGE = 1000
+_TURNS = 20  # how often a change is made anew from settings that others have changed meanwhile
 
 
 @dataclass(frozen=True)
@@ -81,25 +84,19 @@ async def post_target(request: Request) -> Response:
 async def patch_target(request: Request) -> Response:
     """`PATCH /api/v1/targets/{target}`: other `settings` (all of them), another access, or both, for a mesh.
 
-    Of a fleet's `settings` only the rules (`deploy.checks.rules`) can become others: those given are all that hold.
+    `change` in the place of `settings` names some of them: these become others, or go where they are null, and what
+    somebody else changes at once stays. Of a fleet's only the rules (`deploy.checks.rules`) can become others.
     """
     means, identity = means_of(request), await require(request, means_of(request).gate)
     target = await run_sync(_find, means, identity, "configure", request.path_params["target"])
     body = await read_json(request, limit=MAX_BODY)
-    only(body, "settings", *access_fields(target.kind))
-    if target.kind not in MESHES:
-        return JSONResponse(target_json(await run_sync(change_rules, means, identity, target, body)))
-    asked = await run_sync(read_mesh_target, target.kind, body.get("settings", target.settings), body)
-    if asked.access is None and asked.settings.get("address") != target.settings.get("address"):
-        raise bad("the address is another one: give the token again, which would be sent there")
-    reach = await try_out(means.outgoing, asked) if asked.access is not None else None
-    sealed = _sealed(means, asked)
+    only(body, "settings", "change", *access_fields(target.kind))
+    asked = await run_sync(_read_change, target, body)
+    opened = asked if isinstance(asked, Asked) and asked.access is not None else None
+    reach = await try_out(means.outgoing, opened) if opened is not None else None
+    sealed = _sealed(means, opened) if opened is not None else None
 
-    made = await run_sync(
-        partial(
-            configure_target, means.database, identity.actor(), target, settings=asked.settings, sealed_access=sealed
-        )
-    )
+    made = await run_sync(_configure, means, identity, target, body, sealed)
 
     means.wake()
     return JSONResponse(target_json(made) | ({"reach": reach} if reach is not None else {}))
@@ -154,6 +151,49 @@ def _new_target(body: dict[str, Any], identity: Identity) -> NewTarget:
             raise bad(f"the field {access_fields(kind)[0]} is missing: how the hub gets in there")
         return NewTarget(name, kind, namespace, mesh.settings, mesh)
     return NewTarget(name, kind, namespace, fleet_settings(asked))
+
+
+def _read_change(target: TargetRow, body: dict[str, Any]) -> Asked | dict[str, Any]:
+    """A mesh as the body wants it, or the settings of a fleet. Raises ApiError."""
+    wanted = _wanted_settings(target, body)
+    if target.kind not in MESHES:
+        return other_rules(target, wanted)
+    asked = read_mesh_target(target.kind, wanted, body)
+    if asked.access is None and asked.settings.get("address") != target.settings.get("address"):
+        raise bad("the address is another one: give the token again, which would be sent there")
+    return asked
+
+
+def _wanted_settings(target: TargetRow, body: dict[str, Any]) -> Any:
+    """The settings as they were given, whole or as a change of those that the target has. Raises ApiError."""
+    if "change" not in body:
+        return body.get("settings", target.settings)
+    change = body["change"]
+    if "settings" in body:
+        raise bad("settings are given whole, or as a change of some of them; leave one of the two out")
+    if not isinstance(change, dict):
+        raise bad('change must be a JSON object of settings, such as {"freeze": null}')
+    removable = {*RULES, *(target.settings if target.kind in MESHES else ())}
+    for name, value in change.items():
+        if value is None and name not in removable:
+            raise bad(f"{target.name} has no setting {name[:64]!r} that could be taken away")
+    return {name: value for name, value in (target.settings | change).items() if value is not None}
+
+
+def _configure(
+    means: Means, identity: Identity, target: TargetRow, body: dict[str, Any], sealed: bytes | None
+) -> TargetRow:
+    """Writes the change down; one of some settings is made anew where others were changed meanwhile."""
+    write = partial(configure_target, means.database, identity.actor(), sealed_access=sealed)
+    for _ in range(_TURNS):
+        asked = _read_change(target, body)
+        try:
+            return write(target, settings=asked.settings if isinstance(asked, Asked) else asked)
+        except SettingsMoved:
+            if "change" not in body or sealed is not None:
+                raise
+        target = _find(means, identity, "configure", target.name)
+    raise ApiError(409, "conflict", f"the settings of {target.name} are changed all the time; try again")
 
 
 def _list(means: Means, identity: Identity, after: str) -> list[TargetRow]:

@@ -73,7 +73,8 @@ def examine(
     """
     with means.database.read() as session:
         module, unread = find_module(session, found, reference)
-        others = [one.current for one in target_deployments(session, target.id) if one.name != name]
+        there = [one for one in target_deployments(session, target.id) if not one.taken_back]
+        others = [one.current for one in there if one.name != name]
         oldest = _oldest(session, target)
     facts: Mapping[str, Any] = module.facts if module is not None else {}
     if not config and facts.get("needs_config"):

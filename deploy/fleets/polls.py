@@ -15,7 +15,7 @@ from deploy.rollouts.waves import place_of
 from deploy.targets.capabilities import allowed
 from deploy.targets.envoy_fleet import EXTENSION_TYPE, Filter, discovery_answer, parse_slot
 from storage.database import Database, StorageError, now
-from storage.deployments import DeploymentRow, RevisionRow, revisions, target_deployments
+from storage.deployments import DeploymentRow, RevisionRow, Staged, revisions, target_deployments
 from storage.events import Actor
 from storage.modules import find_facts
 from storage.nodes import NodeRow, SlotRow, add_node, find_node, save_slot, touch_node
@@ -160,14 +160,18 @@ def _look(database: Database, target: TargetRow, poll: Poll) -> _View:
 
 def _decide(view: _View, poll: Poll, known: SlotRow) -> Decision:
     runs, why = deployment_of(poll.echoed), poll.why if poll.refuses and poll.refuses == known.served else None
-    places = {one.id: one.slot for one in view.deployments if one.slot is not None}
+    name = view.node.name
+    places = {one.id: one.slot for one in view.deployments if one.slot is not None and not _yet_nothing(one, name)}
     running = {slot: _settled(row) for slot, row in view.node.slots.items()} | {poll.slot: runs}
     hold = must_hold(poll.slot, runs, places, running)
     if view.placed is None:
         return decide(known, [EMPTY], poll.echoed, hold=hold, why=why)
-    wanted = contents(view.placed, _due(view.placed, view.history, view.node.name))
-    # Where nothing of the deployment can be run, another's filter gives way; a node that runs nothing yet stays closed.
-    if (poll.echoed and runs != view.placed.id) or view.placed.current.failure_policy == "FAIL_OPEN":
+    placed = view.placed
+    wanted = contents(placed, _due(placed, view.history, name))
+    # Where nothing of the deployment can be run, another's filter gives way; a node that runs nothing yet stays closed,
+    # unless the fleet may do without it: then it has what a slot has where nothing was ever deployed.
+    spared = placed.current.failure_policy == "FAIL_OPEN" or (placed.staged is not None and placed.staged.first)
+    if spared or (poll.echoed and runs != placed.id):
         wanted.append(EMPTY)
     return decide(known, wanted, poll.echoed, hold=hold, why=why)
 
@@ -175,9 +179,19 @@ def _decide(view: _View, poll: Poll, known: SlotRow) -> Decision:
 def _due(deployment: DeploymentRow, history: Sequence[RevisionRow], node: str) -> Sequence[RevisionRow]:
     """The revisions that a node may have: not the newest, as long as a rollout has not come to it."""
     staged = deployment.staged
-    if staged is None or place_of(staged.id, node) < staged.cut:
+    if staged is None or _come_to(staged, node):
         return history
     return [one for one in history if one.number != staged.revision]
+
+
+def _yet_nothing(deployment: DeploymentRow, node: str) -> bool:
+    """Whether a node is to have nothing of a deployment, because its first rollout has not come to it."""
+    staged = deployment.staged
+    return staged is not None and staged.first and not _come_to(staged, node)
+
+
+def _come_to(staged: Staged, node: str) -> bool:
+    return place_of(staged.id, node) < staged.cut
 
 
 def _settled(row: SlotRow) -> int | None:

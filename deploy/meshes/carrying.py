@@ -101,7 +101,10 @@ async def _share(
             made.trouble = f"the hub may not list {kind[1]} in {key[1]}; give its account that right"
         else:
             await make(cluster, scope, found, key, wished, live.get(key), made)
-        for name in deployments_of(wished):
+        served = deployments_of(wished)
+        if made.trouble is not None and key in live:  # what is to go from it is there still
+            served += [name for name in deployments_of(live[key]) if name not in served]
+        for name in served:
             _tell(made, found.done[name])
     return kept
 

@@ -37,7 +37,7 @@ class ClusterPass:
         scope = Scope(self.desires.hub_id, target.name, mesh.kinds, namespaces_of(desired))
         untouched = frozenset(one.row.name for one in desired if one.problems)
         wanted = [wanted_of(mesh, one) for one in desired if not one.problems]
-        share = _share(mesh, mesh.together, desired) if mesh.together is not None else None
+        share = share_of(mesh, mesh.together, desired) if mesh.together is not None else None
         pulls = _pulls(mesh, desired)
         observed: dict[str, Observed] = {}
         again = None
@@ -128,7 +128,7 @@ def _pulls(mesh: Mesh, desired: Sequence[Desired]) -> Pulls:
     return Pulls(mesh.named, secret, {name for one in desired for name in _seen(one)})
 
 
-def _share(mesh: Mesh, together: Together, desired: Sequence[Desired]) -> Share:
+def share_of(mesh: Mesh, together: Together, desired: Sequence[Desired]) -> Share:
     """What renders the objects that serve several deployments.
 
     Of a deployment that cannot be as it is wanted stays what there is.

@@ -131,7 +131,8 @@ class Gateways(Again):
     async def _placed(self, places: Collection[Place] | None) -> list[tuple[Proxy, Place]]:
         """The running proxies of some Gateways, or of all, with their counters."""
         try:
-            listing = await self.cluster.list(PODS, selector=_GATEWAY)
+            there = self.target.settings.get("proxies_namespace") or None
+            listing = await self.cluster.list(PODS, selector=_GATEWAY, namespace=there)
         except Refused as refusal:
             self._trouble = str(refusal)
             return []

@@ -49,7 +49,7 @@ class Pass:
 class Scope:
     """Whose objects, of which kinds, and in which namespaces where the hub may not list them all.
 
-    With `deployment` those of one alone, which is never looked for outside of the namespaces.
+    With `deployment` those of one alone. With either that or `confined` none is looked for outside of the namespaces.
     """
 
     hub_id: str
@@ -57,6 +57,7 @@ class Scope:
     kinds: Sequence[Kind]
     namespaces: Sequence[str] = ()
     deployment: str | None = None
+    confined: bool = False
 
     @property
     def selector(self) -> str:
@@ -147,7 +148,7 @@ def explain(refusal: Refused, key: Key) -> str:
 
 async def _listings(cluster: Cluster, scope: Scope, kind: Kind) -> dict[str | None, Listing]:
     """A kind's objects in the whole cluster, or in each namespace in use where the hub may list only there."""
-    if scope.deployment is None:
+    if scope.deployment is None and not scope.confined:
         try:
             return {None: await cluster.list(kind, selector=scope.selector)}
         except Refused as refusal:

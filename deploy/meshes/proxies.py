@@ -30,7 +30,7 @@ _COUNTED = {
     "taken": "listener_manager_lds_update_success",
     "rejected": "listener_manager_lds_update_rejected",
 }
-_WHY = {
+WHY = {
     HELD: "refused revision {number} and runs what it ran before",
     FAILS: "could not start revision {number}, and answers requests there as failure_policy says",
     FETCHING: "could not get the module of revision {number} from Envoy Gateway",
@@ -99,6 +99,15 @@ def follow(
     return found
 
 
+def base_of(held: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a proxy had counted, as far as a later look at it needs that."""
+    if held["state"] != PENDING and held["why"] != HELD:
+        return None
+    own = _CHANGED.sub("_", held["plugin"])
+    counted = {name: value for name, value in held["base"].items() if value}
+    return counted | {"plugins": [name for name in held["base"]["plugins"] if name == own]}
+
+
 def settle(known: Mapping[str, Any], proxies: Sequence[Proxy], *, filters: int = 1) -> dict[str, Any]:
     """The same after the time in which a machine would have started."""
     found = dict(known)
@@ -123,7 +132,7 @@ def stand(known: Mapping[str, Any], number: int, *, age: int, note: str = "") ->
     runs = f"{len(known) - len(waits) - len(refused)} of {len(known)} proxies run revision {number}{note}"
     if refused:
         same = [one["name"] for one in refused if one["why"] == refused[0]["why"]]
-        why = _WHY[refused[0]["why"]].format(number=number)
+        why = WHY[refused[0]["why"]].format(number=number)
         return Observed(STALLED, f"the Envoy of {some_names(same)} {why}; see its log for why")
     if waits and age > LONGEST_WAIT:
         said = f"Envoy Gateway has the module of revision {number}; {some_names(waits)} does not tell that it runs it"

@@ -115,8 +115,9 @@ async def _rights(cluster: Cluster, asked: Asked) -> list[dict[str, Any]]:
             allowed = await cluster.may(verb, kind)
             found.append({"may": f"{verb} {kind[2]}", "allowed": allowed, "else": "deployments there are stalled"})
     if asked.settings.get("observe") in ("agents", "proxies"):
+        place = asked.settings.get("proxies_namespace") or None
         for verb, kind, part in (("list", PODS, ""), ("get", PODS, "proxy")):
-            allowed = await cluster.may(verb, kind, subresource=part)
+            allowed = await cluster.may(verb, kind, place, subresource=part)
             name = f"{verb} {kind[2]}/{part}" if part else f"{verb} {kind[2]}"
             found.append({"may": name, "allowed": allowed, "else": "proxies cannot be observed"})
     return found

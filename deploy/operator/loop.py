@@ -10,13 +10,13 @@ from typing import Any
 
 from auth.control_plane import ControlPlane
 from auth.outgoing import OutgoingRefused
-from deploy.meshes.kinds import ISTIO, MESHES
+from deploy.meshes.kinds import MESHES
 from deploy.meshes.kubernetes import Cluster, Kind, Refused
 from deploy.operator.election import RENEW, SECONDS, Election
 from deploy.operator.inside import NotInside, token_inside
 from deploy.operator.queue import Queue
-from deploy.operator.reconcile import Again, Key, Reconciler
-from deploy.operator.resource import FILTERS, HUB, PLACE
+from deploy.operator.reconcile import Again, Reconciler
+from deploy.operator.resource import FILTERS, HUB, PLACE, Filter, Key
 from deploy.targets.plan import DEPLOYMENT_LABEL, HUB_LABEL, TARGET_LABEL, Object
 
 log = logging.getLogger("wasmhub.operator")
@@ -68,7 +68,7 @@ class Operator:
     async def _lead(self) -> None:
         """Works for as long as the lease is held, and ends before another may take it."""
         self._queue, self._specs = Queue(), {}
-        kinds = [(kind, OURS) for kind in MESHES[ISTIO].types]
+        kinds = [(kind, OURS) for mesh in sorted(self._reconciler.settings) for kind in MESHES[mesh].types]
         tasks = [asyncio.create_task(self._work()) for _ in range(AT_ONCE)]
         for place in self._places:
             tasks += [asyncio.create_task(self._follow(kind, ours, place)) for kind, ours in [(FILTERS, ""), *kinds]]
@@ -99,10 +99,10 @@ class Operator:
             try:
                 again = await self._reconciler.run(key)
             except (Again, OutgoingRefused, Refused) as error:
-                log.warning("%s/%s: %s", *key, error)
+                log.warning("%s: %s", _named(key), error)
                 self._queue.failed(key)
             except Exception:  # whatever it is, the others go on, and this one is tried again
-                log.exception("%s/%s", *key)
+                log.exception("%s", _named(key))
                 self._queue.failed(key)
             else:
                 self._queue.done(key, again)
@@ -147,9 +147,14 @@ class Operator:
             if not anew and self._specs.get(key) == spec:
                 return  # its status alone has changed, and that is the operator's own doing
             self._specs[key] = spec
+            key = Filter(one).work
         else:
-            if str(meta.get("resourceVersion")) in self._reconciler.written:
-                self._reconciler.written.discard(str(meta["resourceVersion"]))
+            if self._reconciler.written.take(str(meta.get("resourceVersion"))):
                 return
-            key = str(meta["namespace"]), str((meta.get("labels") or {}).get(DEPLOYMENT_LABEL))
+            key = str(meta["namespace"]), str((meta.get("labels") or {}).get(DEPLOYMENT_LABEL) or "")
         self._queue.add(key)
+
+
+def _named(key: Key) -> str:
+    """What is worked on, as the log names it."""
+    return "/".join(key) if key[1] else f"all of {key[0]}"

@@ -10,6 +10,12 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds after a failure
 Key = TypeVar("Key", bound=Hashable)
 
 
+def wait_after(failures: int) -> float:
+    """Seconds until the next try."""
+    wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(failures - 1, 10))
+    return wait * random.uniform(0.8, 1.2)  # noqa: S311  (so that not all come at once)
+
+
 class Queue(Generic[Key]):
     """Keys that are due now or later, for one event loop."""
 
@@ -53,8 +59,7 @@ class Queue(Generic[Key]):
     def failed(self, key: Key) -> None:
         """A key is tried again, a little later each time."""
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(failures - 1, 10))
-        self._free(key, wait * random.uniform(0.8, 1.2))  # noqa: S311  (so that not all come at once)
+        self._free(key, wait_after(failures))
 
     def _free(self, key: Key, again: float | None) -> None:
         self._busy.discard(key)

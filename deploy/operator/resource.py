@@ -1,12 +1,14 @@
 """A FilterDeployment as it stands in a cluster, and what the renderers and checks are given of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from deploy.meshes.kinds import MESHES, Mesh
+from deploy.meshes.kinds import ENVOY_GATEWAY, MESHES, Mesh
 from deploy.meshes.kubernetes import Kind
+from deploy.meshes.proxies import WHY, Stats, base_of
+from deploy.status import PENDING, REFUSED, RUNS
 from deploy.targets.plan import Object
 from storage.database import now
 from storage.deployments import DeploymentRow, DeploymentSeen, RevisionRow
@@ -16,6 +18,7 @@ FILTERS: Kind = ("wasmhub.io/v1alpha1", "FilterDeployment", "filterdeployments")
 FINALIZER = "wasmhub.io/objects"
 HUB = "operator"  # in the place of a hub's id: what a hub has made in the same cluster is not the operator's
 PLACE = "filterdeployment"  # in the place of a target's name
+Key = tuple[str, str]  # a namespace, and a name there; an empty one: all there that are worked on together
 _AS_THEY_ARE = ("labels", "targets", "ports", "phase", "mode", "context")
 
 
@@ -34,6 +37,16 @@ class Filter:
     def name(self) -> str:
         """Its name, which is one label."""
         return str(self.live["metadata"]["name"])
+
+    @property
+    def key(self) -> Key:
+        """What it is found by."""
+        return self.namespace, self.name
+
+    @property
+    def work(self) -> Key:
+        """What is worked on for it: of some meshes an object serves several filters, so that these are one work."""
+        return (self.namespace, "") if self.mesh.together is not None else self.key
 
     @property
     def uid(self) -> str:
@@ -88,6 +101,11 @@ class Filter:
         return self.image
 
     @property
+    def order(self) -> int:
+        """Where it is among the filters of a workload."""
+        return int(self.spec.get("order") or 0)
+
+    @property
     def objects(self) -> list[str]:
         """What was last seen to be there of it."""
         return [str(one) for one in self.status.get("objects") or ()]
@@ -117,7 +135,7 @@ class Filter:
 
     def target(self, settings: Mapping[str, Any]) -> TargetRow:
         """The cluster as the observers know a target."""
-        return TargetRow(0, PLACE, self.mesh.kind, dict(settings), 0, "", None, None)
+        return target_of(self.mesh, settings)
 
     def row(self, digest: str, module: str, config: str | None, placement: Mapping[str, Any]) -> DeploymentRow:
         """It as the observers and judges know a deployment; its generation is its revision."""
@@ -130,7 +148,7 @@ class Filter:
             config=config,
             root_id=str(self.spec.get("rootID") or ""),
             failure_policy=str(self.spec.get("failurePolicy") or "FAIL_CLOSED"),
-            order=int(self.spec.get("order") or 0),
+            order=self.order,
             action="deploy",
             created_at=0,
             repository=str(self.spec["image"]["repository"]),
@@ -143,7 +161,9 @@ class Filter:
         applied = self.applied
         if not applied.get("generation"):
             return None
-        detail: dict[str, Any] = {"pods": {one["uid"]: _known(one) for one in self.status.get("proxies") or ()}}
+        counts = self.mesh.kind == ENVOY_GATEWAY
+        there = [one for one in self.status.get("proxies") or () if _is_whole(one, counts)]
+        detail: dict[str, Any] = {"proxies" if counts else "pods": {one["uid"]: _known(one) for one in there}}
         detail |= {"tries": applied.get("tries", 0), "tried_at": milliseconds(applied.get("triedAt"))}
         return DeploymentSeen(
             revision=int(applied["generation"]),
@@ -156,19 +176,42 @@ class Filter:
         )
 
 
+def target_of(mesh: Mesh, settings: Mapping[str, Any]) -> TargetRow:
+    """The cluster as the observers of a mesh know a target."""
+    return TargetRow(0, PLACE, mesh.kind, dict(settings), 0, "", None, None)
+
+
+def _is_whole(proxy: Mapping[str, Any], counts: bool) -> bool:
+    """Whether something a status says of a pod is what the operator writes there; anybody may have written it."""
+    needed = {"uid", "name", "state", "plugin"} if counts else {"uid", "name", "state", "generation"}
+    if not needed <= proxy.keys() or not counts:
+        return needed <= proxy.keys()
+    return proxy["state"] in (PENDING, RUNS, REFUSED) and (proxy["state"] == REFUSED) == (proxy.get("why") in WHY)
+
+
 def _known(proxy: Mapping[str, Any]) -> dict[str, Any]:
     """What is known of a pod, as its observers have it."""
+    same = {
+        "name": proxy["name"],
+        "state": proxy["state"],
+        "why": proxy.get("why"),
+        "revision": proxy.get("generation"),
+    }
+    if "plugin" in proxy:
+        base = asdict(Stats()) | (proxy.get("base") or {})
+        return {**same, "plugin": proxy["plugin"], "base": base}
     counted = {name: proxy.get(name, 0) for name in ("taken", "took", "refused")}
-    same = {"name": proxy["name"], "state": proxy["state"], "why": proxy.get("why")}
-    return {**same, "revision": proxy["generation"], "failed": proxy.get("failed") or {}, **counted}
+    return {**same, "failed": proxy.get("failed") or {}, **counted}
 
 
 def proxies_of(pods: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What is known of pods, as a status says it."""
+    """What is known of pods, as a status says it: no more than the next look has to know."""
     found = []
     for uid, known in pods.items():
-        one = {**known, "uid": uid, "generation": known["revision"]}
-        del one["revision"]
+        one = {**known, "uid": uid, "generation": known.get("revision")}
+        one.pop("revision", None)
+        if "base" in one:
+            one["base"] = base_of(known)
         found.append({name: value for name, value in one.items() if value is not None})
     return sorted(found, key=lambda one: str(one["name"]))
 

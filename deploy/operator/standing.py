@@ -1,12 +1,12 @@
 """The status of a FilterDeployment: conditions with the hub's own words, and what the next look has to know. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.operator.hub import camel
+from deploy.operator.hub import Examined, HubAway, HubRefused, camel
 from deploy.operator.resource import Filter, moment, proxies_of
-from deploy.status import READY, UNOBSERVED
+from deploy.status import READY, UNOBSERVED, WAITING
 from storage.deployments import DeploymentSeen
 
 RESOLVED, APPLIED, IS_READY = "Resolved", "Applied", "Ready"
@@ -14,6 +14,8 @@ TYPES = (RESOLVED, APPLIED, IS_READY)
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 LONGEST = 4000  # characters of a message
 AWAY = "HubAway"
+FOR_PODS = 15.0  # seconds, where there are no pods yet, which are not watched
+AGAIN = 300.0  # the same of everything else
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,22 @@ def status_of(one: Filter, report: Report, at: int) -> dict[str, Any]:
     return status | {"objects": report.objects, "proxies": proxies or []}
 
 
+def look_in(status: str) -> float:
+    """Seconds after which one that stands like that is looked at although nothing is known to have changed."""
+    return FOR_PODS if status == WAITING else AGAIN
+
+
+def word_of(error: HubAway | HubRefused) -> str:
+    """The reason that a condition has of what the hub said, or did not."""
+    return error.word if isinstance(error, HubRefused) else AWAY
+
+
+def resolved(one: Filter, examined: Examined) -> Said:
+    """What the image is, and what the hub warns of."""
+    said = f"{one.image} is {examined.digest}"
+    return Said(TRUE, RESOLVED, "; ".join([said, *(f"warning: {each}" for each in examined.warnings)]))
+
+
 def not_resolved(one: Filter, reason: str, message: str, objects: list[str]) -> Report:
     """The hub has refused what is wanted, or does not answer: what was applied before stays as it is."""
     away = reason == AWAY
@@ -98,11 +116,21 @@ def stood(
             "digest": digest,
             "image": image,
             "module": sha256,
+            **({"order": one.order} if one.mesh.together is not None else {}),  # an older CRD does not know it
             **({"tries": detail["tries"]} if detail.get("tries") else {}),
             **({"triedAt": moment(tried)} if tried else {}),
         }
-        report.proxies = proxies_of(detail.get("pods") or {})
+        report.proxies = proxies_of(detail.get("pods") or detail.get("proxies") or {})
     return report
+
+
+def unattended(one: Filter, kinds: Collection[str]) -> Report:
+    """It is for a kind of mesh that this operator has not been told of."""
+    here = " and ".join(sorted(kinds))
+    said = f"this operator looks after {here} alone; start it with --mesh {one.mesh.kind} too"
+    return Report(
+        {APPLIED: Said(FALSE, "MeshNotEnabled", said), IS_READY: Said(FALSE, "Stalled", said)}, objects=one.objects
+    )
 
 
 def going(trouble: str | None, objects: list[str]) -> Report:

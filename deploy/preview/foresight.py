@@ -84,10 +84,13 @@ def _check(
     with means.database.read() as session:
         order = revision.order or next_order(session, target.id)
         placed = [
-            Placed(one.id, one.name, one.slot or 0, one.current.order) for one in target_deployments(session, target.id)
+            Placed(one.id, one.name, one.slot, one.current.order)
+            for one in target_deployments(session, target.id)
+            if one.slot is not None
         ]
     after = _known(revision) | {"filter": found.repository, "order": order}
-    trouble = _no_place(target, placed, current.id if current is not None else 0, order)
+    moved = current.id if current is not None else 0
+    trouble = _no_place(target, placed, moved, order, still=wish.rollout is not None)
     changes = [one for one in differences(before, after) if one["before"] != one["after"]]
     return current is None, changes, taken.warnings, trouble
 
@@ -98,12 +101,12 @@ def _staged(rollout: NewRollout | None) -> dict[str, Any] | None:
     return {"waves": list(rollout.waves), "bake_seconds": rollout.bake / 1000, "limits": dict(rollout.limits)}
 
 
-def _no_place(target: TargetRow, placed: list[Placed], moved: int, order: int) -> str:
+def _no_place(target: TargetRow, placed: list[Placed], moved: int, order: int, *, still: bool) -> str:
     """Why a fleet has no slot for it; empty if it has one."""
     if target.kind in MESHES:
         return ""
     try:
-        arrangement(target)(placed, moved, order)
+        arrangement(target, still=still)(placed, moved, order)
     except Conflict as conflict:
         return str(conflict)
     return ""

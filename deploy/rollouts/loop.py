@@ -9,8 +9,8 @@ from deploy.rollouts.waves import Step, next_step
 from deploy.views.deployments import live_for
 from storage.database import Conflict, Database, now
 from storage.events import SYSTEM
-from storage.nodes import slot_nodes
-from storage.rollout_rows import RolloutRow, any_watched, find_rollout, rollout_figures, watched_rollouts
+from storage.nodes import nodes, slot_nodes
+from storage.rollout_rows import HALTED, RolloutRow, any_watched, find_rollout, rollout_figures, watched_rollouts
 from storage.rollouts import finish_rollout, move_rollout, take_back_rollout
 from storage.targets import find_target
 
@@ -81,7 +81,10 @@ def stand_of(database: Database, rollout_id: int, *, watched: int | None = None)
         if rollout is None:
             return None
         target = find_target(session, rollout.target)
-        proxies = slot_nodes(session, rollout.target_id, rollout.slot or 0)
+        if rollout.state == HALTED and not rollout.from_revision:  # it has lost its slot, or has got another
+            proxies = nodes(session, rollout.target_id)
+        else:
+            proxies = slot_nodes(session, rollout.target_id, rollout.slot or 0)
         counted = rollout_figures(session, rollout.id)
     if target is None:
         return None

@@ -12,13 +12,13 @@ from typing import Any
 import grpc
 
 from auth.secrets import fingerprint
-from deploy.fleets.ecds import content_of, deployment_of
+from deploy.fleets.ecds import EMPTY, content_of, deployment_of
 from deploy.fleets.polls import LONGEST, NODE_LIMIT
 from deploy.rollouts.figures import Sample, difference
 from deploy.rollouts.stats_messages import MOST_PLUGINS, node_of, read_message, sample_of
 from storage.database import Database, StorageError
 from storage.nodes import NodeRow, slot_nodes
-from storage.rollout_rows import OPEN, RolloutRow, watched_rollouts
+from storage.rollout_rows import NOTHING, OPEN, RolloutRow, watched_rollouts
 from storage.rollouts import MOST_MANAGERS, Counted, add_figures
 from storage.targets import TargetRow, live_keys
 
@@ -205,11 +205,15 @@ def _counted(teller: Teller, node: NodeRow | None, rollout: RolloutRow) -> list[
 
 
 def _changed(rollout: RolloutRow, node: NodeRow) -> bool | None:
-    """Whether a node runs the new revision; None where it is on its way from one to the other, or runs none."""
+    """Whether a node runs the new revision; None where it is on its way from one to the other, or runs neither."""
     slot = node.slots.get(rollout.slot) if rollout.slot is not None else None
-    if slot is None or deployment_of(slot.running) != rollout.deployment_id:
+    if slot is None or content_of(slot.running) != content_of(slot.served):
         return None
-    new = f"d{rollout.deployment_id}.r{rollout.to_revision}."
-    if content_of(slot.running) != content_of(slot.served):
-        return None
-    return slot.running.startswith(new)
+    if slot.running.startswith(f"d{rollout.deployment_id}.r{rollout.to_revision}."):
+        return True
+    before = slot.running == EMPTY if rollout.from_revision == NOTHING else _is_of(rollout, slot.running)
+    return False if before else None
+
+
+def _is_of(rollout: RolloutRow, version: str) -> bool:
+    return deployment_of(version) == rollout.deployment_id

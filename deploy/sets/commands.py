@@ -10,14 +10,14 @@ from auth.door import ApiError
 from auth.identity import Identity
 from auth.permissions import Resource, may
 from deploy.commands import check, read_filter, refuse_waves
+from deploy.following.wanted import in_words
 from deploy.means import Means, allow
 from deploy.meshes.kinds import MESHES
 from deploy.preview.drafting import mesh_problems
 from deploy.sets.room import crowded
-from deploy.sets.wanted import WantedMember, WantedSet, wanted_of
-from deploy.targets.envoy_fleet import FILES
+from deploy.sets.wanted import WantedMember, WantedSet, still_follows, wanted_of
 from storage.database import Conflict
-from storage.deployments import find_deployment
+from storage.deployments import DeploymentRow, find_deployment
 from storage.namespaces import Holding, find_namespace_holding
 from storage.scopes import write_scopes
 from storage.set_rows import DONE, STOPPED, SetRow, claiming_set, find_set_named, set_members, set_revisions
@@ -168,10 +168,23 @@ def _against(
         return [_reason(member, "set", said)]
     if current is not None and current.id not in own:
         return [_reason(member, "set", not_the_sets(member.full_name))]
-    wish = wanted.wish(member, mesh=target.kind in MESHES, new=current is None)
+    follows = current.follows if current is not None and not (wanted.force or wanted.going_back) else None
+    ends = [_reason(member, "follows", still_follows(member, in_words(follows)), True)] if follows is not None else []
+    return [*ends, *_checked(means, identity, target, wanted, member, current)]
+
+
+def _checked(
+    means: Means,
+    identity: Identity,
+    target: TargetRow,
+    wanted: WantedSet,
+    member: WantedMember,
+    current: DeploymentRow | None,
+) -> Sequence[dict[str, Any]]:
+    """What speaks against a member by the checks of deployments."""
+    wish = wanted.wish(member, mesh=target.kind in MESHES)
     try:
-        never = target.kind in MESHES or target.settings.get("transport") == FILES
-        if member.rollout is not None and (current is not None or never):
+        if member.rollout is not None:
             refuse_waves(target, wish, current)
         revision, _, _ = check(means, identity, target, member.name, wish, None)
         with means.database.read() as session:

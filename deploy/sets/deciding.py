@@ -20,6 +20,7 @@ class Part:
     settled: bool = False  # whether it is all that can be waited for: ready, or applied where nothing more is seen
     why_back: str = ""  # why its own rollout took back what the set gave it
     closed: str = ""  # why its target takes no change now
+    follows: str = ""  # the tag or range that somebody has it follow by itself, in words
 
     @property
     def there(self) -> bool:
@@ -134,10 +135,10 @@ def _trouble(parts: Sequence[Part]) -> str:
     for one in parts:
         if not one.member.moved or not one.member.wanted:
             continue
-        if not one.there:
-            return f"{one.name} was undeployed meanwhile"
         if one.why_back:
             return f"{one.name} went back: {one.why_back}"
+        if not one.there:
+            return f"{one.name} was undeployed meanwhile"
         if one.number != one.member.given:
             return f"{one.name} was changed by somebody else: it has revision {one.number}, not {one.member.given}"
         if one.status == STALLED:

@@ -12,7 +12,7 @@ from deploy.meshes.kinds import MESHES
 from deploy.sets.commands import CLOSED
 from deploy.sets.deciding import Part
 from deploy.sets.standing import stand_of_set
-from deploy.sets.wanted import STOP, wanted_of
+from deploy.sets.wanted import STOP, still_follows, wanted_of
 from storage.database import Conflict, StorageError
 from storage.events import SYSTEM
 from storage.scopes import stored_scopes
@@ -104,10 +104,13 @@ def _change(means: Means, row: SetRow, part: Part) -> bool:
         return True
     with means.database.read() as session:
         target = find_target(session, member.target)
+    if part.follows and not (wanted.force or wanted.going_back):
+        _halt(means, row, f"{part.name} cannot be deployed: {still_follows(member, part.follows)}")
+        return True
     mesh = target is not None and target.kind in MESHES
-    wish = wanted.wish(member, mesh=mesh, new=not part.there)
+    wish = wanted.wish(member, mesh=mesh)
     try:
-        change(means, identity, member.target, member.name, wish, partial(note_change, row, part.member))
+        change(means, identity, member.target, member.name, wish, partial(note_change, row, part.member, part.follows))
     except MovedOn:
         raise
     except ApiError as error:

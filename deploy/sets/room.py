@@ -33,7 +33,7 @@ def crowded(
             order = wanted.order or (there.order if there is not None else last)
             moved = there.id if there is not None else -number  # no deployment has such an id
             try:
-                slots = arrangement(target)([*placed.values()], moved, order)
+                slots = arrangement(target, still=member.rollout is not None)([*placed.values()], moved, order)
             except Conflict as conflict:
                 yield member, str(conflict)
                 continue

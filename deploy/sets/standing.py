@@ -3,6 +3,7 @@
 from sqlalchemy.orm import Session
 
 from deploy.checks.windows import closed
+from deploy.following.wanted import in_words
 from deploy.meshes.kinds import MESHES
 from deploy.sets.deciding import Part, SetStep, next_step
 from deploy.sets.wanted import wanted_of
@@ -59,12 +60,13 @@ def _part(
     standing = stand(target, deployment, proxies, seen)
     return Part(
         member,
-        deployment.current.number,
+        None if deployment.taken_back else deployment.current.number,
         standing.status,
         standing.message,
         settled=_settled(target, deployment, standing, seen),
         why_back=_why_back(session, member, deployment),
         closed=why_closed,
+        follows=in_words(deployment.follows) if deployment.follows is not None else "",
     )
 
 
@@ -81,9 +83,10 @@ def _settled(target: TargetRow, deployment: DeploymentRow, standing: Standing, s
 
 def _why_back(session: Session, member: MemberRow, deployment: DeploymentRow) -> str:
     """Why the deployment's own rollout of what the set gave it was taken back; empty if it was not."""
-    if not member.given or deployment.current.number == member.given:
+    now_has = None if deployment.taken_back else deployment.current.number
+    if not member.given or now_has == member.given:
         return ""
     for one in deployment_rollouts(session, deployment.id):
-        if one.to_revision == member.given and one.back_revision == deployment.current.number and one.state not in OPEN:
+        if one.to_revision == member.given and one.back_revision == now_has and one.state not in OPEN:
             return f"its rollout {one.id} was {one.state}: {one.why}"
     return ""

@@ -53,11 +53,8 @@ class WantedSet:
         """As a revision keeps it."""
         return asdict(self)
 
-    def wish(self, member: WantedMember, *, mesh: bool, new: bool) -> Wish:
-        """What a member is to become; a deployment that is `new` goes to all nodes at once, there is no way back.
-
-        Nothing is as it was before: also what is left out is said.
-        """
+    def wish(self, member: WantedMember, *, mesh: bool) -> Wish:
+        """What a member is to become. Nothing is as it was before: also what is left out is said."""
         return Wish(
             reference=self.pinned,
             keeps_config=False,
@@ -67,13 +64,19 @@ class WantedSet:
             failure_policy=self.failure_policy,
             force=self.force,
             placement=member.placement if member.placement is not None else {} if mesh else None,
-            rollout=None if new or member.rollout is None else read_rollout(member.rollout),
+            rollout=None if member.rollout is None else read_rollout(member.rollout),
             ran=self.going_back,
         )
 
     def member(self, target: str, name: str) -> WantedMember | None:
         """The member of that name there."""
         return next((one for one in self.members if (one.target, one.name) == (target, name)), None)
+
+
+def still_follows(member: WantedMember, what: str) -> str:
+    """Why a member that follows something by itself is not given a revision of the set, and the way out."""
+    way = f"`wasmhub deploy --target {member.target} --as {member.name} --follow none`"
+    return f"it follows {what}, which a set ends; end that first ({way}), or force the set"
 
 
 def wanted_of(spec: Mapping[str, Any]) -> WantedSet:

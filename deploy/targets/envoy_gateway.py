@@ -42,14 +42,17 @@ def read_settings(asked: Mapping[str, Any]) -> dict[str, Any]:
 
     `hub`: URL of the hub as the controller reaches it. `form`: `Image`, or `HTTP` for the bare module. `version`: of
     Envoy Gateway, such as 1.9; empty if unknown. `observe`: `proxies`, or `nothing` where the hub may not ask them;
-    `stats_port`: where they have their metrics.
+    `proxies_namespace`: where their pods are, empty: in any; `stats_port`: where they have their metrics.
     """
-    only(asked, "the settings of an Envoy Gateway target", "hub", "form", "version", "observe", "stats_port")
+    names = ("hub", "form", "version", "observe", "proxies_namespace", "stats_port")
+    only(asked, "the settings of an Envoy Gateway target", *names)
+    there = asked.get("proxies_namespace", "")
     return {
         "hub": hub_url(asked),
         "form": word(asked, "form", FORMS[0], FORMS),
         "version": version(asked, "version"),
         "observe": word(asked, "observe", OBSERVE[0], OBSERVE),
+        "proxies_namespace": kube_namespace(asked, "proxies_namespace") if there != "" else "",
         "stats_port": port(asked.get("stats_port", STATS_PORT), "stats_port"),
     }
 

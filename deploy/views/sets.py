@@ -190,6 +190,7 @@ def _member_json(row: SetRow, part: Part) -> dict[str, Any]:
         "revision": part.number,
         "status": part.status,
         "message": part.message,
+        "follows": part.follows,
         "waits_for": part.closed if member.wanted and not member.moved and row.state in OPEN else "",
     }
 

@@ -112,6 +112,7 @@ def seen_json(deployment: DeploymentRow) -> dict[str, Any]:
     """What the last pass over its mesh has seen of a deployment: objects of the hub's, and proxies, one by one."""
     seen = deployment.seen
     detail = (seen.detail if seen is not None else None) or {}
+    ended_at = None if deployment.taken_back else deployment.ended_at  # nobody has undeployed it
     of_pods = {**(detail.get("pods") or {}), **(detail.get("proxies") or {})}
     known = [*of_pods.values(), *(detail.get("sidecars") or ())]
     proxies = [
@@ -121,7 +122,7 @@ def seen_json(deployment: DeploymentRow) -> dict[str, Any]:
     return {
         "objects": [str(name) for name in (seen.objects if seen is not None else None) or ()],
         "proxies": sorted(proxies, key=lambda one: str(one["name"])),
-        "ended_at": moment(deployment.ended_at) if deployment.ended_at is not None else None,
+        "ended_at": moment(ended_at) if ended_at is not None else None,
     }
 
 

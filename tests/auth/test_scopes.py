@@ -107,7 +107,7 @@ def test_who_is_let_in(world: World, narrowed: Narrowed, name: str, visibility: 
     asked = endpoint.ask(world, person)
     client = narrowed.client(person, which, world.name if endpoint.door == "registry" else "")
     answer = client.request(name.partition(" ")[0], asked.path, **asked.more)
-    if name.startswith("GET") and answer.status_code in DONE:
+    if name.startswith("GET") and answer.status_code in DONE and "{set}" not in name:  # which moves by itself
         assert client.get(asked.path).content == answer.content
 
     shown = answer.status_code in DONE and not (endpoint.nothing and endpoint.nothing in answer.text)

@@ -282,11 +282,21 @@ def test_a_rollout_is_begun_followed_paused_and_aborted(
 def test_a_rollout_that_a_proxy_refuses_fails_with_the_reason(
     admin: Commands, target: str, reference: str, proxy: Proxy
 ) -> None:
+    proxy.takes = False
+    first = admin.run("deploy", f"{reference}:1", "--target", target, "--as", "header", "--waves", "100")
+    assert first.returncode == 1
+    assert first.stderr.startswith(f"wasmhub: {target}/header runs nowhere, as before: edge-1 refused revision 1")
+    left = admin.json("deployments", "show", "header", "--target", target)
+    assert left["status"] == "stalled" and "nothing of it runs: deploy it anew, or undeploy it" in left["message"]
+    proxy.takes = True
     admin.text("deploy", f"{reference}:1", "--target", target, "--as", "header")
     proxy.takes = False
     done = admin.run("deploy", f"{reference}:2", "--target", target, "--as", "header", "--waves", "100")
     assert done.returncode == 1
-    assert done.stderr.startswith(f"wasmhub: {target}/header runs what it ran before: edge-1 refused revision 2")
+    assert done.stderr.startswith(f"wasmhub: {target}/header runs what it ran before: edge-1 refused revision 3")
+    shown = admin.json("rollout", "list", "--target", target)
+    assert [(one["from_revision"], one["to_revision"]) for one in shown] == [(2, 3), (0, 1)]
+    assert "nothing -> 1" in admin.text("rollout", "show", str(shown[1]["id"]))
     assert [line.split()[1] for line in done.stdout.splitlines()[1:]][:3] == ["started", "wave", "halted"]
 
 

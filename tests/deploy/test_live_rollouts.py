@@ -101,14 +101,29 @@ class Rollouts:
         """Waits until every node runs the filter with that mark."""
         until(lambda: self.with_mark(mark) == set(self.envoys), f"all show {mark}")
 
+    def all_pass(self) -> None:
+        """Waits until every node lets requests pass without a filter."""
+        until(lambda: all(answer == (200, []) for answer in self.marks().values()), "all pass")
+
 
 def start(
-    stack: ExitStack, fleet: Fleet, folder: Path, upstream: Upstream, key: str, node: str, hub: HubProcess | None = None
+    stack: ExitStack,
+    fleet: Fleet,
+    folder: Path,
+    upstream: Upstream,
+    key: str,
+    node: str,
+    hub: HubProcess | None = None,
+    *,
+    named: str = "",
 ) -> Envoy:
-    """An Envoy that pushes its statistics each second, to that replica of the hub."""
+    """An Envoy that pushes its statistics each second, to that replica of the hub; `named`: of the fleet of that name,
+    asked as this one is.
+    """
     envoy = Envoy(fleet, folder / node, upstream, key=key, node=node, xds=xds_of(hub or fleet.hub))
     written = folder / node / "bootstrap.json"
-    written.write_text(json.dumps({**json.loads(written.read_text()), "stats_flush_interval": "1s"}))
+    own = written.read_text().replace(f'"{fleet.name}', f'"{named or fleet.name}')
+    written.write_text(json.dumps({**json.loads(own), "stats_flush_interval": "1s"}))
     return stack.enter_context(envoy)
 
 
@@ -137,7 +152,68 @@ def rollouts(
         yield made
 
 
-@OVER_BOTH
+@pytest.fixture(scope="module")
+def bare(grpc_hub: HubProcess, tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Rollouts]:
+    """Five Envoys of one fleet on which nothing was ever deployed: three ask over REST, two over gRPC."""
+    name, folder = f"bare-{secrets.token_hex(4)}", tmp_path_factory.mktemp("bare")
+    with ExitStack() as stack:
+        fleet = stack.enter_context(Fleet(grpc_hub, name, slots=2, refresh_seconds=0.2))
+        other = stack.enter_context(Fleet(grpc_hub, f"{name}-over-grpc", slots=2, transport="grpc"))
+        key, envoys = fleet.new_key()["key"], {}
+        for number, node in enumerate(NODES):
+            mine = other if number < 2 else fleet  # the slots of the one, asked for as the other does
+            envoys[node] = start(stack, mine, folder, upstream, key, node, named=name)
+        for envoy in envoys.values():
+            envoy.listening()
+        yield Rollouts(fleet, envoys)
+
+
+def test_a_first_version_goes_through_all_waves_and_the_other_nodes_serve_without_it(bare: Rollouts) -> None:
+    good = bare.fleet.push("marks", "first", header_filter("first"))
+    bare.all_pass()
+    with ExitStack() as stack:
+        loads = {name: stack.enter_context(Load(one.listening(), 1)) for name, one in bare.envoys.items()}
+        number = bare.begin(good, bake="6s")
+        seen = bare.watch(number, "first")
+        over = bare.becomes(number, "done")
+
+    assert {wave: max(len(n) for w, n in seen if w == wave) for wave, _ in seen} | {0: 0} == {0: 0, 1: 1, 2: 3, 3: 5}
+    assert [(one.failed, one.seen) for one in loads.values()] == [([], {(), ("first",)})] * 5
+    healthy = [one for one in over["events"] if one["kind"] == "healthy"]
+    assert [one["wave"] for one in healthy] == [1, 2, 3] and healthy[0]["figures"]["old"]["proxies"] == 4
+    assert [one["figures"]["compared_with"] for one in healthy[:2]] == ["nodes not changed yet"] * 2
+    assert (over["from_revision"], over["to_revision"]) == (0, 1)
+    assert bare.fleet.deployment("marks")["status"] == "ready"
+    bare.fleet.undeploy("marks")
+    bare.all_pass()
+
+
+def test_a_first_version_that_breaks_or_is_refused_is_taken_back_to_nothing(bare: Rollouts) -> None:
+    breaks = bare.fleet.push("marks", "first-breaks", breaking_filter("breaks"))
+    refused = bare.fleet.push("marks", "first-refused", header_filter("refused", REFUSES))
+    with ExitStack() as stack:
+        loads = {name: stack.enter_context(Load(one.listening(), 1)) for name, one in bare.envoys.items()}
+        over = bare.becomes(bare.begin(breaks, bake="60s"), "rolled-back")
+        bare.all_pass()
+        touched = {name for name, load in loads.items() if load.failed or load.seen != {()}}
+        for load in loads.values():
+            load.failed.clear()
+            load.look_anew()
+        left = bare.fleet.deployment("marks")
+        second = bare.becomes(bare.begin(refused), "rolled-back")
+        bare.all_pass()
+
+    assert len(touched) == 1 and over["wave"] == 1, "the first wave of five is one node"
+    halted = next(one for one in over["events"] if one["kind"] == "halted")
+    assert "were answered with 5xx" in halted["message"] and halted["figures"]["old"]["proxies"] == 4
+    assert over["back_revision"] is None and left["status"] == "stalled" and left["slot"] is None
+    assert f"rollout {over['id']} took revision 1 back, and nothing of it runs" in left["message"]
+    assert second["from_revision"] == 0 and "refused revision 2" in second["message"]
+    assert [(one.failed, one.seen) for one in loads.values()] == [([], {()})] * 5, "what is refused was never run"
+    bare.fleet.undeploy("marks")
+
+
+@OVER_GRPC  # over REST it is the first version above that goes through all waves
 def test_a_good_version_goes_through_all_waves_and_no_request_fails(rollouts: Rollouts) -> None:
     good = rollouts.fleet.push("marks", "good", header_filter("good"))
     with ExitStack() as stack:

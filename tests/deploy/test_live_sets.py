@@ -53,8 +53,11 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sets]:
             envoys.append([start(stack, fleet, folder, upstream, key, f"{transport}-{n}") for n in (1, 2)])
             fleets.append(fleet)
         made = Sets((fleets[0], fleets[1]), (envoys[0], envoys[1]))
-        made.set.apply(*made.members(), reference=made.push("base", header_filter("base")), bake="1s")
+        first = made.members(rollout={"waves": [50, 100], "bake": "1s"})
+        made.set.apply(*first, reference=made.push("base", header_filter("base")), bake="1s")
         made.set.becomes("done", 60)
+        (rollout,) = fleets[0].http.get(f"/api/v1/rollouts?target={fleets[0].name}").json()["rollouts"]
+        assert (rollout["from_revision"], rollout["state"]) == (0, "done"), "the first went out in waves too"
         until(lambda: made.shows(0, "base") and made.shows(1, "base"), "all show the first version")
         yield made
         hub.check_log()

@@ -8,13 +8,19 @@ from typing import Any, cast
 import pytest
 
 from deploy.meshes.agents import Counters, Pod, follow
+from deploy.meshes.kinds import MESHES
 from deploy.meshes.kubernetes import Kind, Listing
-from deploy.operator.hub import camel
+from deploy.meshes.proxies import Proxy, Stats, begin
+from deploy.operator.asking import Asking
+from deploy.operator.hub import Examined, camel
 from deploy.operator.loop import Operator
 from deploy.operator.queue import Queue
 from deploy.operator.resource import FILTERS, Filter, milliseconds, moment, proxies_of
 from deploy.operator.standing import Report, Said, going, not_resolved, status_of
+from deploy.operator.together import Together, View
+from deploy.operator.wishing import desired_of
 from storage.deployments import DeploymentSeen
+from wasmhub.cli.operator import CannotStart, _settings
 
 AT = 1_800_000_000_123
 
@@ -145,6 +151,71 @@ def test_what_was_counted_is_kept_in_the_status() -> None:
     assert isinstance(row.seen, DeploymentSeen)
     assert row.seen.detail == {"pods": known, "tries": 2, "tried_at": AT}
     assert (row.seen.revision, row.seen.applied_at) == (4, AT)
+
+
+def gateway_filter(name: str, created: int, **status: Any) -> Filter:
+    """One for Envoy Gateway, on the route `web`."""
+    meta = {"name": name, "namespace": "shop", "uid": name, "generation": 1, "creationTimestamp": moment(created)}
+    spec = {"image": {"repository": "a/b", "tag": "1"}, "mesh": {"kind": "envoy-gateway"}}
+    route = {"placement": {"targets": [{"kind": "HTTPRoute", "name": "web"}]}}
+    return Filter({"metadata": meta, "spec": {**spec, **route}, "status": status})
+
+
+def test_what_envoys_counted_is_kept_as_long_as_it_is_needed() -> None:
+    plugin = "wasmhub/operator/filterdeployment/marks/1"
+    before = Stats(workers=2, taken=3, plugins=("another", "wasmhub_operator_filterdeployment_marks_1"))
+    known = begin([Proxy("p", "system/gw-0", before)], plugin)
+    applied = {"generation": 1, "at": moment(AT)}
+
+    def again(known: Any) -> Any:
+        one = gateway_filter(
+            "marks", AT, applied=applied, proxies=[*proxies_of(known), {"uid": "x", "state": "refused"}]
+        )
+        seen = one.row("d", "m", None, {}).seen
+        assert seen is not None and seen.detail is not None
+        return seen.detail["proxies"]
+
+    (held,) = again(known).values()
+    assert held == {**known["p"], "revision": None, "base": {**known["p"]["base"], "plugins": [before.plugins[1]]}}
+    (held,) = again({"p": {**known["p"], "state": "runs", "revision": 1}}).values()
+    assert (held["state"], held["revision"], held["base"]["taken"]) == ("runs", 1, 0)
+
+
+def test_where_no_room_is_left_who_was_there_first_stays() -> None:
+    settings = {"envoy-gateway": {"hub": "https://hub.test"}}
+    examined = Examined("sha256:1", "sha256:1", "1", 1, {}, None, True, ())
+    together = Together(
+        MESHES["envoy-gateway"], cast(Any, None), cast(Any, None), Asking(cast(Any, None), settings), print
+    )
+    ones = [gateway_filter(f"f-{number:02}", AT + number * 1000) for number in range(17)]
+    ones.insert(0, gateway_filter("late", AT + 99_000, applied={"generation": 1, "order": 5}))
+    views = [View(one, desired_of(one, examined, settings["envoy-gateway"]), examined) for one in ones]
+
+    found = together._fitting(views)
+
+    assert [view.one.name for view in found] == [one.name for one in ones]
+    left = [view for view in found if view.desired.problems]
+    assert [view.one.name for view in left] == ["f-15", "f-16"]
+    assert "HTTPRoute web in shop would run 17 filters" in left[0].desired.problems[0]
+    assert together._fitting(views[:16]) == views[:16]
+
+
+def test_settings_are_for_all_kinds_of_mesh_or_for_one(tmp_path: Path) -> None:
+    path, hub = tmp_path / "settings.yaml", "https://hub.test"
+    path.write_text("observe: nothing\nmeshes: {envoy-gateway: {observe: proxies, proxies_namespace: eg}}")
+    assert _settings(path, hub, ["istio", "envoy-gateway"]) == {
+        "istio": {"hub": hub, "observe": "nothing"},
+        "envoy-gateway": {"hub": hub, "observe": "proxies", "proxies_namespace": "eg"},
+    }
+    for text, said in {
+        "meshes: {consul: {}}": "must be an object by kind: istio, envoy-gateway",
+        "meshes: {istio: 7}": "the settings for istio must be an object",
+        "form: HTTP": "the settings for istio: form must be one of WasmPlugin",
+        "meshes: {istio: {max_filters: 3}}": "the settings hold max_filters",
+    }.items():
+        path.write_text(text)
+        with pytest.raises(CannotStart, match=said):
+            _settings(path, hub, ["istio"])
 
 
 def test_what_goes_says_what_holds_it() -> None:

@@ -6,8 +6,11 @@ from typing import Any
 import httpx
 import pytest
 
+from deploy.fleets.ecds import content_of
+from deploy.rollouts.waves import place_of
 from tests.deploy.fleet import Fleet, header_filter, until
-from tests.deploy.test_polls import Node
+from tests.deploy.polling import Polling, Set
+from tests.deploy.test_polls import Node, is_empty
 from tests.hub import HubProcess
 
 
@@ -51,14 +54,15 @@ def test_what_cannot_be_meant_is_refused(fleet: Fleet, rollout: Any, says: str) 
     assert answer.status_code == 400 and says in answer.text, answer.text
 
 
-def test_a_rollout_needs_something_to_go_back_to_and_moves_nothing(fleet: Fleet) -> None:
+def test_a_rollout_moves_nothing(fleet: Fleet) -> None:
     reference = fleet.push(f"r-{fleet.name}", "1", header_filter("v1"))
-    first = fleet.put("marks", reference=reference, rollout={})
-    assert (
-        first.status_code == 409
-        and "nothing to go back to. Deploy it without a rollout first; to try it on few" in first.text
-    )
     fleet.deploy("marks", reference)
+    fleet.deploy("beside", reference)
+    between = fleet.put("new", reference=reference, order=1, rollout={})
+    assert between.status_code == 409, "another has that order"
+    fleet.http.put(f"{fleet.path}/deployments/beside", json={"order": 9})
+    between = fleet.put("new", reference=reference, order=5, rollout={})
+    assert between.status_code == 409 and "at order 5 another filter" in between.text, between.text
     moved = fleet.put("marks", order=5, rollout={})
     assert moved.status_code == 400 and "change its order by itself" in moved.text
     assert fleet.deployment("marks")["rollout"] is None
@@ -72,8 +76,97 @@ def test_proxies_that_read_files_get_no_waves(hub: HubProcess) -> None:
         refused = fleet.put("marks", reference=reference, rollout={})
         assert (
             refused.status_code == 409
-            and "waves are for fleets that ask the hub. Deploy it without a rollout; to" in refused.text
+            and "which of them has a version, whether it took it and how requests do with it is not known"
+            in refused.text
         )
+
+
+def test_a_first_deployment_reaches_nodes_in_waves_and_goes_back_to_nothing(fleet: Fleet) -> None:
+    """Nodes that it has not come to have what they had; what was taken back stays to be looked at, and runs nowhere."""
+    for tag in ("1", "2"):
+        fleet.push(f"r-{fleet.name}", tag, header_filter(f"v{tag}"))
+    key = fleet.new_key()["key"]
+    nodes = [Node(fleet, key, f"edge-{number}") for number in range(5)]
+    assert [is_empty(node.poll()) for node in nodes] == [True] * 5
+    made = fleet.deploy("marks", f"admin/r-{fleet.name}:1", rollout={"waves": [20, 100], "bake": "1h"})
+    number = made["rollout"]
+
+    def runs() -> list[str]:
+        for node in [one for one in nodes for _ in range(2)]:
+            node.poll()
+        return sorted(content_of(one.version[1]).partition(".")[2].partition(".")[0] for one in nodes)
+
+    until(lambda: runs() == ["", "", "", "", "r1"], "one node has it")
+    found = until(lambda: _with(fleet, number, " s more"), "it is watched")
+    assert found["from_revision"] == 0 and "1 of 1 proxies run it" in found["message"]
+    assert fleet.deployment("marks")["message"].endswith("1 of 5 proxies run revision 1")
+    late = (Node(fleet, key, f"late-{one}") for one in range(1000))
+    first = next(place_of(number, one.name) for one in nodes if one.version[1] != "empty")
+    assert is_empty(next(one for one in late if place_of(number, one.name) > first).poll()), "it opens its port without"
+
+    aborted = fleet.http.post(f"/api/v1/rollouts/{number}/abort", json={"why": "the shop is open"}).json()
+    assert aborted["state"] == "aborted" and aborted["back_revision"] is None
+    until(lambda: runs() == [""] * 5, "all are back to nothing")
+    left = fleet.deployment("marks")
+    assert (left["status"], left["slot"], left["ended_at"], left["nodes"]) == ("stalled", None, None, [])
+    says = f"aborted by admin: the shop is open; rollout {number} took revision 1 back, and nothing of it runs"
+    assert left["message"].startswith(says)
+    events = fleet.http.get(f"/api/v1/events?subject={fleet.name}/marks").json()["events"]
+    assert [one["action"] for one in events[:2]] == ["deployment.undeploy", "rollout.abort"]
+    assert fleet.http.post(f"{fleet.path}/deployments/marks/rollback").status_code == 409
+
+
+def test_what_went_back_to_nothing_begins_anew_and_is_undeployed_for_good(fleet: Fleet) -> None:
+    for tag in ("1", "2"):
+        fleet.push(f"r-{fleet.name}", tag, header_filter(f"v{tag}"))
+    node = Node(fleet, fleet.new_key()["key"], "edge-0")
+    made = fleet.deploy("marks", f"admin/r-{fleet.name}:1", rollout={})
+    assert fleet.http.post(f"/api/v1/rollouts/{made['rollout']}/abort").status_code == 200
+    fleet.deploy("other", f"admin/r-{fleet.name}:1")
+    assert fleet.deployment("other")["slot"] == 1, "its slot is free, and so is its place in the order"
+    again = fleet.deploy("marks", f"admin/r-{fleet.name}:2", rollout={"waves": [100], "bake": "1h"})
+    assert (again["slot"], again["revision"]["order"]) == (2, 2)
+    assert [one["number"] for one in fleet.deployment("marks")["revisions"]] == [2], "1 is nothing to go back to"
+    assert is_empty(node.poll(2)), "the wave begins with the nodes that ask"
+
+    def taken_back() -> dict[str, Any] | None:
+        node.poll(2, takes=False)
+        return _in(fleet, again["rollout"], "rolled-back", node)
+
+    over = until(taken_back, "one that is refused is taken back too")
+    assert over["message"].startswith("edge-0 refused revision 2")
+    assert is_empty(Node(fleet, node.key, "edge-0").poll(2)), "one that starts now has nothing there"
+    fleet.undeploy("marks")
+    assert fleet.http.get(f"{fleet.path}/deployments/marks").status_code == 404
+    assert fleet.http.get(f"/api/v1/rollouts/{made['rollout']}").status_code == 404
+
+
+def test_a_set_whose_first_deployment_goes_out_in_waves_goes_back_to_nothing_with_it(fleet: Fleet) -> None:
+    for tag in ("1", "2"):
+        fleet.push(f"r-{fleet.name}", tag, header_filter(f"v{tag}"))
+    made = Set(fleet.http, f"set-{fleet.name}")
+    member, name = {"target": fleet.name, "rollout": {"bake": "1h"}}, f"set-{fleet.name}"
+
+    def there() -> bool:
+        return fleet.http.get(f"{fleet.path}/deployments/{name}").status_code == 200
+
+    with Polling(fleet) as node:
+        node.refuses = {1, 3}
+        made.apply(member, reference=f"admin/r-{fleet.name}:1")
+        back = made.becomes("rolled-back")
+        assert "its rollout" in back["message"] and "refused revision 1" in back["message"], back
+        assert fleet.deployment(name)["slot"] is None and back["members"][0]["revision"] is None
+        made.apply(member, reference=f"admin/r-{fleet.name}:2")
+        until(lambda: fleet.deployment(name)["rollout"], "it goes out again as a first one")
+        assert made.post("abort").status_code == 200
+        made.becomes("aborted")
+        assert not there(), "what the set itself takes back is as it was before"
+        node.refuses = {1}
+        made.apply(member, reference=f"admin/r-{fleet.name}:1")
+        made.becomes("rolled-back")
+        assert there() and made.http.delete(made.path).is_success
+        made.becomes(404)
+        assert not there(), "what was left to be looked at goes with the set"
 
 
 def test_only_nodes_of_the_wave_get_the_new_revision_and_all_get_the_old_one_back(fleet: Fleet) -> None:

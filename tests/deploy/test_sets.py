@@ -266,14 +266,15 @@ def test_a_rollout_of_a_member_is_part_of_its_wave(world: World) -> None:
     waves = {"waves": [50, 100], "bake": "1s"}
     members = [{"target": world.one.name, "rollout": waves}, {"target": world.two.name, "wave": 2}]
     world.set.apply(*members, reference=world.reference("1"))
+    until(lambda: any(world.there()) and world.one.deployment(world.name)["rollout"], "the first goes in waves too")
+    assert world.there() == [True, False]
     world.set.becomes("done")
-    assert world.one.http.get(f"/api/v1/rollouts?target={world.one.name}").json()["rollouts"] == [], "there was nothing"
     world.set.apply(*members, reference=world.reference("2"))
     until(lambda: world.one.deployment(world.name)["rollout"], "its rollout is under way")
     assert world.numbers()[1] == 1
     world.set.becomes("done")
-    (rollout,) = world.one.http.get(f"/api/v1/rollouts?target={world.one.name}").json()["rollouts"]
-    assert rollout["state"] == "done"
+    done = world.one.http.get(f"/api/v1/rollouts?target={world.one.name}").json()["rollouts"]
+    assert [(one["state"], one["from_revision"]) for one in done] == [("done", 1), ("done", 0)]
 
     world.set.apply(*members, reference=world.reference("1"))
     number = until(lambda: world.one.deployment(world.name)["rollout"], "the next is under way")

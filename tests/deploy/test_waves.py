@@ -5,12 +5,16 @@ from typing import Any
 
 import pytest
 
-from deploy.fleets.ecds import content_key
+from deploy.fleets import polls
+from deploy.fleets.ecds import content_key, deployment_of
+from deploy.fleets.polls import Poll
+from deploy.rollouts import stats_door
 from deploy.rollouts.figures import Sample, difference, quantile, summed
 from deploy.rollouts.health import HEALTHY, LIMITS, UNKNOWN, WORSE, Health, judge_health
 from deploy.rollouts.stats_door import Teller
 from deploy.rollouts.stats_messages import STATS_MESSAGE, sample_of
 from deploy.rollouts.waves import EVERYBODY, cut_for, next_step, place_of
+from storage.deployments import DeploymentRow, RevisionRow, Staged
 from storage.nodes import NodeRow, SlotRow
 from storage.rollout_rows import FiguresRow, RolloutRow
 from storage.targets import TargetRow
@@ -141,6 +145,32 @@ def test_it_is_over_once_nobody_runs_it_any_more() -> None:
     row = replace(ROW, state="halted", why="9% failed")
     assert step(row, fleet(RUNS, RAN)).message == f"9% failed; {NAMES[0]} still to go back"
     assert step(row, fleet(RAN, RAN)).do == "finish"
+
+
+def test_a_first_one_is_held_against_nodes_that_run_nothing_and_looked_for_in_every_slot() -> None:
+    row = replace(ROW, from_revision=0)
+    passes = SlotRow(served="empty", running="empty")
+    said = [stats_door._changed(row, one) for one in fleet(RUNS, passes, RAN, replace(passes, served=NEW), None)[:5]]
+    assert said == [True, False, None, None, None], "RAN is of a revision that was taken back before"
+    assert [stats_door._changed(ROW, one) for one in fleet(RUNS, passes, RAN)[:3]] == [True, None, False]
+    back = replace(row, state="halted", slot=None, why="9% failed")
+    assert step(back, fleet(RUNS, passes)).message == f"9% failed; {NAMES[0]} still to go back"
+    assert step(back, fleet(passes, passes)).do == "finish"
+
+
+def test_a_node_out_of_the_first_wave_does_not_hold_what_was_taken_back() -> None:
+    """It was away while the first rollout was taken back, and the deployment stands in another slot by now."""
+    revision = RevisionRow(2, 1, "a/b:1", "sha256:1", "1" * 64, None, "", "FAIL_CLOSED", 1, "deploy", AT, "a/b", None)
+    staged = Staged(9, 2, 0, 0, "running", 0)
+    placed = DeploymentRow(7, 1, "edge", "limits", 4, "grant", AT, None, None, revision, staged)
+    ran = NodeRow(1, "n1", "envoy", AT, {2: RAN})
+    asked = Poll("n1", "envoy", "edge/slot-2", "edge", 2, RAN.running)
+    assert polls._decide(polls._View(ran, [placed], None, [], 2), asked, RAN).serve == "empty"
+    there = replace(asked, slot=4, echoed="")
+    view = polls._View(ran, [placed], placed, [revision], 4)
+    assert polls._decide(view, there, SlotRow()).serve == "empty", "a node that starts now opens its port"
+    now_in = replace(view, placed=replace(placed, staged=replace(staged, cut=EVERYBODY)))
+    assert deployment_of(str(polls._decide(now_in, there, SlotRow()).serve)) == 7
 
 
 def counted(node: str, changed: bool, requests: int, errors: int = 0, wave: int = 1, **more: Any) -> FiguresRow:

@@ -1,6 +1,7 @@
 """When a target takes changes: windows and freezes, and what they keep from happening."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -113,3 +114,32 @@ def test_nothing_else_is_raised_for_what_cannot_be_read() -> None:
     with pytest.raises(ApiError):
         read_windows({"from": "10:00"})
     assert closed({"windows": read_windows([{"from": "00:00", "to": "00:00"}])}, int(time.time() * 1000)) is None
+
+
+def test_changes_of_different_rules_at_once_do_not_undo_each_other(fleet: Fleet) -> None:
+    before = fleet.http.get(fleet.path).json()["settings"]
+    freezes = [{"freeze": {"why": "moving"}}, {"freeze": None}] * 4
+    one_off = {"windows": [NIGHTS], "max_filters": 3, "envoy_version": "1.33", "policy": {"capabilities": {}}}
+    changes = [*freezes[:4], *({name: value} for name, value in one_off.items()), *freezes[4:]]
+    with ThreadPoolExecutor(8) as pool:
+        answers = [*pool.map(lambda change: fleet.http.patch(fleet.path, json={"change": change}), changes)]
+    assert [answer.status_code for answer in answers] == [200] * len(changes), [answer.text for answer in answers]
+    thawed = fleet.http.patch(fleet.path, json={"change": {"freeze": None}})
+    assert thawed.json()["settings"] == before | one_off
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "says"),
+    [
+        ({"change": []}, 400, "change must be a JSON object of settings"),
+        ({"change": {}, "settings": {}}, 400, "leave one of the two out"),
+        ({"change": {"frozen": None}}, 400, "has no setting 'frozen'"),
+        ({"change": {"frozen": True}}, 400, "there is no field 'frozen'"),
+        ({"change": {"freeze": True}}, 400, "freeze must be an object"),
+        ({"change": {"slots": 3}}, 409, "only its rules can be changed"),
+        ({"change": {"slots": None}}, 400, "has no setting 'slots' that could be taken away"),
+    ],
+)
+def test_a_change_of_settings_is_checked(fleet: Fleet, body: dict[str, Any], code: int, says: str) -> None:
+    answer = fleet.http.patch(fleet.path, json=body)
+    assert answer.status_code == code and says in answer.text, answer.text

@@ -8,6 +8,7 @@ import pytest
 from tests.deploy.fleet import Upstream, header_filter, until
 from tests.engines import free_port
 from tests.hub import HubProcess
+from tests.mesh import envoy_gateway
 from tests.mesh.consul import Consul
 from tests.mesh.envoy_gateway import EnvoyGateway
 from tests.mesh.front import Front
@@ -132,6 +133,20 @@ def gateway(istiod: Istiod, upstream: Upstream, namespace: str) -> Iterator[Prox
     try:
         made.start()
         until(lambda: shows(made, 200), "the gateway lets requests through", 60)
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture
+def proxy(gateways: EnvoyGateway, upstream: Upstream, namespace: str) -> Iterator[envoy_gateway.Proxy]:
+    """The Envoy of a Gateway in the test's namespace that lets requests through."""
+    for one in envoy_gateway.gateway(namespace, "gw", upstream.address):
+        gateways.control.admin.apply(one)
+    made = envoy_gateway.Proxy(gateways, "gw", namespace)
+    try:
+        made.start()
+        until(lambda: shows(made, 200), "the Gateway lets requests through", 60)
         yield made
     finally:
         made.remove()

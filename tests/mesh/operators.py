@@ -21,8 +21,7 @@ from tests.oci import Client
 API = "wasmhub.io/v1alpha1"
 KIND = "FilterDeployment"
 CHART = ROOT / "helm" / "wasmhub"
-RULES = CHART / "files" / "operator-rules.yaml"
-LEASES = CHART / "files" / "operator-lease-rules.yaml"
+FILES = CHART / "files"
 LEASE = ("coordination.k8s.io/v1", "Lease", "wasmhub-operator")
 ACCOUNT = "wasmhub-operator"
 
@@ -64,6 +63,8 @@ class Shelf:
 class Operator(Server):
     """One operator that looks after a namespace, or after all (the empty one); its lease is in one of its own."""
 
+    meshes: tuple[str, ...] = ("istio",)
+
     def __init__(self, control: ControlPlane, hub: HubProcess, token: str, namespace: str, home: str, **settings: Any):
         super().__init__("operator")
         self._control = control
@@ -81,7 +82,7 @@ class Operator(Server):
         where = urlsplit(self._control.url)
         words: list[str | Path] = [WASMHUB, "operator", *(["--namespace", self._namespace] if self._namespace else [])]
         words += ["--settings", self.folder / "settings.yaml", "--token-file", self.folder / "hub-token"]
-        words += ["--service-account", self.folder]
+        words += ["--service-account", self.folder, *(word for kind in self.meshes for word in ("--mesh", kind))]
         began = len(self.log()) if self.process is not None else 0
         self.launch(
             words,
@@ -97,15 +98,27 @@ class Operator(Server):
         self.end(signal.SIGKILL)
 
 
-def give_rights(control: ControlPlane, home: str, namespace: str) -> None:
-    """Makes the operator's account with the chart's rights and no others: in that namespace, and in its own."""
+def give_rights(control: ControlPlane, home: str, namespace: str, mesh: str = "istio", proxies: str = "") -> None:
+    """Makes the operator's account with the chart's rights for a mesh and no others: in that namespace and in its own,
+    and where the pods of proxies are.
+    """
     control.namespace(home)
-    control.account(ACCOUNT, home, yaml.safe_load(LEASES.read_text()))
-    meta = {"name": ACCOUNT, "namespace": namespace}
+    control.account(ACCOUNT, home, _rules("operator-lease-rules"))
+    rules, pods = _rules("operator-rules", f"operator-rules-{mesh}"), _rules("operator-pods-rules")
+    _give(control, home, ACCOUNT, namespace, rules if proxies else [*rules, *pods])
+    if proxies:
+        _give(control, home, f"{ACCOUNT}-of-{home}", proxies, pods)
+
+
+def _rules(*names: str) -> list[Object]:
+    return [rule for name in names for rule in yaml.safe_load((FILES / f"{name}.yaml").read_text())]
+
+
+def _give(control: ControlPlane, home: str, name: str, namespace: str, rules: list[Object]) -> None:
+    meta = {"name": name, "namespace": namespace}
     api, group = "rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io"
-    rules = yaml.safe_load(RULES.read_text())
     control.admin.apply({"apiVersion": api, "kind": "Role", "metadata": meta, "rules": rules})
-    role = {"apiGroup": group, "kind": "Role", "name": ACCOUNT}
+    role = {"apiGroup": group, "kind": "Role", "name": name}
     subjects = [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": home}]
     control.admin.apply(
         {"apiVersion": api, "kind": "RoleBinding", "metadata": meta, "roleRef": role, "subjects": subjects}

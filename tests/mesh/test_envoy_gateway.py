@@ -10,29 +10,15 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from deploy.targets.plan import MANAGER
-from tests.deploy.fleet import REFUSES, Load, Upstream, ask, header_filter, until
+from tests.deploy.fleet import REFUSES, Load, ask, header_filter, until
 from tests.hub import ROOT, HubProcess
-from tests.mesh.envoy_gateway import EnvoyGateway, Proxy, gateway
+from tests.mesh.envoy_gateway import EnvoyGateway, Proxy
 from tests.mesh.front import Front
 from tests.mesh.kubernetes import Cluster
 from tests.mesh.pods import shows
 from tests.mesh.target import POLICY, SECRET, GatewayTarget
 from tests.oci import Client
 from tests.web.test_openapi import schema_of
-
-
-@pytest.fixture
-def proxy(gateways: EnvoyGateway, upstream: Upstream, namespace: str) -> Iterator[Proxy]:
-    """The Envoy of a Gateway in the test's namespace that lets requests through."""
-    for one in gateway(namespace, "gw", upstream.address):
-        gateways.control.admin.apply(one)
-    made = Proxy(gateways, "gw", namespace)
-    try:
-        made.start()
-        until(lambda: shows(made, 200), "the Gateway lets requests through", 60)
-        yield made
-    finally:
-        made.remove()
 
 
 @pytest.fixture

@@ -67,8 +67,13 @@ def test_a_right_that_is_missing_is_told_and_taken_up_when_it_comes(
     reading = [one for one in role["rules"] if one["apiGroups"] == ["wasmhub.io"]]
     watching = {"apiGroups": ["extensions.istio.io"], "resources": ["wasmplugins"], "verbs": ["get", "list", "watch"]}
     fitted.admin.apply({**bare, "rules": [*reading, watching]})
+    operator.meshes = ("istio", "envoy-gateway")  # for which it has no rights at all
     operator.start()
     filters.apply("marks", **PULL)
+    route = {"targets": [{"kind": "HTTPRoute", "name": "web"}]}
+    filters.apply("edge", mesh={"kind": "envoy-gateway"}, placement=route, **PULL)
+    said = filters.becomes("edge", Applied="False", Ready="False")["Applied"]
+    assert said["reason"] == "Refused" and "may not list EnvoyExtensionPolicy" in said["message"]
     said = filters.becomes("marks", Applied="False", Ready="False")["Applied"]
     assert said["reason"] == "Refused"
     assert "the hub may not write WasmPlugin" in said["message"] and "give its account that right" in said["message"]

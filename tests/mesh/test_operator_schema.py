@@ -3,25 +3,28 @@
 import json
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from deploy.meshes.settings import read_mesh_target
 from tests.cli.commands import Commands
 from tests.cli.test_convert import old
 from tests.deploy.fleet import header_filter
 from tests.hub import ROOT, HubProcess
-from tests.mesh.kubernetes import ControlPlane, Object
+from tests.mesh.kubernetes import Object
 from tests.mesh.operators import API, CHART, KIND, Filters
 from tests.mesh.target import Target
 from tests.oci import Client
+from wasmhub.cli.operator import OPERATED, _settings
 
 PAGE = (ROOT / "docs" / "operator.md").read_text()
 IMAGE = {"repository": "shop/limits", "tag": "1.2.0"}
 DIGEST = "sha256:" + "0" * 64
 FILTER = {"form": "EnvoyFilter"}
+GATEWAY = {"kind": "envoy-gateway"}
+WEB = {"targets": [{"kind": "HTTPRoute", "name": "web"}]}
 
 
 def applied(filters: Filters, name: str = "marks", **spec: Any) -> Object:
@@ -39,6 +42,13 @@ TAKEN: list[dict[str, Any]] = [
     {"image": IMAGE, "placement": {"env": [{"name": "A", "value": "1"}, {"name": "B"}], "ports": [80, 8080]}},
     {"image": IMAGE, "placement": {"targets": [{"kind": "Gateway", "name": "web"}], "phase": "AUTHN"}},
     {"image": IMAGE, "mesh": FILTER, "placement": {"context": "GATEWAY"}},
+    {"image": IMAGE, "mesh": GATEWAY, "placement": {**WEB, "env": [{"name": "A"}]}, "pullSecret": {"name": "x"}},
+    {"image": IMAGE, "mesh": {**GATEWAY, "form": "HTTP"}, "placement": WEB},
+    {
+        "image": IMAGE,
+        "mesh": {**GATEWAY, "form": "Image"},
+        "placement": {"targets": [{"kind": "Gateway", "name": "web", "section": "https"}]},
+    },
 ]
 
 
@@ -78,6 +88,44 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"image": IMAGE, "placement": {"ports": [80, 80]}}, "duplicate"),
     ({"image": IMAGE, "placement": {"targets": [{"kind": "Pod", "name": "web"}]}}, "Unsupported value"),
     ({"image": IMAGE, "pullSecret": {}}, "spec.pullSecret.name: Required value"),
+    ({"image": IMAGE, "mesh": {"form": "Image"}}, "the forms Image and HTTP are envoy-gateway's, all others istio's"),
+    ({"image": IMAGE, "mesh": {**GATEWAY, **FILTER}, "placement": WEB}, "the forms Image and HTTP are envoy-gateway's"),
+    (
+        {"image": IMAGE, "mesh": {**GATEWAY, "form": "HTTP"}, "placement": WEB, "pullSecret": {"name": "x"}},
+        "the form HTTP pulls nothing with a secret",
+    ),
+    (
+        {"image": IMAGE, "mesh": GATEWAY, "placement": WEB, "failurePolicy": "FAIL_RELOAD"},
+        "envoy-gateway cannot say FAIL_RELOAD",
+    ),
+    ({"image": IMAGE, "mesh": GATEWAY}, "with envoy-gateway a placement has targets; name at least one"),
+    ({"image": IMAGE, "mesh": GATEWAY, "placement": {"targets": []}}, "with envoy-gateway a placement has targets"),
+    *(
+        (
+            {"image": IMAGE, "mesh": GATEWAY, "placement": {**WEB, **other}},
+            "labels, ports, phase, mode and context belong to istio; with envoy-gateway choose targets",
+        )
+        for other in (
+            {"labels": {}},
+            {"ports": [80]},
+            {"phase": "AUTHN"},
+            {"mode": "CLIENT"},
+            {"context": "ANY"},
+        )
+    ),
+    (
+        {"image": IMAGE, "mesh": GATEWAY, "placement": {"targets": [{"kind": "Service", "name": "web"}]}},
+        "a target of envoy-gateway is a Gateway, ListenerSet, HTTPRoute or GRPCRoute",
+    ),
+    (
+        {"image": IMAGE, "mesh": GATEWAY, "placement": {**WEB, "env": [{"name": "A", "value": "1"}]}},
+        "envoy-gateway gives a module variables of the proxy's own environment alone",
+    ),
+    ({"image": IMAGE, "placement": WEB}, "a target of istio is a Gateway, GatewayClass, Service or ServiceEntry"),
+    (
+        {"image": IMAGE, "placement": {"targets": [{"kind": "Gateway", "name": "web", "section": "https"}]}},
+        "and has no section",
+    ),
 ]
 
 
@@ -93,23 +141,12 @@ def test_names_are_one_label(filters: Filters, name: str) -> None:
         applied(filters, name, image=IMAGE)
 
 
-def test_the_kind_of_mesh_stays(filters: Filters, control: ControlPlane) -> None:
-    """There is one kind of mesh today, so a second is put into the schema first."""
-    definition = yaml.safe_load((CHART / "crds" / "filterdeployments.yaml").read_text())
-    spec = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    spec["properties"]["mesh"]["properties"]["kind"]["enum"] = ["istio", "other"]
-    definition["metadata"]["name"] = "filterdeployments.stays.test"
-    definition["spec"]["group"] = "stays.test"
-    definition["spec"]["names"]["shortNames"] = []
-    control.install(yaml.safe_dump(definition))
-    meta = {"name": "marks", "namespace": filters.namespace}
-    body = {"apiVersion": "stays.test/v1alpha1", "kind": KIND, "metadata": meta, "spec": {"image": IMAGE}}
-    try:
-        control.admin.apply(body)
-        with pytest.raises(AssertionError, match="a filter does not move from one mesh to another"):
-            control.admin.apply({**body, "spec": {"image": IMAGE, "mesh": {"kind": "other"}}})
-    finally:
-        control.admin.delete(definition)
+@pytest.mark.parametrize(("first", "then"), [({}, GATEWAY), (GATEWAY, {})], ids=["to another", "to the default"])
+def test_the_kind_of_mesh_stays(filters: Filters, first: dict[str, Any], then: dict[str, Any]) -> None:
+    gateway = {"placement": {"targets": [{"kind": "Gateway", "name": "web"}]}}
+    applied(filters, image=IMAGE, mesh=first, **gateway)
+    with pytest.raises(AssertionError, match="a filter does not move from one mesh to another"):
+        applied(filters, image=IMAGE, mesh=then, **gateway)
 
 
 def test_kubectl_shows_what_matters(filters: Filters) -> None:
@@ -128,6 +165,7 @@ def test_kubectl_shows_what_matters(filters: Filters) -> None:
         "Name": "marks",
         "Image": "shop/limits",
         "Tag": "1.2.0",
+        "Mesh": "istio",
         "Ready": "False",
         "Reason": "Stalled",
         "Digest": DIGEST,
@@ -135,13 +173,17 @@ def test_kubectl_shows_what_matters(filters: Filters) -> None:
     }
 
 
-def test_what_the_page_shows_is_taken(filters: Filters) -> None:
+def test_what_the_page_shows_is_taken(filters: Filters, tmp_path: Path) -> None:
     shown = [yaml.safe_load(one) for one in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
-    (filter_deployment,) = [one for one in shown if one.get("kind") == KIND]
-    filter_deployment["metadata"]["namespace"] = filters.namespace
-    assert filters.control.admin.apply(filter_deployment)["spec"]["image"]["repository"] == "shop/rate-limit"
+    filter_deployments = [one for one in shown if one.get("kind") == KIND]
+    for one in filter_deployments:
+        one["metadata"]["namespace"] = filters.namespace
+        assert filters.control.admin.apply(one)["spec"]["image"]["repository"] == "shop/rate-limit"
+    assert [one["spec"].get("mesh") for one in filter_deployments] == [None, GATEWAY]
     (settings,) = [one for one in shown if "kind" not in one]
-    assert read_mesh_target("istio", {"hub": "https://hub.example.com", **settings}, {}).settings["policy"]
+    (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings))
+    read = _settings(tmp_path / "settings.yaml", "https://hub.example.com", OPERATED)
+    assert all(read[kind]["policy"] for kind in OPERATED)
 
 
 def test_the_page_names_every_field(filters: Filters) -> None:

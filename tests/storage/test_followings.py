@@ -35,7 +35,7 @@ from storage.namespaces import find_namespace
 from storage.repositories import make_repository
 from storage.rollout_rows import NewRollout, find_rollout
 from storage.rollouts import finish_rollout, take_back_rollout
-from storage.targets import TargetRow, configure_target, create_target
+from storage.targets import SettingsMoved, TargetRow, configure_target, create_target
 from storage.users import create_user
 from storage.versions import rank
 from tests.storage.replicas import ENGINES, at_once, new_place, opened
@@ -212,6 +212,8 @@ def test_a_refusal_is_said_once_and_tried_again_when_it_may_be_otherwise(place: 
     assert note_following(place.two, SYSTEM, again, REFUSED, "no signature", moment + 180_000)
     assert place.follows().said_at == follows.said_at, "it is no other refusal"
     configure_target(place.one, ANN, place.target, settings={"slots": 2, "max_filters": 3}, sealed_access=None)
+    with pytest.raises(SettingsMoved):
+        configure_target(place.two, ANN, place.target, settings={"slots": 2}, sealed_access=None)
     again = place.only()
     assert again.tries == 1
     assert note_following(place.one, SYSTEM, again, REFUSED, "not allowed", None)

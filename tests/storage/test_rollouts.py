@@ -34,7 +34,7 @@ from storage.rollouts import (
     resume_rollout,
     take_back_rollout,
 )
-from storage.targets import TargetRow, create_target
+from storage.targets import TargetRow, create_target, delete_target
 from storage.users import create_user
 from tests.storage.replicas import ENGINES, at_once, new_place, opened
 
@@ -160,6 +160,32 @@ def test_the_way_back_is_a_revision_of_its_own_and_is_taken_once(place: Place, a
         assert finish_rollout(place.two, over, "nobody runs it")
         assert place.rollout(rollout.id).state == "rolled-back"
     place.deploy("c", WAVES)
+
+
+def test_a_first_revision_goes_back_to_nothing_and_the_next_begins_anew(place: Place) -> None:
+    undeploy(place.one, ANN, place.target, "limits")
+    rollout = place.begun("first")
+    assert (rollout.from_revision, rollout.to_revision) == (0, 1)
+    over = take_back_rollout(place.one, SYSTEM, rollout.id, "9% failed", {"new": 1})
+    assert (over.state, over.back_revision, over.slot) == ("halted", None, None)
+    with place.two.read() as session:
+        left = find_deployment(session, place.target.id, "limits")
+        assert left is not None and left.taken_back and left.staged is None and left.slot is None
+        assert slot_revisions(session, [place.target.id]) == {place.target.id: {}}
+        written = session.execute(text("SELECT action FROM events WHERE subject = 'edge/limits' ORDER BY id")).scalars()
+        assert [*written][-2:] == ["rollout.halt", "deployment.undeploy"]
+        assert any_watched(session), "its nodes are on their way back"
+    again = place.begun("second")
+    assert (again.from_revision, again.to_revision) == (0, 2)
+    with place.two.read() as session:
+        now_there = find_deployment(session, place.target.id, "limits")
+        assert now_there is not None and not now_there.taken_back and now_there.seen is None
+        assert [one.number for one in revisions(session, now_there.id)] == [2]
+        assert [one.id for one in target_rollouts(session, place.target.id)] == [again.id, rollout.id]
+    take_back_rollout(place.one, ANN, again.id, "enough")
+    delete_target(place.two, ANN, place.target)
+    with place.one.read() as session:
+        assert find_rollout(session, again.id) is None
 
 
 def test_what_nodes_count_is_summed_and_goes_with_them(place: Place) -> None:

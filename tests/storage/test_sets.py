@@ -53,7 +53,7 @@ class Place:
         revision = NewRevision(
             self.repository, "ann/limits:1", "sha256:1", "1" * 64, config, "", "FAIL_CLOSED", 1, "deploy"
         )
-        note = partial(note_change, row, member)
+        note = partial(note_change, row, member, "")
         return save_deployment(
             database, ANN, target, "limits", revision, arrange=lambda placed, one, order: {one: 1}, note=note
         )

@@ -116,6 +116,7 @@ def test_names_of_policies_differ_and_are_valid() -> None:
         ({"hub": "http://10.0.0.7"}, "other than localhost: agents that pull images refuse to fetch a token from 10.0"),
         (HUB | {"form": "Module"}, "form must be one of Image, HTTP"),
         (HUB | {"version": "nine"}, "version must be a release such as 1.27"),
+        (HUB | {"proxies_namespace": "A"}, "proxies_namespace must be the name of a namespace"),
         (HUB | {"gateway": "x"}, "there is no field 'gateway' in the settings of an Envoy Gateway target; the fields"),
     ],
 )

@@ -17,6 +17,8 @@ FLAGS = (
     " --disable-component-update --disable-sync"
 )
 SIZES = {"phone": (390, 844), "desktop": (1280, 900)}
+# How each page is looked at: both sizes and both schemes, once each, since neither's rules ask for the other.
+LOOKS = [("phone", "dark"), ("desktop", "light")]
 
 
 @cache
@@ -67,6 +69,15 @@ class Tab:
         """Opens a page and checks what holds for each: no trouble, one first heading, nobody kept out."""
         self.page.goto(url)
         self.check(picture)
+
+    def open_all(self, picture: str = "") -> None:
+        """Opens all that the page folds away and checks it once more, if there is something."""
+        folded = self.page.locator("main summary:visible").all()
+        for details in folded:
+            details.click()
+        if folded:
+            self.check(picture)
+            self.fits()
 
     def check(self, picture: str = "") -> None:
         """Checks the page that is open, and takes its picture where pictures are wanted."""

@@ -5,7 +5,7 @@ from playwright.sync_api import Browser
 
 from tests.hub import HubProcess
 from tests.peers import built_filter
-from tests.web.browsing import SIZES, Tab
+from tests.web.browsing import LOOKS, Tab
 from tests.web.catalogue import PASSWORD, pushing
 from web.readme import ANNOTATION
 
@@ -29,8 +29,7 @@ PAGES = {
 }
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", list(SIZES))
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
 def test_every_page_fits_and_is_whole(
     chromium: Browser, tabs: list[Tab], full: HubProcess, empty: HubProcess, size: str, scheme: str
 ) -> None:

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.deploy.fleet import Envoy, Fleet, Upstream
 from tests.deploy.test_live_envoy_grpc import xds_of
 from tests.hub import HubProcess
-from tests.web.browsing import SIZES, Tab
+from tests.web.browsing import LOOKS, Tab
 from tests.web.deploying import FILTER, MESH, add_mesh, fill
 
 WITHIN = 30_000  # milliseconds
@@ -220,8 +220,7 @@ def shown(edge: HubProcess) -> HubProcess:
     return edge
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", list(SIZES))
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
 def test_every_page_fits_and_is_whole(
     chromium: Browser, tabs: list[Tab], shown: HubProcess, size: str, scheme: str
 ) -> None:
@@ -233,10 +232,9 @@ def test_every_page_fits_and_is_whole(
         tab.fits()
         for tick in tab.page.locator("#staged").all():  # what it hides is to be seen too
             tick.check()
-        for details in tab.page.locator("main summary:visible").all():
-            details.click()
-        tab.check(f"{name}-open-{size}-{scheme}")
-        tab.fits()
+            tab.check(f"{name}-staged-{size}-{scheme}")
+            tab.fits()
+        tab.open_all(f"{name}-open-{size}-{scheme}")
     page = tab.page
 
     page.goto(f"{shown.url}/targets/{MESH}")

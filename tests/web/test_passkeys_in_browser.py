@@ -6,7 +6,7 @@ from playwright.sync_api import Browser, CDPSession
 
 from tests.auth.factors import PAGE
 from tests.hub import HubProcess
-from tests.web.browsing import SIZES, Tab
+from tests.web.browsing import LOOKS, Tab
 from tests.web.catalogue import PASSWORD
 
 OPTIONS = {
@@ -34,11 +34,10 @@ def sign_in(tab: Tab, url: str, name: str) -> None:
     tab.page.press("#password", "Enter")
 
 
-@pytest.mark.parametrize(("size", "scheme"), [("phone", "dark"), ("desktop", "light")])
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
 def test_made_and_used(
     chromium: Browser, tabs: list[Tab], empty: HubProcess, admin: httpx.Client, size: str, scheme: str
 ) -> None:
-    assert size in SIZES
     name, mark, url = f"pia-{size}", f"{size}-{scheme}", empty.url.replace("127.0.0.1", "localhost")
     admin.post("/users", json={"name": name, "password": PASSWORD}).raise_for_status()
     tab = Tab(chromium, size, scheme)

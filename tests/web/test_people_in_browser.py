@@ -9,7 +9,7 @@ from playwright.sync_api import Browser
 from tests.auth.people import People
 from tests.hub import HubProcess
 from tests.oci import Client
-from tests.web.browsing import SIZES, Tab
+from tests.web.browsing import LOOKS, Tab
 from tests.web.catalogue import PASSWORD
 
 PEOPLE = {
@@ -93,8 +93,7 @@ def peopled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
         yield hub
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", list(SIZES))
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
 def test_pages_of_people(chromium: Browser, tabs: list[Tab], peopled: HubProcess, size: str, scheme: str) -> None:
     tab = Tab(chromium, size, scheme)
     tabs.append(tab)
@@ -102,10 +101,7 @@ def test_pages_of_people(chromium: Browser, tabs: list[Tab], peopled: HubProcess
     for name, path in PEOPLE.items():
         tab.look(peopled.url + path, f"{name}-{size}-{scheme}")
         tab.fits()
-        for details in tab.page.locator("main summary").all():
-            details.click()
-        tab.check(f"{name}-open-{size}-{scheme}")
-        tab.fits()
+        tab.open_all(f"{name}-open-{size}-{scheme}")
 
     tab.page.goto(f"{peopled.url}/site/providers/keycloak")
     tab.page.get_by_role("button", name="Check it").click()
@@ -130,10 +126,13 @@ def test_pages_of_people(chromium: Browser, tabs: list[Tab], peopled: HubProcess
     tab.fits()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", list(SIZES))
-def test_a_program_is_approved(chromium: Browser, tabs: list[Tab], peopled: HubProcess, size: str, scheme: str) -> None:
-    tab = Tab(chromium, size, scheme, scripts=(size, scheme) != ("phone", "dark"))
+@pytest.mark.parametrize(
+    ("size", "scheme", "scripts"), [(*LOOKS[0], True), (*LOOKS[1], True), ("phone", "light", False)]
+)
+def test_a_program_is_approved(
+    chromium: Browser, tabs: list[Tab], peopled: HubProcess, size: str, scheme: str, scripts: bool
+) -> None:
+    tab = Tab(chromium, size, scheme, scripts=scripts)
     tabs.append(tab)
     page, asked = tab.page, {"client_id": "wasmhub", "device_name": "build-host-of-the-night-shift", "scope": SCOPE}
     begun = httpx.post(f"{peopled.url}/device_authorization", data=asked, trust_env=False).json()
@@ -164,8 +163,7 @@ def test_a_program_is_approved(chromium: Browser, tabs: list[Tab], peopled: HubP
     tab.check(f"device-approved-{size}-{scheme}")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", list(SIZES))
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
 def test_pages_that_links_lead_to(
     chromium: Browser, tabs: list[Tab], peopled: HubProcess, size: str, scheme: str
 ) -> None:

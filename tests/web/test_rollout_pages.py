@@ -135,7 +135,7 @@ def test_earlier_ones_are_a_link_away(browser: httpx.Client, rollout: str, marks
 
 def test_the_form_previews_and_begins_one(browser: httpx.Client, marks: httpx.Client) -> None:
     assert "In waves" in browser.get(f"{FORM}?filter={FILTER}&name=marks").text
-    assert "In waves" not in browser.get(f"{FORM}?filter={FILTER}&name=new").text, "nothing to go back to"
+    assert "In waves" in browser.get(f"{FORM}?filter={FILTER}&name=new").text, "a first one too"
     wanted = {"waves": "10, 60%,100", "bake": "10m", "limit-errors": "0.5", "limit-latency": ""}
     page = send(browser, FORM, "preview", **STAGED, **wanted)
     assert page.status_code == 200 and "Each wave is watched for 600 s. Limits: errors 0.5, reloads 0," in page.text
@@ -152,6 +152,20 @@ def test_the_form_previews_and_begins_one(browser: httpx.Client, marks: httpx.Cl
     assert beside.status_code == 409 and "is being rolled out" in alert_of(beside)
 
 
+def test_a_first_one_is_begun_taken_back_and_stays_to_be_looked_at(browser: httpx.Client, marks: httpx.Client) -> None:
+    assert marks.delete(PAGE).status_code == 204
+    done(browser, FORM, "deploy", **STAGED, waves="50,100", bake="10m")
+    number = str(marks.get(PAGE).json()["rollout"])
+    page = browser.get(PAGE).text
+    assert "nothing to revision 1" in page and "Every proxy drops it. Nothing ran there before." in page
+    done(browser, PAGE, "abort", rollout=number, sure="yes")
+    page = browser.get(f"{PAGE}?done=abort").text
+    for said in ("Aborted. Every proxy drops it.", "Stalled", "and nothing of it runs", "None runs it.", "Change it"):
+        assert said in page, said
+    assert "What runs" not in page and "What was taken back" in page and 'class="badge">current' not in page
+    assert f"Rollout {number}" in page and "Nothing to revision 1" in browser.get("/rollouts").text
+
+
 def test_without_the_tick_all_get_it_at_once(browser: httpx.Client, marks: httpx.Client) -> None:
     done(browser, FORM, "deploy", **TYPED, waves="nonsense", bake="never")
     assert marks.get(PAGE).json()["rollout"] is None
@@ -166,7 +180,6 @@ def test_without_the_tick_all_get_it_at_once(browser: httpx.Client, marks: httpx
         ({"limit-errors": "few"}, 400, "The field 'errors' must be a number"),
         ({"limit-errors": "101"}, 400, "Limits.errors must be a number from 0 to 100"),
         ({"limit-nothing": "1"}, 400, "There is no field 'nothing' here"),
-        ({"name": "new"}, 409, f"Nothing runs on {TARGET} under that name yet"),
         ({"order": "7"}, 400, "A rollout cannot move a filter past others"),
     ],
 )

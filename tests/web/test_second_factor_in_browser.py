@@ -6,18 +6,19 @@ from playwright.sync_api import Browser
 
 from tests.auth.factors import PAGE, code_of
 from tests.hub import HubProcess
-from tests.web.browsing import SIZES, Tab
+from tests.web.browsing import LOOKS, Tab
 from tests.web.catalogue import PASSWORD
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", list(SIZES))
+@pytest.mark.parametrize(
+    ("size", "scheme", "scripts"), [(*LOOKS[0], True), (*LOOKS[1], True), ("desktop", "dark", False)]
+)
 def test_from_setting_up_to_taking_away(
-    chromium: Browser, tabs: list[Tab], empty: HubProcess, admin: httpx.Client, size: str, scheme: str
+    chromium: Browser, tabs: list[Tab], empty: HubProcess, admin: httpx.Client, size: str, scheme: str, scripts: bool
 ) -> None:
     name, mark = f"tia-{size}-{scheme}", f"{size}-{scheme}"
     admin.post("/users", json={"name": name, "password": PASSWORD}).raise_for_status()
-    tab = Tab(chromium, size, scheme, scripts=scheme == "light" or size == "phone")
+    tab = Tab(chromium, size, scheme, scripts=scripts)
     tabs.append(tab)
     page = tab.page
     codes = set_up(tab, empty, name, mark)

@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
         help="run what is pushed from now on too, after the same checks: what the tag points to, or the highest version"
         " in a range such as '^1.2' or '>=1.2 <2'; a deploy without it, or with none, ends that",
     )
-    waves = parser.add_argument_group("in waves, on a fleet whose proxies run an earlier version already")
+    waves = parser.add_argument_group("in waves, on a fleet whose proxies ask the hub")
     waves.add_argument(
         "--waves", type=read_waves, metavar="N,N,100", help="shares of the proxies in percent, such as 20,50,100"
     )

@@ -97,9 +97,9 @@ def configure_target(options: argparse.Namespace) -> int:
     settings, body = settings_of(options), dict[str, Any](access_of(options))
     if not settings and not body:
         raise WrongUse("name what is to be another: --setting NAME=VALUE, --hub URL, --kubeconfig FILE, --token FILE")
+    if settings:
+        body["change"] = settings
     with Hub() as hub:
-        if settings:
-            body["settings"] = hub.ask("GET", "targets", options.target)["settings"] | settings
         made = hub.ask("PATCH", "targets", options.target, body=body)
     text = f"{plain(made['name'])} is configured\n{reach_of(made)}".rstrip()
     return show(options, made, text)

@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
         "watch": ("print the timeline as it grows, until the rollout is over", watch),
         "pause": ("begin no further wave until it is resumed", turn("pause")),
         "resume": ("go on where it was paused", turn("resume")),
-        "abort": ("have every proxy run the revision before again", turn("abort")),
+        "abort": ("have every proxy run the revision before again, or nothing where nothing was", turn("abort")),
     }
     for name, (what, act) in one.items():
         action = add_action(actions, name, what, f"wasmhub rollout {name} 7", act)
@@ -80,7 +80,7 @@ def show_rollout(options: argparse.Namespace) -> int:
     head = {
         "rollout": found["id"],
         "deployment": f"{found['target']}/{found['deployment']}",
-        "revision": f"{found['from_revision']} -> {found['to_revision']}",
+        "revision": f"{found['from_revision'] or 'nothing'} -> {found['to_revision']}",
         "state": found["state"],
         "wave": _wave(found),
         "each watched": f"{found['bake_seconds']:g} s",
@@ -175,7 +175,8 @@ def _watch(options: argparse.Namespace, hub: Hub, number: str, wait: float | Non
     name = f"{plain(found['target'])}/{plain(found['deployment'])}"
     if found["state"] in OPEN:
         raise CommandFailed(f"{name} is not done: {plain(found['message'])}; `wasmhub rollout watch {number}` goes on")
-    raise CommandFailed(f"{name} runs what it ran before: {plain(found['message'])}")
+    now = "runs what it ran before" if found["from_revision"] else "runs nowhere, as before"
+    raise CommandFailed(f"{name} {now}: {plain(found['message'])}")
 
 
 def _wave(rollout: dict[str, Any]) -> str:

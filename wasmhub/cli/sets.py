@@ -115,7 +115,7 @@ def show_set(options: argparse.Namespace) -> int:
         "status": found["status"],
         "now": found["message"],
     }
-    members = [{**one, "said": one["waits_for"] or one["message"]} for one in found["members"]]
+    members = [{**one, "said": _said(one)} for one in found["members"]]
     parts = [facts(head), table(members, MEMBERS, "it has no members"), "\n".join(map(line_of, found["events"]))]
     return show(options, found, "\n\n".join(parts))
 
@@ -168,6 +168,10 @@ def delete(options: argparse.Namespace) -> int:
 def _begun(options: argparse.Namespace, hub: Hub, made: Mapping[str, Any]) -> int:
     what = f"revision {made['revision']} is {plain(made['reference'])} ({short(made['runs'].partition('@')[2])})"
     print(f"{_full(made)}: {what}", file=_out(options), flush=True)
+    for one in made["members"]:
+        if one["follows"] and one["wanted"]:
+            ends = f"{one['target']}/{one['deployment']} follows {one['follows']} until the set changes it"
+            print(f"warning: {plain(ends)}", file=sys.stderr)
     if options.no_wait:
         return show(options, made, f"`wasmhub sets follow {_full(made)}` tells how it goes on")
     return _follow(options, hub, made, options.wait)
@@ -248,6 +252,11 @@ def _name(text: str) -> tuple[str, str]:
     if not space or not name or "/" in name:
         raise argparse.ArgumentTypeError(f"{text!r} is no name of a set; write NAMESPACE/SET")
     return space, name
+
+
+def _said(member: Mapping[str, Any]) -> str:
+    said: str = member["waits_for"] or member["message"]
+    return f"{said}; it follows {member['follows']} by itself" if member["follows"] else said
 
 
 def _full(one: Mapping[str, Any]) -> str:

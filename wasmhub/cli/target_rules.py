@@ -85,9 +85,7 @@ def target_windows(options: argparse.Namespace) -> int:
 def _change(target: str, rules: Mapping[str, Any]) -> dict[str, Any]:
     """The target with other rules; None takes one away."""
     with Hub() as hub:
-        settings = hub.ask("GET", "targets", target)["settings"] | rules
-        body = {"settings": {name: value for name, value in settings.items() if value is not None}}
-        made: dict[str, Any] = hub.ask("PATCH", "targets", target, body=body)
+        made: dict[str, Any] = hub.ask("PATCH", "targets", target, body={"change": rules})
     return made
 
 
