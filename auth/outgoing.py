@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import httpcore
 
 from auth.addresses import Address, Network, is_allowed, is_public
+from auth.streams import StreamBackend
 
 # httpcore asks by an import, at each lock that it makes, which library it runs on, and takes its absence for asyncio.
 # An import that fails looks through all folders each time: that was a third of what calls to clusters cost.
@@ -197,7 +198,7 @@ class _To(httpcore.AsyncNetworkBackend):
         self._outgoing = outgoing
         self._where = where
         self._bounded = bounded
-        self._network = httpcore.AnyIOBackend()
+        self._network = httpcore.AnyIOBackend() if bounded else StreamBackend()
 
     async def connect_tcp(
         self,

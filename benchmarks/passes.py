@@ -31,6 +31,8 @@ AIM = 60.0  # seconds of the hub's processor time for one pass over all
 PATIENCE = 900.0  # seconds
 FIRST = "t-0"
 EACH = 10  # deployments of a target
+FILTERS = 3  # that a target's deployments are of
+NAMESPACES = 2  # of a target that they are in
 IDLE = 60.0  # seconds in which nothing happens
 
 
@@ -115,21 +117,22 @@ def _kubeconfig(folder: Path, port: int) -> str:
 
 
 def _first_of_all(hub: HubProcess, kubeconfig: str) -> None:
-    """One target with one deployment, as people make them."""
+    """One target with a deployment of each filter, as people make them."""
     account = ("admin", hub.admin_password)
-    oci = Client(hub.url, *account)
-    oci.push_filter("admin/measured", "1", header_filter("one"))
-    oci.close()
     with httpx.Client(base_url=hub.url, auth=account, timeout=30, trust_env=False) as http:
         settings = {"hub": "http://hub.example.com", "observe": "nothing"}
         body = {"name": FIRST, "kind": "istio", "settings": settings, "kubeconfig": kubeconfig}
         made = http.post("/api/v1/targets", json=body)
         assert made.status_code == 201, made.text
-        where = f"/api/v1/targets/{FIRST}/deployments/d-0"
-        wish = {"reference": "admin/measured:1", "placement": {"namespace": "shop", "labels": {"app": "web"}}}
-        put = http.put(where, json=wish)
-        assert put.status_code == 201, put.text
-        until(lambda: http.get(where).json()["status"] == "applied-not-observed", "it is applied")
+        oci = Client(hub.url, *account)
+        for number in range(FILTERS):
+            oci.push_filter(f"admin/measured-{number}", "1", header_filter(str(number)))
+            where = f"/api/v1/targets/{FIRST}/deployments/d-{number}"
+            placement = {"namespace": "shop", "labels": {"app": "web"}}
+            put = http.put(where, json={"reference": f"admin/measured-{number}:1", "placement": placement})
+            assert put.status_code == 201, put.text
+            until(lambda path=where: http.get(path).json()["status"] == "applied-not-observed", "it is applied")
+        oci.close()
 
 
 def _multiply(database: Database, targets: int, each: int) -> None:
@@ -137,18 +140,19 @@ def _multiply(database: Database, targets: int, each: int) -> None:
     with database.read() as session:
         like = find_target(session, FIRST)
         assert like is not None
-        row = find_deployment(session, like.id, "d-0")
+        rows = [find_deployment(session, like.id, f"d-{number}") for number in range(FILTERS)]
         place = namespace_of_target(session, like.id)
-    assert row is not None and place is not None
-    known = {one.name: getattr(row.current, one.name) for one in fields(NewRevision)}
+    assert place is not None
+    known = [{one.name: getattr(row.current, one.name) for one in fields(NewRevision)} for row in rows if row]
     for number in range(targets):
         target = like
         if number:
             known_target = {"kind": like.kind, "settings": like.settings, "sealed_access": like.sealed_access}
             target = create_target(database, SYSTEM, f"t-{number}", namespace_id=place, **known_target)
-        for other in range(0 if number else 1, each):
-            placement = {**known["placement"], "namespace": f"shop-{number}"}
-            revision = NewRevision(**{**known, "order": other + 1, "placement": placement})
+        for other in range(0 if number else FILTERS, each):
+            of = known[other % FILTERS]
+            placement = {**of["placement"], "namespace": f"shop-{number}-{other % NAMESPACES}"}
+            revision = NewRevision(**{**of, "order": other + 1, "placement": placement})
             save_deployment(database, SYSTEM, target, f"d-{other}", revision, arrange=None)
 
 

@@ -373,7 +373,9 @@ def _newest(session: Session, deployment_id: int) -> int:
 def _row(found: Sequence[Any]) -> DeploymentRow:
     id_, target_id, target, name, slot, grant, created_at, ended_at, *rest = found
     revision, status, message, detail, objects, *times = rest[:_SEEN]
-    seen = None if status is None else DeploymentSeen(revision, status, message, _json(detail), _json(objects), *times)
+    seen = (
+        None if status is None else DeploymentSeen(revision, status, message, json_of(detail), json_of(objects), *times)
+    )
     staged = None if rest[_SEEN] is None else Staged(*rest[_SEEN : _SEEN + _STAGED])
     follows = follows_of(rest[_SEEN + _STAGED : _SEEN + _STAGED + _FOLLOWS])
     current = _revision(rest[_SEEN + _STAGED + _FOLLOWS :])
@@ -384,10 +386,10 @@ def _row(found: Sequence[Any]) -> DeploymentRow:
 
 def _revision(found: Sequence[Any]) -> RevisionRow:
     values = [*found]
-    values[-3] = _json(values[-3])  # the placement
+    values[-3] = json_of(values[-3])  # the placement
     return RevisionRow(*values)
 
 
-def _json(value: Any) -> Any:
+def json_of(value: Any) -> Any:
     """A JSON column of a statement in text, which one driver reads and the other hands over as it is."""
     return json.loads(value) if isinstance(value, str) else value

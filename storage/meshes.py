@@ -1,17 +1,17 @@
 """How targets stand that the hub writes objects to, and their deployments: what is due, and what a pass has found."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import JSON, delete, text
 from sqlalchemy.orm import Session
-from sqlmodel import col, select
+from sqlmodel import col
 
 from storage.database import Database, now
-from storage.deployments import DeploymentRow, DeploymentSeen
+from storage.deployments import DeploymentRow, DeploymentSeen, json_of
 from storage.events import SYSTEM, record
-from storage.mesh_tables import DeploymentState, TargetState
 from storage.modules import Facts
 from storage.statements import Statement
 from storage.tables import Deployment, Target
@@ -19,7 +19,21 @@ from storage.tables import Deployment, Target
 AWAY = "away"  # the status of a target that the last pass did not get through to
 AWAY_SINCE = "away_since"  # a fact: milliseconds since 1970
 _WANTED = Statement("SELECT target_id, wanted FROM target_states")
-_CURRENT = Statement("SELECT v.number FROM deployments d JOIN revisions v ON v.id = d.revision_id WHERE d.id = :id")
+_TARGET = Statement("SELECT status, message, facts, checked_at FROM target_states WHERE target_id = :target")
+_SAVE_TARGET = Statement(
+    "UPDATE target_states SET status = :status, message = :message, facts = :facts, checked_at = :at"
+    " WHERE target_id = :target"
+)
+_DONE = Statement("UPDATE target_states SET done = :done WHERE target_id = :target")
+_CURRENT = Statement(
+    "SELECT d.id, v.number FROM deployments d JOIN revisions v ON v.id = d.revision_id WHERE d.target_id = :target"
+)
+_SEEN = ("revision", "status", "message", "detail", "objects", "applied_at", "changed_at")
+_SAVE_DEPLOYMENT = Statement(
+    f"INSERT INTO deployment_states (deployment_id, {', '.join(_SEEN)})"
+    f" VALUES (:id, {', '.join(f':{name}' for name in _SEEN)}) ON CONFLICT (deployment_id)"
+    f" DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _SEEN)}"
+)
 _RUNNING = "JOIN revisions v ON v.id = d.revision_id"
 _FACTS = text(
     "SELECT m.sha256, m.size, m.facts FROM modules m WHERE m.sha256 IN"
@@ -68,42 +82,41 @@ def running_public(session: Session, target_id: int) -> set[int]:
 
 def target_seen(session: Session, target_id: int) -> TargetSeen | None:
     """How a target stands; None for one that the hub does not reach out to."""
-    row = session.get(TargetState, target_id)
-    return None if row is None else TargetSeen(row.status, row.message, row.facts, row.checked_at)
-
-
-def target_name(session: Session, target_id: int) -> str | None:
-    """The name of a target."""
-    found: str | None = session.execute(select(Target.name).where(col(Target.id) == target_id)).scalar_one_or_none()
-    return found
+    row = _TARGET.first(session, {"target": target_id})
+    return None if row is None else TargetSeen(row[0], row[1], json_of(row[2]), row[3])
 
 
 def save_target_seen(database: Database, target_id: int, seen: TargetSeen, *, done: int | None) -> None:
     """Keeps how a target stands, and since when it is away; `done` is the number of the pass that was whole."""
     with database.write(beside=True) as session:
-        row = session.get(TargetState, target_id)
+        row = _TARGET.first(session, {"target": target_id})
         if row is None:
             return
-        since = (row.facts or {}).get(AWAY_SINCE, seen.checked_at)
-        row.status, row.message, row.checked_at = seen.status, seen.message, seen.checked_at
-        row.facts = {AWAY_SINCE: since} if seen.status == AWAY else None
+        since = (json_of(row[2]) or {}).get(AWAY_SINCE, seen.checked_at)
+        facts = json.dumps({AWAY_SINCE: since}) if seen.status == AWAY else None
+        kept = {"status": seen.status, "message": seen.message, "facts": facts, "at": seen.checked_at}
+        _SAVE_TARGET.run(session, {**kept, "target": target_id})
         if done is not None:
-            row.done = done
+            _DONE.run(session, {"target": target_id, "done": done})
 
 
 def save_deployments_seen(database: Database, found: Sequence[tuple[DeploymentRow, DeploymentSeen]]) -> None:
-    """Keeps what a pass found of deployments as they were read before it; nothing of those that are gone.
+    """Keeps what a pass found of deployments of one target as they were read before it; nothing of those that are gone.
 
     If one was changed meanwhile, this says nothing of what it is now: then it is kept as something of the past.
     """
+    if not found:
+        return
     with database.write(beside=True) as session:
+        numbers = dict(_CURRENT.all(session, {"target": found[0][0].target_id}))
+        kept = []
         for deployment, seen in sorted(found, key=lambda one: one[0].id):  # in one order, so that no two wait in a ring
-            number = _CURRENT.first(session, {"id": deployment.id})
-            if number is None:
-                continue
-            same = number[0] == deployment.current.number
-            kept = seen if same else replace(seen, changed_at=0)
-            session.merge(DeploymentState(deployment_id=deployment.id, **vars(kept)))
+            if deployment.id in numbers:
+                same = numbers[deployment.id] == deployment.current.number
+                kept.append({**vars(seen), "id": deployment.id, **({} if same else {"changed_at": 0})})
+        for one in kept:
+            one |= {name: None if one[name] is None else json.dumps(one[name]) for name in ("detail", "objects")}
+        _SAVE_DEPLOYMENT.run_each(session, kept)
 
 
 def forget_ended(database: Database, deployment_id: int) -> None:

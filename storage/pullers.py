@@ -1,8 +1,10 @@
 """With what a target's proxies pull: one user for each target, and for each repository a secret that reads it alone."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, String, cast, delete, func, update
+from sqlalchemy import ColumnElement, delete
 from sqlalchemy.orm import Session
 from sqlmodel import col, select
 
@@ -21,6 +23,31 @@ _UNUSED = Statement(
     "SELECT c.repository_id FROM pull_credentials c WHERE c.target_id = :target AND NOT EXISTS (SELECT 1"
     " FROM deployments d JOIN revisions v ON v.deployment_id = d.id"
     " WHERE d.target_id = c.target_id AND v.repository_id = c.repository_id)"
+)
+_CREDENTIALS = Statement(
+    "SELECT c.repository_id, r.name, t.name, c.sealed_secret, c.created_at, (SELECT max(a.used_at) FROM access_tokens a"
+    " WHERE a.user_id = t.puller_id AND a.name = CAST(c.repository_id AS TEXT)) FROM pull_credentials c"
+    " JOIN repositories r ON r.id = c.repository_id JOIN targets t ON t.id = c.target_id WHERE c.target_id = :target"
+)
+_NAME = Statement("SELECT name FROM repositories WHERE id = :repo")
+_GRANT = Statement(
+    "INSERT INTO grants (repository_id, user_id, role, created_at) VALUES (:repo, :puller, 'reader', :at)"
+    " ON CONFLICT (repository_id, user_id) DO NOTHING"
+)
+_CHANGED = Statement("UPDATE repositories SET generation = generation + 1 WHERE id = :repo")
+# The secrets for a repository that have ended, and those that go on without an end.
+_FORGET = Statement("DELETE FROM access_tokens WHERE user_id = :puller AND name = :name AND expires_at <= :at")
+_END = Statement(
+    "UPDATE access_tokens SET expires_at = :end WHERE user_id = :puller AND name = :name AND expires_at IS NULL"
+)
+_TOKEN = Statement(
+    "INSERT INTO access_tokens (user_id, name, hint, secret_sha256, scopes, created_at)"
+    " VALUES (:puller, :name, :hint, :sha256, :scopes, :at)"
+)
+_KEEP = Statement(
+    "INSERT INTO pull_credentials (target_id, repository_id, sealed_secret, created_at)"
+    " VALUES (:target, :repo, :sealed, :at) ON CONFLICT (target_id, repository_id)"
+    " DO UPDATE SET sealed_secret = excluded.sealed_secret, created_at = excluded.created_at"
 )
 
 
@@ -49,60 +76,28 @@ def is_public(session: Session, repository_id: int) -> bool:
 
 def pull_credentials(session: Session, target_id: int) -> dict[int, PullRow]:
     """A target's secrets by repository."""
-    used = select(func.max(AccessToken.used_at)).where(
-        col(AccessToken.user_id) == col(Target.puller_id),
-        col(AccessToken.name) == cast(col(PullCredential.repository_id), String),
-    )
-    query = (
-        select(PullCredential, Repository.name, Target.name, used.scalar_subquery())
-        .join(Repository, col(Repository.id) == col(PullCredential.repository_id))
-        .join(Target, col(Target.id) == col(PullCredential.target_id))
-        .where(col(PullCredential.target_id) == target_id)
-    )
-    return {
-        row.repository_id: PullRow(
-            row.repository_id, name, login_of(target), row.sealed_secret, row.created_at, used_at
-        )
-        for row, name, target, used_at in session.execute(query)
-    }
+    rows = _CREDENTIALS.all(session, {"target": target_id})
+    return {row[0]: PullRow(row[0], row[1], login_of(row[2]), bytes(row[3]), row[4], row[5]) for row in rows}
 
 
-def give_pull_credential(
-    database: Database, target_id: int, repository_id: int, secret: NewSecret, sealed: bytes
-) -> None:
-    """Lets a target's proxies read a repository with a new secret; an old one ends after OVERLAP.
+def give_pull_credentials(
+    database: Database, target_id: int, secrets: Mapping[int, tuple[NewSecret, bytes]]
+) -> dict[int, PullRow]:
+    """Lets a target's proxies read repositories, each with a new secret, which is given sealed too; old ones end after
+    OVERLAP. Answers all secrets of the target, as `pull_credentials` does.
 
-    Raises Conflict if the target or the repository is gone.
+    Raises Conflict if the target or a repository is gone.
     """
     with database.write() as session:
-        target, repository = session.get(Target, target_id), session.get(Repository, repository_id)
-        if target is None or repository is None:
-            raise Conflict("the target or the repository was removed meanwhile")
-        refuse_old_seal(session, sealed)
+        target = session.get(Target, target_id)
+        if target is None:
+            raise Conflict("the target was removed meanwhile")
         puller = target.puller_id or _make_puller(session, target)
-        of_it = (col(Grant.repository_id) == repository_id) & (col(Grant.user_id) == puller)
-        if session.execute(select(Grant.id).where(of_it)).first() is None:
-            session.add(Grant(repository_id=repository_id, user_id=puller, role="reader", created_at=now()))
-            repository.generation += 1
-        _end_tokens(session, puller, repository_id, at=now() + OVERLAP)
-        token = AccessToken(
-            user_id=puller,
-            name=str(repository_id),
-            hint=secret.hint,
-            secret_sha256=secret.sha256,
-            scopes=[f"repository:{repository.name}:pull"],
-            created_at=now(),
-        )
-        row = session.execute(select(PullCredential).where(*_of(target_id, repository_id))).scalar_one_or_none()
-        if row is None:
-            session.add(
-                PullCredential(target_id=target_id, repository_id=repository_id, sealed_secret=sealed, created_at=now())
-            )
-        else:
-            row.sealed_secret, row.created_at = sealed, now()
-        session.add(token)
-        detail = {"repository": repository.name, "hint": secret.hint}
-        record(session, SYSTEM, "pull-secret.give", target.name, namespace_id=target.namespace_id, detail=detail)
+        for sealed in [one[1] for one in secrets.values()][:1]:  # all are sealed with the one key
+            refuse_old_seal(session, sealed)
+        for repository_id, (secret, sealed) in sorted(secrets.items()):
+            _give(session, target, puller, repository_id, secret, sealed)
+        return pull_credentials(session, target_id)
 
 
 def take_unused_credentials(database: Database, target_id: int) -> None:
@@ -137,6 +132,24 @@ def _make_puller(session: Session, target: Target) -> int:
     return user.id
 
 
+def _give(session: Session, target: Target, puller: int, repository_id: int, secret: NewSecret, sealed: bytes) -> None:
+    name = _NAME.value(session, {"repo": repository_id})
+    if name is None:
+        raise Conflict("the repository was removed meanwhile")
+    moment = now()
+    mine = {"repo": repository_id, "puller": puller, "at": moment}
+    if _GRANT.run(session, mine):
+        _CHANGED.run(session, {"repo": repository_id})
+    tokens = {"puller": puller, "name": str(repository_id), "at": moment}
+    _FORGET.run(session, tokens)
+    _END.run(session, {**tokens, "end": moment + OVERLAP})
+    scopes = json.dumps([f"repository:{name}:pull"])
+    _TOKEN.run(session, {**tokens, "hint": secret.hint, "sha256": secret.sha256, "scopes": scopes})
+    _KEEP.run(session, {"target": target.id, "repo": repository_id, "sealed": sealed, "at": moment})
+    detail = {"repository": name, "hint": secret.hint}
+    record(session, SYSTEM, "pull-secret.give", target.name, namespace_id=target.namespace_id, detail=detail)
+
+
 def _take(session: Session, target: Target, repository_id: int) -> None:
     session.execute(delete(PullCredential).where(*_of(target.id, repository_id)))
     mine = (col(Grant.repository_id) == repository_id) & (col(Grant.user_id) == target.puller_id)
@@ -149,13 +162,6 @@ def _take(session: Session, target: Target, repository_id: int) -> None:
         repository.generation += 1
     detail = {"repository": name}
     record(session, SYSTEM, "pull-secret.take", target.name, namespace_id=target.namespace_id, detail=detail)
-
-
-def _end_tokens(session: Session, puller: int, repository_id: int, *, at: int) -> None:
-    """Has the secrets for a repository end that go on without an end, and forgets those that have ended."""
-    of_it = (col(AccessToken.user_id) == puller) & (col(AccessToken.name) == str(repository_id))
-    session.execute(delete(AccessToken).where(of_it, col(AccessToken.expires_at) <= now()))
-    session.execute(update(AccessToken).where(of_it, col(AccessToken.expires_at).is_(None)).values(expires_at=at))
 
 
 def _of(target_id: int, repository_id: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

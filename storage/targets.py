@@ -57,6 +57,7 @@ _ROWS = (
 )
 _MAY_SEE = f"(:sees_all OR (CAST(:viewer AS BIGINT) IS NOT NULL AND {OWNS}))"
 _FIND = text(f"{_ROWS} WHERE t.name = :name").columns(settings=JSON())
+_BY_ID = text(f"{_ROWS} WHERE t.id = :id").columns(settings=JSON())
 _BY_KEY = text(f"{_ROWS} JOIN target_keys k ON k.target_id = t.id WHERE k.secret_sha256 = :secret").columns(
     settings=JSON()
 )
@@ -73,6 +74,12 @@ _FOLLOW_AGAIN = Statement(
 def find_target(session: Session, name: str, user_id: int | None = None) -> TargetRow | None:
     """The target of that name, as `user_id` asks for it."""
     found = session.execute(_FIND, {"name": name, "viewer": user_id}).first()
+    return TargetRow(*found) if found else None
+
+
+def find_target_by_id(session: Session, target_id: int) -> TargetRow | None:
+    """The target of that id."""
+    found = session.execute(_BY_ID, {"id": target_id, "viewer": None}).first()
     return TargetRow(*found) if found else None
 
 

@@ -73,6 +73,8 @@ async def carry_out(
         kept |= await _share(cluster, scope, found, (live, absent), wanted, share)
     for one in wanted:
         _say_left(found, one, found.done[one.deployment])
+    there = {key[0] for key in (*live, *kept)}  # of what there is none, nobody else can make one of the hub's
+    found.versions = {place: version for place, version in found.versions.items() if place[0] in there}
     await prune(Pruning(cluster, scope, found, live, kept, untouched, wanted, pulls))
     return found
 

@@ -123,7 +123,9 @@ def _pulls(mesh: Mesh, desired: Sequence[Desired]) -> Pulls:
                 return _secret_of(one)
         return None
 
-    return Pulls(mesh.named, secret) if mesh.named is not None else NO_PULLS
+    if mesh.named is None:
+        return NO_PULLS
+    return Pulls(mesh.named, secret, {name for one in desired for name in _seen(one)})
 
 
 def share_of(mesh: Mesh, together: Together, desired: Sequence[Desired]) -> Share:

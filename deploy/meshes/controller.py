@@ -28,8 +28,8 @@ from deploy.meshes.kubernetes import Refused
 from deploy.meshes.passing import Pass
 from storage.database import Conflict, Database, StorageError, now
 from storage.leases import give_back_lease, take_lease
-from storage.meshes import AWAY, TargetSeen, save_target_seen, target_name, target_seen, wanted_passes
-from storage.targets import TargetRow, find_target
+from storage.meshes import AWAY, TargetSeen, save_target_seen, target_seen, wanted_passes
+from storage.targets import TargetRow, find_target_by_id
 
 log = logging.getLogger("wasmhub.deploy")
 LEASE = "deployments"
@@ -191,10 +191,10 @@ class Controller:
 
     def _target(self, worker: Worker) -> TargetRow | None:
         with self._database.read() as session:
-            name, seen = target_name(session, worker.target_id), target_seen(session, worker.target_id)
+            seen = target_seen(session, worker.target_id)
             if seen is not None and seen.status == AWAY:
                 worker.failures = max(worker.failures, 1)  # as another process has found
-            return find_target(session, name) if name is not None else None
+            return find_target_by_id(session, worker.target_id)
 
     async def _say_reached(self, target: TargetRow, number: int) -> None:
         seen = TargetSeen("reached", "", None, now())

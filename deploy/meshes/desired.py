@@ -16,7 +16,7 @@ from storage.database import Database, now
 from storage.deployments import DeploymentRow, DeploymentSeen, target_deployments
 from storage.meshes import forget_ended, running_facts, running_images, running_public, save_deployments_seen
 from storage.modules import Facts
-from storage.pullers import PullRow, give_pull_credential, pull_credentials, take_unused_credentials
+from storage.pullers import PullRow, give_pull_credentials, pull_credentials, take_unused_credentials
 from storage.robots import NewSecret
 from storage.targets import TargetRow
 
@@ -135,17 +135,19 @@ class Desires:
             public = running_public(session, target.id)
             told = any(row.current.secrets_at is not None for row in rows)
             named = secrets_of(session, self.secret_key, target.id) if told else {}
+        used = {row.current.repository_id for row in rows if row.ended_at is None}
+        needed = {one for one in used if secret_for(target, public=one in public)}
+        secrets = self._renew(target, secrets, needed)
         found = []
         for row in rows:
             if row.ended_at is not None:
                 found.append(Desired(row))
                 continue
-            held = None
-            open_to_all = row.current.repository_id in public
-            if secret_for(target, public=open_to_all):
-                held = secrets[row.current.repository_id] = self._secret(target, row, secrets)
-            one = self._desired(target, row, modules.get(row.current.module_sha256), held, named, public=open_to_all)
-            there = one.plan is not None and (row.current.repository_id, one.plan.manifest) in images
+            repository = row.current.repository_id
+            held = secrets[repository] if repository in needed else None
+            facts = modules.get(row.current.module_sha256)
+            one = self._desired(target, row, facts, held, named, public=repository in public)
+            there = one.plan is not None and (repository, one.plan.manifest) in images
             found.append(replace(one, pull=Pull(there, held.used_at if held is not None else None)))
         return found
 
@@ -204,17 +206,17 @@ class Desires:
         with self.database.read() as session:
             return secrets_of(session, self.secret_key, target.id)
 
-    def _secret(self, target: TargetRow, row: DeploymentRow, secrets: Mapping[int, PullRow]) -> PullRow:
-        """The secret for the deployment's repository; a new one where there is none, or it is old."""
-        held = secrets.get(row.current.repository_id)
-        if held is not None and held.created_at >= now() - ROTATED:
-            return held
-        secret = new_secret(ROBOT)
-        kept = NewSecret(hint(secret), fingerprint(secret))
-        sealed = self.secret_key.seal(secret.encode())
-        give_pull_credential(self.database, target.id, row.current.repository_id, kept, sealed)
-        with self.database.read() as session:
-            return pull_credentials(session, target.id)[row.current.repository_id]
+    def _renew(self, target: TargetRow, secrets: dict[int, PullRow], needed: set[int]) -> dict[int, PullRow]:
+        """The target's secrets, new ones among them for repositories that have none, or an old one."""
+        due = [one for one in needed if one not in secrets or secrets[one].created_at < now() - ROTATED]
+        if not due:
+            return secrets
+        given = {}
+        for repository_id in due:
+            secret = new_secret(ROBOT)
+            kept = NewSecret(hint(secret), fingerprint(secret))
+            given[repository_id] = kept, self.secret_key.seal(secret.encode())
+        return give_pull_credentials(self.database, target.id, given)
 
 
 class Again:

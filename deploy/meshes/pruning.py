@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from deploy.meshes.desired import Done
 from deploy.meshes.kubernetes import SECRET, Cluster, Refused
-from deploy.meshes.passing import SETTLED, Key, Pass, Scope, Wanted, explain, held, make, say
+from deploy.meshes.passing import SETTLED, Key, Pass, Scope, Wanted, explain, held, make, place_of, say
 from deploy.meshes.pull_secrets import Pulls, renewed, users_of
 from deploy.targets.plan import DEPLOYMENT_LABEL, Object, deployments_of
 
@@ -52,8 +52,9 @@ async def _prune_secret(of: Pruning, key: Key, before: set[str], now: set[str]) 
     """`before` and `now` are the deployments whose objects named it when the pass began, and name it now."""
     name = say(key)
     users = before | now | {*deployments_of(of.live[key])} | {one.deployment for one in of.wanted if name in one.before}
-    unseen = any(place == key[1] for _, place in of.found.unseen)  # there may be objects that name it
-    if not (before or now or unseen):
+    there = ((one.partition(" ")[0], place_of(one)) for one in of.pulls.seen)
+    hidden = any(one[1] == key[1] and one in of.found.unseen for one in there)  # what nobody may list may name it
+    if not (before or now or hidden):
         if await _take_away(of, key, sorted(users)):
             for one in of.wanted:
                 if one.deployment in users and not one.objects:  # it is gone once a pass finds nothing of it
@@ -63,7 +64,7 @@ async def _prune_secret(of: Pruning, key: Key, before: set[str], now: set[str]) 
         of.found.again = min(of.found.again or MOVED, MOVED)
     elif now and (secret := of.pulls.secret(key[2])) is not None:
         await make(of.cluster, of.scope, of.found, key, renewed(of.live[key], secret), of.live[key], Done())
-    for user in users:
+    for user in now or users:  # it is nobody's any more who does not name it while others do
         of.found.done[user].objects.append(name)
 
 

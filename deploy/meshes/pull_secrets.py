@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from deploy.meshes.kubernetes import SECRET
@@ -19,10 +19,13 @@ Named = Callable[[Object], Iterable[tuple[str, str]]]  # the Secrets that an obj
 
 @dataclass(frozen=True)
 class Pulls:
-    """How a target's objects name Secrets, and how the Secret of a name is wanted to be, in whichever namespace."""
+    """How a target's objects name Secrets, how the Secret of a name is wanted to be, in whichever namespace, and all
+    objects that the last pass found.
+    """
 
     named: Named
     secret: Callable[[str], Object | None] = lambda _: None
+    seen: Collection[str] = ()
 
 
 NO_PULLS = Pulls(lambda _: ())  # of what pulls no images, or with what others made

@@ -11,7 +11,7 @@ from auth.secrets import ROBOT, fingerprint, hint, load_secret_key, new_secret
 from deploy.meshes.kinds import MESHES
 from storage.events import SYSTEM
 from storage.namespaces import InvalidName, name_problem
-from storage.pullers import give_pull_credential, login_of, take_unused_credentials
+from storage.pullers import give_pull_credentials, login_of, take_unused_credentials
 from storage.robots import NewSecret
 from storage.targets import create_target
 from storage.users import create_user
@@ -61,7 +61,7 @@ class Mesh:
         sealed = load_secret_key(self.hub.told().get("WASMHUB_SECRET_KEY"), self.hub.data).seal(secret.encode())
         target = self.people.rows("SELECT id FROM targets WHERE name = :name", name=self.target)[0][0]
         kept = NewSecret(hint(secret), fingerprint(secret))
-        give_pull_credential(self.people.database, target, repository, kept, sealed)
+        give_pull_credentials(self.people.database, target, {repository: (kept, sealed)})
         return secret
 
 
