@@ -2,14 +2,16 @@
 
 import base64
 import binascii
+import contextlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
 from auth.control_plane import Access
-from auth.outgoing import OutgoingRefused, check_url
+from auth.outgoing import OutgoingRefused, check_url, read_place
 from deploy.targets.plan import BadPlacement
 
 LONGEST = 64 * 1024  # characters; reading YAML is slow, and what kubectl prints of one context has a tenth of it
@@ -48,14 +50,15 @@ def read_kubeconfig(text: str) -> Access:
             "the kubeconfig's user has no token and no client-certificate-data; make a token for a service account,"
             " such as by kubectl create token"
         )
-    name = cluster.get("tls-server-name")
+    if isinstance(token, str) and not re.fullmatch(r"[!-~]+", token.strip()):
+        raise BadPlacement("the kubeconfig's token has signs that no token has; kubectl create token prints one")
     return Access(
         url=server,
         ca=_pem(cluster, "certificate-authority-data"),
         token=token.strip() if isinstance(token, str) else None,
         certificate=certificate,
         key=key,
-        server_name=name if isinstance(name, str) else None,
+        server_name=_server_name(cluster),
     )
 
 
@@ -114,6 +117,16 @@ def _refuse_unusable(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> Non
         )
     if cluster.get("proxy-url"):
         raise BadPlacement("the kubeconfig goes through a proxy (proxy-url), which the hub does not do")
+
+
+def _server_name(cluster: Mapping[str, Any]) -> str | None:
+    name = cluster.get("tls-server-name")
+    if name is None or name == "":
+        return None
+    with contextlib.suppress(OutgoingRefused):
+        if read_place(f"https://{f'[{name}]' if ':' in str(name) else name}/").target == "/":
+            return str(name)
+    raise BadPlacement("the kubeconfig's tls-server-name is no name of a host; give one, or leave it out")
 
 
 def _pem(part: Mapping[str, Any], field: str) -> str | None:
