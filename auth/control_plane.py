@@ -15,11 +15,13 @@ from typing import Any
 
 import httpcore
 
-from auth.outgoing import Outgoing, OutgoingRefused, read_place, trouble
+from auth.outgoing import Outgoing, OutgoingRefused, Place, read_place, trouble
 
 PATIENCE = 10.0  # seconds for a call in all
 LARGEST = 32 * 2**20  # bytes of an answer
 LONGEST_LINE = 4 * 2**20  # bytes of one event of a watch
+PIECES = 4096  # that an answer comes in, besides one for each USUAL bytes: each costs time, however small it is
+USUAL = 64  # bytes
 WATCHES = 200  # at a time; each holds a connection
 CONNECTIONS = 4  # to one control plane, kept for as long as IDLE
 IDLE = 60.0  # seconds
@@ -61,7 +63,7 @@ class ControlPlane:
         self.url = access.url
         self._access = access
         self._where = read_place(access.url)
-        self._headers = _headers(access)
+        self._headers = _headers(self._where, access)
         self._server_name = access.server_name
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=_tls(outgoing, access),
@@ -78,7 +80,7 @@ class ControlPlane:
         """Signs in with another token from the next call on."""
         if token != self._access.token:
             self._access = replace(self._access, token=token)
-            self._headers = _headers(self._access)
+            self._headers = _headers(self._where, self._access)
 
     async def ask(
         self,
@@ -118,7 +120,7 @@ class ControlPlane:
             ) as answer:
                 if answer.status != 200:
                     raise OutgoingRefused(f"{self.url} answered with status {answer.status}")
-                yield _lines(answer)
+                yield _lines(self._pieces(answer))
 
     async def close(self) -> None:
         """Ends all connections."""
@@ -138,12 +140,20 @@ class ControlPlane:
 
     async def _read(self, answer: httpcore.Response) -> bytes:
         pieces, length = [], 0
-        async for piece in answer.aiter_stream():
+        async for piece in self._pieces(answer):
             length += len(piece)
             if length > LARGEST:
                 raise OutgoingRefused(f"{self.url} answers with more than {LARGEST // 2**20} MiB")
             pieces.append(piece)
         return b"".join(pieces)
+
+    async def _pieces(self, answer: httpcore.Response) -> AsyncIterator[bytes]:
+        left = PIECES * USUAL
+        async for piece in answer.aiter_stream():
+            left += len(piece) - USUAL
+            if left < 0:
+                raise OutgoingRefused(f"{self.url} answers in too many pieces")
+            yield piece
 
 
 class _Said:
@@ -162,20 +172,27 @@ class _Said:
             raise OutgoingRefused(f"{self._url} {trouble(error)}") from None
 
 
-async def _lines(answer: httpcore.Response) -> AsyncIterator[Any]:
-    rest = b""
-    async for piece in answer.aiter_stream():
-        *whole, rest = (rest + piece).split(b"\n")
-        for line in whole:
-            value = _json(line)
-            if value is not None:
-                yield value
+async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    rest = bytearray()
+    async for piece in pieces:
+        rest += piece
+        if b"\n" in piece:
+            *whole, rest = rest.split(b"\n")
+            for line in whole:
+                value = _json(line)
+                if value is not None:
+                    yield value
         if len(rest) > LONGEST_LINE:
             return
 
 
-def _headers(access: Access) -> list[tuple[bytes, bytes]]:
-    given = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "wasmhub"}
+def _headers(where: Place, access: Access) -> list[tuple[bytes, bytes]]:
+    given = {
+        "Host": where.authority,  # the library says an IPv6 address without its brackets
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "User-Agent": "wasmhub",
+    }
     if access.token is not None and access.token_header is not None:
         given[access.token_header] = access.token
     elif access.token is not None:
@@ -194,7 +211,7 @@ def _tls(outgoing: Outgoing, access: Access) -> ssl.SSLContext:
     return context
 
 
-def _json(raw: bytes) -> Any:
+def _json(raw: bytes | bytearray) -> Any:
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):

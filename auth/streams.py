@@ -11,6 +11,7 @@ from typing import Any, cast
 import httpcore
 
 MOST = 2**18  # bytes that wait to be read, from which on the other side is told to wait
+STEP = 2**14  # bytes that are read and taken apart before others have their turn
 
 
 class StreamBackend(httpcore.AsyncNetworkBackend):
@@ -77,10 +78,12 @@ class _Incoming(asyncio.Protocol):
         if not self.held and not self.ended:
             self._arrived = asyncio.get_running_loop().create_future()
             await self._arrived
+        else:
+            await asyncio.sleep(0)  # who sends faster than it is read would else have the event loop to itself
         if not self.held and self.error is not None:
             raise self.error
-        piece = bytes(self.held[:most])
-        del self.held[:most]
+        piece = bytes(self.held[: min(most, STEP)])
+        del self.held[: len(piece)]
         if self._full and len(self.held) <= MOST // 2 and self.transport is not None:
             self._full = False
             self.transport.resume_reading()

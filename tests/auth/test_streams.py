@@ -3,14 +3,17 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_network
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 import uvloop
 
+from auth.addresses import Address
 from auth.control_plane import Access, Answer, ControlPlane
 from auth.outgoing import Outgoing, OutgoingRefused
+from auth.streams import STEP
 from tests.certificates import write_certificate
 
 pytestmark = pytest.mark.once("calls to others know of no engines")
@@ -99,6 +102,69 @@ def test_who_reads_nothing_is_not_waited_for(asked: Callable[..., Answer]) -> No
 
     with pytest.raises(OutgoingRefused, match="did not answer in time"):
         asked(serve, lambda plane: plane.ask("PUT", "/", "x" * 8 * LARGE, patience=2))
+
+
+@pytest.mark.parametrize("way", ["ask", "watch"])
+def test_who_answers_in_tiny_pieces_is_not_heard_out(asked: Callable[..., Answer], way: str) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 2**20)
+
+    async def ask(plane: ControlPlane) -> Answer:
+        if way == "watch":
+            async with plane.watch("/", silent=5) as events:
+                assert [event async for event in events] == []
+        return await plane.ask("GET", "/")
+
+    with pytest.raises(OutgoingRefused, match="too many pieces"):
+        asked(serve, ask)
+
+
+def test_others_have_their_turn_while_a_long_answer_comes(asked: Callable[..., Answer]) -> None:
+    turns = [0]
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % LARGE + b"x" * LARGE)
+
+    async def others() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    async def ask(plane: ControlPlane) -> Answer:
+        beside = asyncio.create_task(others())
+        try:
+            return await plane.ask("GET", "/")
+        finally:
+            beside.cancel()
+
+    asked(serve, ask)
+    assert turns[0] >= LARGE // STEP
+
+
+def test_an_address_of_version_6_is_named_in_brackets(
+    asked: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def resolve(*_: object) -> list[Address]:
+        return [ip_address("127.0.0.1")]  # which is there everywhere
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        said = next(line for line in head.splitlines() if line.startswith("Host: "))
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(said)}\r\n\r\n{said}".encode())
+
+    async def ask(plane: ControlPlane) -> Answer:
+        port = plane.url.rpartition(":")[2]
+        other = ControlPlane(Outgoing(), replace(plane._access, url=f"https://[::1]:{port}", server_name="127.0.0.1"))
+        try:
+            return replace(await other.ask("GET", "/"), body=f"Host: [::1]:{port}")
+        finally:
+            await other.close()
+
+    monkeypatch.setattr(Outgoing, "resolve", resolve)
+    answer = asked(serve, ask)
+    assert answer.text == answer.body
 
 
 async def _request(reader: asyncio.StreamReader) -> bool:
