@@ -132,8 +132,9 @@ def render_together(plans: Sequence[Plan], kept: Sequence[Plan] = (), live: Sequ
     entries: dict[Place, dict[str, tuple[int, Any]]] = {}
     for place, held in _by_place(plans):
         entries[place] = {plan.deployment: (plan.order, _wasm(plan)) for plan in held}
+    made = {(place.namespace, _name(place, held[0])): place for place, held in _by_place([*plans, *kept])}
     for plan in kept:
-        for place, wasm in _stands(live, filter_name(plan)):
+        for place, wasm in _stands(live, filter_name(plan), made):
             entries.setdefault(place, {}).setdefault(plan.deployment, (plan.order, wasm))
     some = (*plans, *kept)
     return [_policy(some[0], place, held) for place, held in sorted(entries.items(), key=lambda item: item[0])]
@@ -194,22 +195,33 @@ def _by_place(plans: Sequence[Plan]) -> list[tuple[Place, list[Plan]]]:
     return sorted(found.items(), key=lambda item: item[0])
 
 
-def _stands(live: Sequence[Object], name: str) -> Iterator[tuple[Place, Any]]:
-    """Where a filter of that name is, and what is said of it there."""
+def _stands(live: Sequence[Object], name: str, made: Mapping[tuple[str, str], Place]) -> Iterator[tuple[Place, Any]]:
+    """Where a filter of that name is, and what is said of it there. A policy that was `made` for a place is for that,
+    whatever somebody has attached it to since.
+    """
     for policy in live:
-        for reference in policy["spec"].get("targetRefs") or []:
-            parts = (reference.get("kind"), reference.get("name"), reference.get("sectionName") or "")
-            place = Place(str(policy["metadata"].get("namespace")), *map(str, parts))
+        namespace = str(policy["metadata"].get("namespace"))
+        own = made.get((namespace, str(policy["metadata"].get("name"))))
+        for place in [own] if own is not None else _attached(policy, namespace):
             for wasm in policy["spec"].get("wasm") or []:
                 if str(wasm.get("name")).startswith(f"{name}/"):
                     yield place, wasm
+
+
+def _attached(policy: Object, namespace: str) -> list[Place]:
+    """To what a policy says that it is attached."""
+    found = []
+    for reference in policy["spec"].get("targetRefs") or []:
+        parts = (reference.get("kind"), reference.get("name"), reference.get("sectionName") or "")
+        found.append(Place(namespace, *map(str, parts)))
+    return found
 
 
 def _policy(first: Plan, place: Place, held: Mapping[str, tuple[int, Any]]) -> Object:
     """The policy of a place; `first` is any plan of the target."""
     reference = {"group": GROUP, "kind": place.kind, "name": place.name}
     metadata = {
-        "name": f"{_short(place)}.{first.target}",
+        "name": _name(place, first),
         "namespace": place.namespace,
         "labels": {name: value for name, value in first.labels.items() if name != DEPLOYMENT_LABEL},
         "annotations": {DEPLOYMENTS: ",".join(sorted(held))},
@@ -219,6 +231,11 @@ def _policy(first: Plan, place: Place, held: Mapping[str, tuple[int, Any]]) -> O
         "wasm": [wasm for _, (_, wasm) in sorted(held.items(), key=lambda item: (item[1][0], item[0]))],
     }
     return {"apiVersion": TYPES[0][0], "kind": TYPES[0][1], "metadata": metadata, "spec": spec}
+
+
+def _name(place: Place, plan: Plan) -> str:
+    """What the policy of a place is called on the plan's target."""
+    return f"{_short(place)}.{plan.target}"
 
 
 def _short(place: Place) -> str:

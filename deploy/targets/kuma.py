@@ -100,7 +100,10 @@ def render_together(plans: Sequence[Plan], kept: Sequence[Plan] = (), live: Sequ
     `plans` have no problems. `kept` are others, of which stays what there is in the `live` policies.
     """
     held = [(plan, _place(plan), _modifications(plan)) for plan in plans]
-    held += [(plan, place, found) for plan in kept for place, found in _stands(live, plan)]
+    made = {
+        (plan.placement["namespace"], _name(plan.placement["labels"], plan)): _place(plan) for plan in (*plans, *kept)
+    }
+    held += [(plan, place, found) for plan in kept for place, found in _stands(live, plan, made)]
     selections: dict[tuple[str, str], list[tuple[Plan, list[Any]]]] = {}
     for plan, place, modifications in sorted(held, key=lambda one: (one[0].order, one[0].deployment)):
         selections.setdefault(place, []).append((plan, modifications))
@@ -122,16 +125,22 @@ def _place(plan: Plan) -> tuple[str, str]:
     return plan.placement["namespace"], json.dumps(plan.placement["labels"], sort_keys=True)
 
 
-def _stands(live: Sequence[Object], plan: Plan) -> Iterator[tuple[tuple[str, str], list[Any]]]:
-    """What there is of a deployment: the places of policies, and its modifications in each."""
+def _stands(
+    live: Sequence[Object], plan: Plan, made: Mapping[tuple[str, str], tuple[str, str]]
+) -> Iterator[tuple[tuple[str, str], list[Any]]]:
+    """What there is of a deployment: the places of policies, and its modifications in each. A policy that was `made`
+    for a place is for that, whatever somebody has had it select since.
+    """
     own = json.dumps(filter_name(plan))
     for policy in live:
         spec = policy.get("spec") or {}
         listed = (spec.get("default") or {}).get("appendModifications") or []
         found = [one for one in listed if any(own in str(part.get("value")) for part in one.values())]
         if found:
-            selected = spec["targetRef"].get("labels") or spec["targetRef"].get("tags") or {}
-            yield (policy["metadata"]["namespace"], json.dumps(selected, sort_keys=True)), found
+            reference = spec.get("targetRef") or {}  # without one it is for the whole mesh
+            selected = reference.get("labels") or reference.get("tags") or {}
+            there = policy["metadata"]["namespace"], json.dumps(selected, sort_keys=True)
+            yield made.get((there[0], str(policy["metadata"].get("name"))), there), found
 
 
 def _policy(namespace: str, selected: Mapping[str, str], held: Sequence[tuple[Plan, list[Any]]]) -> Object:
@@ -139,7 +148,7 @@ def _policy(namespace: str, selected: Mapping[str, str], held: Sequence[tuple[Pl
     first = plans[0]
     own = {name: value for name, value in first.labels.items() if name != DEPLOYMENT_LABEL}
     metadata = {
-        "name": f"{_short(selected)}.{first.target}",
+        "name": _name(selected, first),
         "namespace": namespace,
         "labels": {"kuma.io/mesh": first.settings["mesh"], **own},
         "annotations": {DEPLOYMENTS: ",".join(sorted(plan.deployment for plan in plans))},
@@ -150,6 +159,11 @@ def _policy(namespace: str, selected: Mapping[str, str], held: Sequence[tuple[Pl
         "default": {"appendModifications": modifications},
     }
     return {"apiVersion": TYPES[0][0], "kind": TYPES[0][1], "metadata": metadata, "spec": spec}
+
+
+def _name(selected: Mapping[str, str], plan: Plan) -> str:
+    """What the policy of a selection is called on the plan's target."""
+    return f"{_short(selected)}.{plan.target}"
 
 
 def _short(selected: Mapping[str, str]) -> str:

@@ -1,6 +1,7 @@
 """What an Envoy Gateway is given: one policy for each thing that filters are attached to, however many they are."""
 
 import random
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -73,6 +74,9 @@ def test_what_cannot_be_rendered_stays_where_and_as_it_is() -> None:
     assert envoy_gateway.render_together([], [a, b], live) == live
     (policy,) = envoy_gateway.render_together([b], [a], [])
     assert filters(policy) == ["b"], "nothing is there of what never was"
+    elsewhere = deepcopy(live)
+    elsewhere[0]["spec"]["targetRefs"][0]["name"] = "elsewhere"  # by hand, which moves nothing
+    assert envoy_gateway.render_together([b], [a], elsewhere) == live
 
 
 def test_another_try_has_another_address_and_means_the_same() -> None:

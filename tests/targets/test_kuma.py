@@ -74,6 +74,17 @@ def test_filters_of_one_selection_share_its_policy_in_order() -> None:
     assert opened(kuma.render_together(plans[::-1])) == policies
 
 
+def test_what_cannot_be_rendered_stays_where_it_is_whatever_somebody_has_it_select() -> None:
+    a, b = (plan_for(kuma, HUB, WEB, deployment=name, order=order) for order, name in enumerate("ab"))
+    live = kuma.render_together([a, b])
+
+    assert kuma.render_together([b], [a], live) == live
+    for edited in ({"kind": "Dataplane", "labels": {"app": "other"}}, {"kind": "Mesh"}, None):
+        spec = {name: value for name, value in live[0]["spec"].items() if name != "targetRef"}
+        spec |= {"targetRef": edited} if edited is not None else {}  # without one it is for the whole mesh
+        assert kuma.render_together([b], [a], [{**live[0], "spec": spec}]) == live
+
+
 @pytest.mark.parametrize(
     ("settings", "asked", "sentence"),
     [
