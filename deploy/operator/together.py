@@ -121,7 +121,7 @@ class Together:
             said = problems([*held, plan]) if plan is not None and not view.desired.problems else []
             if said:
                 view = replace(view, desired=held_back(view.one, replace(view.desired, problems=said)))
-            elif plan is not None:
+            elif plan is not None and (view.one.applied or not view.desired.problems):
                 held.append(plan)
             found[view.one.name] = view
         return [found[view.one.name] for view in views]

@@ -18,7 +18,7 @@ from deploy.operator.queue import Queue
 from deploy.operator.resource import FILTERS, Filter, milliseconds, moment, proxies_of
 from deploy.operator.standing import Report, Said, going, not_resolved, status_of
 from deploy.operator.together import Together, View
-from deploy.operator.wishing import desired_of
+from deploy.operator.wishing import desired_of, kept_of
 from storage.deployments import DeploymentSeen
 from wasmhub.cli.operator import CannotStart, _settings
 
@@ -198,6 +198,9 @@ def test_where_no_room_is_left_who_was_there_first_stays() -> None:
     assert [view.one.name for view in left] == ["f-15", "f-16"]
     assert "HTTPRoute web in shop would run 17 filters" in left[0].desired.problems[0]
     assert together._fitting(views[:16]) == views[:16]
+    never = gateway_filter("never", AT - 1)
+    absent = View(never, kept_of(never, "push it first", settings["envoy-gateway"]))
+    assert together._fitting([absent, *views[:16]])[1:] == views[:16], "what was never there takes no room"
 
 
 def test_settings_are_for_all_kinds_of_mesh_or_for_one(tmp_path: Path) -> None:
