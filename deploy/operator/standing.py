@@ -80,7 +80,7 @@ def not_resolved(one: Filter, reason: str, message: str, objects: list[str]) -> 
     away = reason == AWAY
     report = Report(objects=objects)
     report.conditions[RESOLVED] = Said(UNKNOWN if away else FALSE, reason, message)
-    if away and one.applied.get("generation") == one.generation:
+    if away and objects and one.applied.get("generation") == one.generation:
         return report  # it is as it was when the hub was last heard
     report.conditions[APPLIED] = Said(FALSE, "NotResolved", _stays(one, objects))
     report.conditions[IS_READY] = Said(UNKNOWN if away else FALSE, reason if away else "Stalled", message)
@@ -144,6 +144,11 @@ def _ready(status: str) -> str:
 
 
 def _stays(one: Filter, objects: list[str]) -> str:
+    before = one.applied.get("generation")
+    if not objects and before:
+        return (
+            f"generation {one.generation} is not applied, and what generation {before} was is not seen there any more"
+        )
     if not objects:
         return f"generation {one.generation} is not applied, and nothing was before"
     return f"generation {one.generation} is not applied; generation {one.applied.get('generation', 0)} stays as it is"

@@ -141,6 +141,9 @@ def test_while_the_hub_is_away_what_was_said_stays() -> None:
     }
     assert [found[kind]["status"] for kind in ("Resolved", "Applied", "Ready")] == ["Unknown", "False", "Unknown"]
     assert found["Applied"]["message"] == "generation 2 is not applied; generation 1 stays as it is"
+    gone = not_resolved(one, "HubAway", "gone", []).conditions  # somebody has deleted its objects meanwhile
+    assert (gone["Applied"].status, gone["Ready"].status) == ("False", "Unknown")
+    assert gone["Applied"].message.endswith("what generation 1 was is not seen there any more")
 
 
 def test_what_was_counted_is_kept_in_the_status() -> None:
