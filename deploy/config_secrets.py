@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
+from math import ceil
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -21,6 +22,7 @@ NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
 NAMES = "use lower-case letters, digits, dots, dashes, at most 63"
 HIDDEN = "(secret {})"  # what is shown in the place of a value
 SHORTEST = 4  # characters of a value that are looked for in sentences: fewer are in any
+LONGEST_WORD = 12  # letters of a value that may be an ordinary word
 DEEPEST = 100  # levels of a config that names secrets
 LONGEST = 1024 * 1024  # characters of all values that are put into one config
 
@@ -108,18 +110,20 @@ def without_values(sentence: str, secrets: Mapping[str, str]) -> str:
     """What a proxy or a cluster said of a config, in which they may have quoted it: a value, a part of one, or one that
     was cut off.
 
-    Of a value any SHORTEST characters that follow one another are taken out; one that is shorter, where it stands
-    alone. What a message says otherwise in the same letters goes with it.
+    Of a value any SHORTEST characters that follow one another are taken out; of one that may be an ordinary word three
+    quarters, so that `default` does not take `fault` with it; one that is shorter, where it stands alone. What a
+    message says otherwise in the same letters goes with it.
     """
     written = [(form, name) for name, value in secrets.items() for form in _forms(value)]
     written.sort(key=lambda one: -len(one[0]))
     whole = dict(reversed(written))
-    parts = _parts_in(sentence, written)
     hides = [""] * len(sentence)
-    for start in range(len(sentence)):
-        name = parts.get(sentence[start : start + SHORTEST])
-        if name is not None:
-            hides[start : start + SHORTEST] = [one or name for one in hides[start : start + SHORTEST]]
+    for length in sorted({_least(form) for form, _ in written}, reverse=True):
+        parts = _parts_in(sentence, [one for one in written if _least(one[0]) == length], length)
+        for start in range(len(sentence)):
+            name = parts.get(sentence[start : start + length])
+            if name is not None:
+                hides[start : start + length] = [one or name for one in hides[start : start + length]]
     short = [re.escape(form) for form, _ in written if len(form) < SHORTEST]
     alone = re.compile(rf"(?<!\w)(?:{'|'.join(short)})(?!\w)") if short else None
     found = []
@@ -139,18 +143,25 @@ def _forms(value: str) -> set[str]:
     return {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]} - {""}
 
 
-def _parts_in(sentence: str, written: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """The parts of values that a sentence holds, each SHORTEST long, with the name of the longest value it is in."""
-    there = {part for part in _parts(sentence) if not part.isspace()}
+def _least(form: str) -> int:
+    """How many characters of a value that follow one another are taken out. A word's own parts are in other words."""
+    one_case = form.islower() or form.isupper() or form.istitle()
+    is_word = form.isascii() and form.isalpha() and one_case and len(form) <= LONGEST_WORD
+    return max(SHORTEST, ceil(len(form) * 3 / 4)) if is_word else SHORTEST
+
+
+def _parts_in(sentence: str, written: Sequence[tuple[str, str]], length: int) -> dict[str, str]:
+    """The parts of values that a sentence holds, each that long, with the name of the longest value it is in."""
+    there = {part for part in _parts(sentence, length) if not part.isspace()}
     found: dict[str, str] = {}
     for form, name in written:
-        for part in there.intersection(_parts(form)):
+        for part in there.intersection(_parts(form, length)):
             found.setdefault(part, name)
     return found
 
 
-def _parts(text: str) -> Iterator[str]:
-    return (text[start : start + SHORTEST] for start in range(len(text) - SHORTEST + 1))
+def _parts(text: str, length: int) -> Iterator[str]:
+    return (text[start : start + length] for start in range(len(text) - length + 1))
 
 
 def _may_name(config: str | None) -> bool:

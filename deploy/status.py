@@ -91,7 +91,8 @@ def standing_of(deployment: DeploymentRow, target: TargetSeen | None) -> Standin
     away = _away(deployment.target, target)
     if ended_at is not None:
         said = seen.message if seen is not None and known else "its objects are being taken away"
-        return Standing(WAITING, f"its objects cannot be taken away: {away}", ()) if away else _under_way(said)
+        way = f"where that is gone for ever, `wasmhub targets delete {deployment.target} --abandon` leaves them"
+        return Standing(WAITING, f"its objects cannot be taken away: {away}; {way}", ()) if away else _under_way(said)
     if seen is None or not known:
         waits = f"revision {number} waits to be applied: {away}"
         return Standing(WAITING, waits, ()) if away else _under_way(f"revision {number} is being applied")

@@ -46,7 +46,7 @@ ELSEWHERE = "of another set"
 
 
 SHAKY = 10  # tests that may run once more; more of them fail for a reason
-LANES = 3  # suites that run at once, on two cores: most wait for servers, clients and disks a third of their time
+LANES = 4  # suites that run at once, on two cores: most wait for servers, clients and disks half of their time
 
 
 @dataclass

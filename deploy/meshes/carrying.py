@@ -6,6 +6,7 @@ What objects name is made before them, and goes only once they name it no more.
 from collections.abc import Callable, Sequence
 
 from deploy.meshes.desired import Done
+from deploy.meshes.drift import way_out
 from deploy.meshes.kubernetes import SECRET, Cluster, Kind
 from deploy.meshes.passing import (
     Key,
@@ -69,7 +70,7 @@ async def carry_out(
             elif key in live:  # what stands on something that is not there is worse than what there was
                 done.objects.append(say(key))
     if share is not None:
-        kept |= await _share(cluster, scope, found, live, absent, share)
+        kept |= await _share(cluster, scope, found, (live, absent), wanted, share)
     for one in wanted:
         _say_left(found, one, found.done[one.deployment])
     there = {key[0] for key in (*live, *kept)}  # of what there is none, nobody else can make one of the hub's
@@ -86,10 +87,15 @@ def _tell(made: Done, done: Done) -> None:
 
 
 async def _share(
-    cluster: Cluster, scope: Scope, found: Pass, live: dict[Key, Object], absent: set[Kind], share: Share
+    cluster: Cluster,
+    scope: Scope,
+    found: Pass,
+    there: tuple[dict[Key, Object], set[Kind]],
+    wanted: Sequence[Wanted],
+    share: Share,
 ) -> set[Key]:
     """Makes the objects that serve several deployments; what becomes of one is said of all of these."""
-    kept = set()
+    kept, (live, absent) = set(), there
     in_trouble = frozenset(name for name, done in found.done.items() if done.trouble)
     shared = [one for key, one in live.items() if key[0] != SECRET]
     for kind, wished in share(shared, in_trouble):
@@ -99,6 +105,8 @@ async def _share(
             made.trouble = no_such_kind(kind)
         elif (kind[1], key[1]) in found.unseen:  # it would not be known what of others it holds
             made.trouble = f"the hub may not list {kind[1]} in {key[1]}; give its account that right"
+        elif drift := _shared_drift(wanted, key, wished, live.get(key)):
+            made.trouble, made.objects = drift, [say(key)]
         else:
             await make(cluster, scope, found, key, wished, live.get(key), made)
         served = deployments_of(wished)
@@ -107,6 +115,19 @@ async def _share(
         for name in served:
             _tell(made, found.done[name])
     return kept
+
+
+def _shared_drift(wanted: Sequence[Wanted], key: Key, wished: Object, live: Object | None) -> str:
+    """What somebody did by hand to an object that serves several, if one of them asks; to deploy one that does puts it
+    right.
+    """
+    served = set(deployments_of(wished))
+    some = [one for one in wanted if one.deployment in served]
+    asking = [one for one in some if one.reports]
+    if any(one.renews for one in some):
+        return ""
+    way = way_out([one.deployment for one in asking])
+    return next((said for one in asking if (said := drift_of(one, key, wished, live, way))), "")
 
 
 def _say_left(found: Pass, one: Wanted, done: Done) -> None:

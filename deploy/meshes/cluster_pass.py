@@ -18,7 +18,7 @@ from deploy.meshes.kubernetes import RETRY, SECRET, Cluster, Kind
 from deploy.meshes.lookout import Lookout
 from deploy.meshes.passing import Pass, Scope, Wanted, place_of
 from deploy.meshes.pull_secrets import NO_PULLS, Pulls, former_name, pull_secret
-from deploy.targets.istio import REPORT
+from deploy.targets.asked import REPORT
 from deploy.targets.plan import Object
 from storage.pullers import login_of
 from storage.targets import TargetRow
@@ -99,8 +99,8 @@ def wanted_of(mesh: Mesh, one: Desired) -> Wanted:
     objects = [(kind_of(mesh, wanted), wanted) for wanted in rendered]
     if secret := _secret_of(one):
         objects.insert(0, (SECRET, secret))
-    reports = one.plan.placement.get("drift") == REPORT and one.is_applied
-    return Wanted(one.row.name, objects, before, reports)
+    asks = one.plan.placement.get("drift") == REPORT
+    return Wanted(one.row.name, objects, before, asks and one.is_applied, asks and not one.is_applied)
 
 
 def _secret_of(one: Desired) -> Object | None:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -19,6 +19,7 @@ import deploy.targets.consul as consul
 from auth.control_plane import ControlPlane
 from auth.outgoing import Outgoing, OutgoingRefused
 from deploy.meshes.desired import Desired, Desires
+from deploy.meshes.drift import changed_parts, way_out
 from deploy.meshes.passing import Pass
 from deploy.meshes.sidecars import Sidecars, vm_of
 from deploy.targets.merging import mark
@@ -58,12 +59,21 @@ class ConsulPass:
         entries = await _entries(plane, {(*service[1:],) for service in wanted} | {_usual(target)}, found)
         services = set(wanted) | {service for service, entry in entries.items() if _holds(entry, own)}
         for service in sorted(services):
-            await _bring(plane, found, service, entries.get(service), wanted.get(service, ()), own)
+            await _bring(plane, found, service, entries.get(service), wanted.get(service, ()), own, self._touched)
+        for one in desired:
+            if one.reports:
+                found.done[one.row.name].wrote = self._mark(_rendered(one)["extension"])
         observed = await sidecars.look(desired, found.done)
         await run_sync(self.desires.write_down, target, desired, found.done, observed)
         if sidecars.again is not None:
             found.again = min(found.again or sidecars.again, sidecars.again)
         return found
+
+    def _touched(self, one: Desired, stands: Any) -> bool:
+        return self.desires.touched(one, stands and consul.said_of(stands))
+
+    def _mark(self, extension: Mapping[str, Any]) -> str:
+        return self.desires.mark(consul.said_of(extension))
 
     async def watch(self, plane: ControlPlane, target: TargetRow, found: Pass, news: asyncio.Event) -> None:
         """Sets `news` once any service-defaults change, or a sidecar is registered otherwise."""
@@ -135,11 +145,16 @@ async def _bring(
     entry: Mapping[str, Any] | None,
     wanted: Sequence[Desired],
     own: str,
+    touched: Callable[[Desired, Any], bool],
 ) -> None:
-    """Has one service's entry hold what is wanted of the hub's; what becomes of it is said of all deployments there."""
-    written, troubles = False, []
+    """Has one service's entry hold what is wanted of the hub's; what becomes of it is said of all deployments there.
+
+    An extension that somebody has `touched` by hand stays as it is, and that is said.
+    """
+    written, troubles, by_hand = False, [], dict[str, str]()
     for _ in range(TRIES):
-        extensions = [_extension(one, entry) for one in wanted]
+        by_hand = {one.row.name: _by_hand(one, entry) for one in wanted if touched(one, _standing(one, entry))}
+        extensions = [_extension(one, entry, stays=bool(by_hand.get(one.row.name))) for one in wanted]
         there = [one for one in extensions if one is not None]
         troubles = consul.conflicts(entry, there)
         merged = consul.merge(entry, there, own)
@@ -162,24 +177,47 @@ async def _bring(
         done = found.done[name]
         done.objects.append(f"service-defaults {service[0]}")
         done.written = done.written or written
-        done.trouble = done.trouble or ". ".join(troubles) or None
+        done.trouble = done.trouble or by_hand.get(name) or ". ".join(troubles) or None
 
 
-def _extension(one: Desired, entry: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """A deployment's extension; of one that cannot be rendered as it is now, what stands there already."""
+def _extension(one: Desired, entry: Mapping[str, Any] | None, *, stays: bool) -> dict[str, Any] | None:
+    """A deployment's extension; what stands there already where that `stays`, or it cannot be rendered as it is now."""
     assert one.plan is not None
-    if not one.problems:
-        rendered = consul.render(one.plan)
-        if one.tries:
-            rendered["extension"]["Arguments"]["PluginConfig"]["VmConfig"]["VmID"] = vm_of(one.plan, one.tries)
-        return rendered
-    name = filter_name(one.plan)
-    held = (entry or {}).get("EnvoyExtensions") or []
-    stays = next((extension for extension in held if consul.plugin_name(extension) == name), None)
-    if stays is None:
+    if not one.problems and not stays:
+        return _rendered(one)
+    held = _standing(one, entry)
+    if held is None:
         return None
     places = {part: one.plan.placement[part] for part in ("service", "namespace", "partition", "protocol")}
-    return {**places, "order": one.plan.order, "extension": stays}
+    return {**places, "order": one.plan.order, "extension": held}
+
+
+def _rendered(one: Desired) -> dict[str, Any]:
+    assert one.plan is not None
+    rendered = consul.render(one.plan)
+    if one.tries:
+        rendered["extension"]["Arguments"]["PluginConfig"]["VmConfig"]["VmID"] = vm_of(one.plan, one.tries)
+    return rendered
+
+
+def _standing(one: Desired, entry: Mapping[str, Any] | None) -> Any:
+    """A deployment's extension as it stands in an entry; None where it does not."""
+    assert one.plan is not None
+    name = filter_name(one.plan)
+    held = (entry or {}).get("EnvoyExtensions") or []
+    return next((extension for extension in held if consul.plugin_name(extension) == name), None)
+
+
+def _by_hand(one: Desired, entry: Mapping[str, Any] | None) -> str:
+    """What somebody did to an extension by hand, with the way out; empty if nobody did."""
+    assert one.plan is not None
+    stands = _standing(one, entry)
+    what, way = f"service-defaults {one.plan.placement['service']}", f"Consul does not say by whom; {way_out()}"
+    if stands is None:
+        return f"the extension of {one.row.name} was taken out of {what} by hand; {way}"
+    parts = changed_parts(consul.said_of(stands), consul.said_of(_rendered(one)["extension"]))
+    said = f"the extension of {one.row.name} in {what} was changed by hand and differs in {parts}; {way}"
+    return said if parts else ""
 
 
 async def _write(

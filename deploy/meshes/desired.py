@@ -1,5 +1,7 @@
 """What a target is to run, read before a pass, and what the pass made of it, written down after it."""
 
+import hmac
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -8,6 +10,7 @@ from auth.secrets import ROBOT, SecretKey, fingerprint, hint, new_secret
 from deploy.config_secrets import NotFilled, filled, secrets_of, without_values
 from deploy.meshes.kinds import MESHES, plan_of, secret_for
 from deploy.status import PROGRESSING, STALLED, UNOBSERVED
+from deploy.targets.asked import REPORT
 from deploy.targets.plan import Plan
 from storage.database import Database, now
 from storage.deployments import DeploymentRow, DeploymentSeen, target_deployments
@@ -80,6 +83,16 @@ class Desired:
         return self.detail.get("sidecars") or []
 
     @property
+    def reports(self) -> bool:
+        """Whether what is done by hand is to be said and not mended, of what can be made."""
+        return self.plan is not None and not self.problems and self.plan.placement.get("drift") == REPORT
+
+    @property
+    def wrote(self) -> str | None:
+        """What it was made from when it was last as wanted, where that is kept."""
+        return self.detail.get("wrote")
+
+    @property
     def detail(self) -> dict[str, Any]:
         """What the last look has kept, of this revision."""
         seen = self.row.seen
@@ -93,6 +106,7 @@ class Done:
     objects: list[str] = field(default_factory=list)  # of the hub's, that are there
     written: bool = False  # whether anything was, or taken away
     trouble: str | None = None  # why it could not be made as wanted, with the way out
+    wrote: str | None = None  # what it was made from, as `Desires.mark` has it, where its target does not say who wrote
 
 
 @dataclass(frozen=True)
@@ -154,6 +168,18 @@ class Desires:
         if news:
             save_deployments_seen(self.database, news)
         take_unused_credentials(self.database, target.id)
+
+    def touched(self, one: Desired, stands: Any) -> bool:
+        """Whether somebody did something by hand to what the hub wrote that is to be said and not mended.
+
+        What the hub wrote last, and nobody has changed since, may be written otherwise by now.
+        """
+        return one.reports and one.wrote is not None and (stands is None or self.mark(stands) != one.wrote)
+
+    def mark(self, made: Any) -> str:
+        """Tells what was made from anything else that may be; it may hold secrets, so nothing follows from it."""
+        said = json.dumps(made, sort_keys=True).encode()
+        return hmac.digest(self.secret_key.derive("drift"), said, "sha256").hex()[:32]
 
     def _desired(
         self,
@@ -231,10 +257,12 @@ def judge(desired: Desired, done: Done, observed: Observed | None) -> Deployment
         return replace(base, message=done.trouble)
     if base.revision != number or done.written:
         base = replace(base, revision=number, applied_at=now())
+    wrote = {"wrote": done.wrote} if done.wrote is not None else None
     if observed is not None:
-        return replace(base, status=observed.status, message=observed.message, detail=observed.detail)
+        detail = observed.detail if wrote is None else {**(observed.detail or {}), **wrote}
+        return replace(base, status=observed.status, message=observed.message, detail=detail)
     said = f"revision {number} was applied; whether proxies run it was not looked at"
-    return replace(base, status=UNOBSERVED, message=said, detail=None)
+    return replace(base, status=UNOBSERVED, message=said, detail=wrote)
 
 
 def _told(detail: dict[str, Any] | None, secrets: Mapping[str, str]) -> dict[str, Any] | None:

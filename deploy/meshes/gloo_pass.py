@@ -6,7 +6,7 @@ Which filters are the hub's is said by their names; a Gateway itself is never ma
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ import deploy.targets.gloo as gloo
 from auth.control_plane import ControlPlane
 from deploy.meshes.cluster_pass import namespaces_of, watch_kinds
 from deploy.meshes.desired import Desired, Desires, Observed
+from deploy.meshes.drift import changed_parts, editors_of, way_out
 from deploy.meshes.kubernetes import Cluster, Kind, Refused
 from deploy.meshes.passing import Pass, explain, key_of, no_such_kind, say
 from deploy.status import STALLED, UNOBSERVED, WAITING
@@ -52,13 +53,34 @@ class GlooPass:
         desired = await run_sync(self.desires.read, target)
         own = mark(self.desires.hub_id, target.name)
         there = await _listed(cluster, namespaces_of(desired), found)
-        wanted = _by_gateway(desired, there, own)
+        by_hand = {one.row.name: said for one in desired if (said := self._by_hand(one, there, own))}
+        for one in desired:
+            if one.reports:
+                done = found.done[one.row.name]
+                done.trouble, done.wrote = by_hand.get(one.row.name), self.desires.mark(_rendered(one)["filter"])
+        wanted = _by_gateway(desired, there, own, by_hand.keys())
         for place in sorted(wanted.keys() | {place for place, one in there.live.items() if gloo.ours(one, own)}):
             await _bring(cluster, found, there, place, wanted.get(place, []), own)
         _say_objects(found, there, desired, own)
         observed = {one.row.name: _observe(one, there, found) for one in desired if one.plan is not None}
         await run_sync(self.desires.write_down, target, desired, found.done, observed)
         return found
+
+    def _by_hand(self, one: Desired, there: Gateways, own: str) -> str:
+        """What somebody did to a filter by hand, with the way out; empty if that is to be mended, or nobody did."""
+        place = _place_of(one) if one.reports else None
+        gateway = there.live.get(place) if place is not None else None
+        if gateway is None:
+            return ""
+        held, what = gloo.ours(gateway, own).get(one.row.name), say((GATEWAY, *_place_of(one)))
+        if not self.desires.touched(one, held):
+            return ""
+        who = editors_of(gateway, gloo.PATH) if gloo.filters_of(gateway) else "hand"
+        if held is None:
+            return f"the filter of {one.row.name} was taken out of {what} by {who}; {way_out()}"
+        parts = changed_parts(held, _rendered(one)["filter"])
+        said = f"the filter of {one.row.name} in {what} was changed by {who} and differs in {parts}; {way_out()}"
+        return said if parts else ""
 
     async def watch(self, plane: ControlPlane, target: TargetRow, found: Pass, news: asyncio.Event) -> None:
         """Sets `news` once something happens to any Gateway that the pass has not done itself."""
@@ -85,17 +107,19 @@ async def _listed(cluster: Cluster, namespaces: Sequence[str], found: Pass) -> G
     return there
 
 
-def _by_gateway(desired: Sequence[Desired], there: Gateways, own: str) -> dict[Place, list[tuple[str, gloo.Extension]]]:
+def _by_gateway(
+    desired: Sequence[Desired], there: Gateways, own: str, by_hand: Set[str]
+) -> dict[Place, list[tuple[str, gloo.Extension]]]:
     """The filters of each Gateway, with the deployments that they are of.
 
-    Of a deployment that cannot be rendered as it is now stays what there is.
+    Of a deployment that cannot be rendered as it is now, or that is as somebody made it `by_hand`, stays what there is.
     """
     found: dict[Place, list[tuple[str, gloo.Extension]]] = {}
     for one in desired:
         if one.plan is None:
             continue
-        if not one.problems:
-            rendered = gloo.render(one.plan)
+        if not one.problems and one.row.name not in by_hand:
+            rendered = _rendered(one)
             found.setdefault((rendered["namespace"], rendered["gateway"]), []).append((one.row.name, rendered))
             continue
         for place, gateway in there.live.items():
@@ -104,6 +128,16 @@ def _by_gateway(desired: Sequence[Desired], there: Gateways, own: str) -> dict[P
                 stays = {"namespace": place[0], "gateway": place[1], "order": one.plan.order, "filter": held}
                 found.setdefault(place, []).append((one.row.name, stays))
     return found
+
+
+def _rendered(one: Desired) -> gloo.Extension:
+    assert one.plan is not None
+    return gloo.render(one.plan)
+
+
+def _place_of(one: Desired) -> Place:
+    assert one.plan is not None
+    return one.plan.placement["namespace"], one.plan.placement["gateway"]
 
 
 async def _bring(
@@ -193,7 +227,7 @@ def _say_objects(found: Pass, there: Gateways, desired: Sequence[Desired], own: 
 def _observe(one: Desired, there: Gateways, found: Pass) -> Observed:
     """What Gloo says of the Gateway. What it refuses it said before, perhaps, of what was there before."""
     assert one.plan is not None
-    place = (one.plan.placement["namespace"], one.plan.placement["gateway"])
+    place = _place_of(one)
     said, what = gloo.said(there.live.get(place, {})), say((GATEWAY, *place))
     # Kept is only whether it is the same word: it may quote a config.
     number, word = one.row.current.number, hashlib.sha256(f"{said.state}: {said.why}".encode()).hexdigest()[:16]

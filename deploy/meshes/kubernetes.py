@@ -162,12 +162,12 @@ def is_ours(live: Object, hub_id: str, target: str) -> bool:
     """
     labels = live["metadata"].get("labels") or {}
     mine = labels.get(HUB_LABEL, hub_id) == hub_id and labels.get(TARGET_LABEL, target) == target
-    return mine and bool(_applied(live))
+    return mine and bool(fields_of(live, MANAGER, "Apply"))
 
 
 def outgrown(live: Object, wanted: Object) -> bool:
     """Whether a live object still has fields that the hub applied and that are no more wanted."""
-    return any(_has_more(entry.get("fieldsV1") or {}, wanted) for entry in _applied(live))
+    return any(_has_more(fields, wanted) for fields in fields_of(live, MANAGER, "Apply"))
 
 
 def holds(live: Any, wanted: Any) -> bool:
@@ -179,10 +179,17 @@ def holds(live: Any, wanted: Any) -> bool:
     return bool(live == wanted)
 
 
-def _applied(live: Object) -> list[Any]:
-    """What the API server has noted of the hub's own applies."""
-    entries = live["metadata"].get("managedFields") or []
-    return [one for one in entries if one.get("manager") == MANAGER and one.get("operation") == "Apply"]
+def fields_of(live: Object, manager: str, operation: str | None = None) -> list[Mapping[str, Any]]:
+    """The fields that the API server has noted of somebody, as `fieldsV1` names them; but for those of a status."""
+    entries = [one for one in live["metadata"].get("managedFields") or [] if one.get("manager") == manager]
+    asked = [one for one in entries if operation in (None, one.get("operation")) and not one.get("subresource")]
+    return [one.get("fieldsV1") or {} for one in asked]
+
+
+def is_item(name: str, one: Any) -> bool:
+    """Whether a part of `fieldsV1` names that item of a list."""
+    what, _, key = name.partition(":")
+    return what in ("k", "v") and _is_item(one, json.loads(key))
 
 
 def _has_more(fields: Mapping[str, Any], wanted: Any) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from deploy.meshes.desired import Done
+from deploy.meshes.drift import changed_by_hand, way_out
 from deploy.meshes.kubernetes import SECRET, Cluster, Kind, Listing, Refused, holds, is_ours, outgrown
-from deploy.status import some_names
 from deploy.targets.plan import DEPLOYMENT_LABEL, HUB_LABEL, MANAGER, TARGET_LABEL, Object
 
 SETTLED = 0.2  # seconds after which what was deleted is gone, unless somebody's finalizer holds it
@@ -22,13 +22,15 @@ Key = tuple[Kind, str, str]  # the kind, the namespace and the name of an object
 class Wanted:
     """One deployment's own objects, none if it was undeployed, and all that the last pass found, as `say` does.
 
-    With `reports` they were all brought there before, and what somebody does to them by hand is said and stays.
+    With `reports` they were all brought there before, and what somebody does to them by hand is said and stays; with
+    `renews` that is asked for too, and a new revision is to be brought there first.
     """
 
     deployment: str
     objects: Sequence[tuple[Kind, Object]] = ()
     before: Sequence[str] = ()
     reports: bool = False
+    renews: bool = False
 
 
 @dataclass
@@ -221,17 +223,13 @@ async def make(
         found.written.add(str(version))
 
 
-def drift_of(one: Wanted, key: Key, wished: Object, live: Object | None) -> str:
+def drift_of(one: Wanted, key: Key, wished: Object, live: Object | None, way: str = "") -> str:
     """What somebody did to an object by hand, with the way out; empty if that is to be mended, or nobody did."""
     if not one.reports or key[0] == SECRET:
         return ""
-    way = "deploy again to put it right, or undo that"
-    if live is None:
-        return f"{say(key)} was deleted by hand; {way}" if say(key) in one.before else ""
-    editors = sorted({str(entry.get("manager")) for entry in live["metadata"].get("managedFields") or []} - {MANAGER})
-    if not editors or holds(live, wished):
-        return ""
-    return f"{say(key)} was changed by {some_names(editors)}; {way}"
+    gone = "was deleted by hand" if live is None and say(key) in one.before else ""
+    did = changed_by_hand(live, wished) if live is not None else gone
+    return f"{say(key)} {did}; {way or way_out()}" if did else ""
 
 
 def held(key: Key, live: Object) -> str:

@@ -17,6 +17,8 @@ MAX_LABELS = 32
 MAX_ENV = 256  # variables; a name has as many characters at most
 MAX_ENV_VALUE = 2048
 
+MEND, REPORT = "mend", "report"  # what becomes of what somebody edits by hand
+
 _LABEL_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _VERSION = re.compile(r"v?1\.([0-9]{1,3})(?:[.-][0-9A-Za-z.+-]{1,40})?")
@@ -47,6 +49,11 @@ def word(asked: Mapping[str, Any], name: str, default: str, words: tuple[str, ..
     if name in asked and value not in words:
         raise BadPlacement(f"{name} must be one of {', '.join(words)}")
     return str(value)
+
+
+def drift(asked: Mapping[str, Any]) -> str:
+    """What becomes of what somebody edits by hand; the empty text where nothing is said, which is MEND."""
+    return word(asked, "drift", "", (MEND, REPORT))
 
 
 def flag(asked: Mapping[str, Any], name: str, default: bool) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from deploy.targets.asked import environment, flag, only, port, text, url, word
+from deploy.targets.asked import drift, environment, flag, only, port, text, url, word
 from deploy.targets.capabilities import allowed
 from deploy.targets.merging import merged
 from deploy.targets.plan import HUB_LABEL, MANAGED_BY, MANAGER, BadPlacement, Object, Plan
@@ -51,9 +51,10 @@ def read_placement(asked: Mapping[str, Any], settings: Mapping[str, Any]) -> dic
     """Where a deployment goes, complete. Raises BadPlacement.
 
     `service`, with `namespace` and `partition`; `listener`: `inbound` or `outbound`; `protocol`: the service's own,
-    `http` or `tcp`; `code`: {"file": path in the sidecar} for a module that lies there already; `env`.
+    `http` or `tcp`; `code`: {"file": path in the sidecar} for a module that lies there already; `env`; `drift`,
+    what becomes of edits by hand.
     """
-    names = ("service", "namespace", "partition", "listener", "protocol", "code", "env")
+    names = ("service", "namespace", "partition", "listener", "protocol", "code", "env", "drift")
     only(asked, "a placement on Consul", *names)
     return {
         "service": _name(asked, "service", None),
@@ -63,6 +64,7 @@ def read_placement(asked: Mapping[str, Any], settings: Mapping[str, Any]) -> dic
         "protocol": word(asked, "protocol", "http", ("http", "tcp")),
         "code": _code(asked.get("code")),
         "env": environment(asked),
+        "drift": drift(asked),
     }
 
 
@@ -116,6 +118,11 @@ def same(entry: Mapping[str, Any] | None, merged: Mapping[str, Any] | None) -> b
     if entry is None or merged is None:
         return entry is merged
     return _said(entry) == _said(merged)
+
+
+def said_of(extension: Mapping[str, Any]) -> dict[str, Any]:
+    """An extension without the empty fields that Consul answers."""
+    return {name: value for name, value in extension.items() if value}
 
 
 def conflicts(entry: Mapping[str, Any] | None, wanted: Sequence[Extension], usual: str = "tcp") -> list[str]:
@@ -267,7 +274,5 @@ def _said(entry: Mapping[str, Any]) -> dict[str, Any]:
     """An entry without its counts, and without the empty fields that Consul answers."""
     said = {name: value for name, value in entry.items() if value and name not in _COUNTED}
     held = said.get("EnvoyExtensions") or []
-    listed = [
-        {name: value for name, value in one.items() if value} if isinstance(one, Mapping) else one for one in held
-    ]
+    listed = [said_of(one) if isinstance(one, Mapping) else one for one in held]
     return said | ({"EnvoyExtensions": listed} if listed else {})

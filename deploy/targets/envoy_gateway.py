@@ -10,7 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from deploy.targets.asked import environment, hub_url, kube_name, kube_namespace, minor, only, port, version, word
+from deploy.targets.asked import (
+    drift,
+    environment,
+    hub_url,
+    kube_name,
+    kube_namespace,
+    minor,
+    only,
+    port,
+    version,
+    word,
+)
 from deploy.targets.configs import Unfaithful, config_value
 from deploy.targets.plan import DEPLOYMENT_LABEL, DEPLOYMENTS, BadPlacement, Object, Plan
 from deploy.targets.remote_filter import filter_name, split_environment
@@ -60,9 +71,10 @@ def read_settings(asked: Mapping[str, Any]) -> dict[str, Any]:
 def read_placement(asked: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Where a deployment goes, complete. Raises BadPlacement.
 
-    `namespace`; `targets` there, [{kind, name, section}] of which `section` may be left out; `env`.
+    `namespace`; `targets` there, [{kind, name, section}] of which `section` may be left out; `env`; `drift`, what
+    becomes of edits by hand.
     """
-    only(asked, "a placement on Envoy Gateway", "namespace", "targets", "env")
+    only(asked, "a placement on Envoy Gateway", "namespace", "targets", "env", "drift")
     value = asked.get("targets", [])
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_TARGETS:
         raise BadPlacement(f"targets must be a list of 1 to {MAX_TARGETS} objects with kind and name")
@@ -70,7 +82,7 @@ def read_placement(asked: Mapping[str, Any], settings: Mapping[str, Any]) -> dic
     for one in map(_target, value):
         if one not in targets:
             targets.append(one)
-    return {"namespace": kube_namespace(asked), "targets": targets, "env": environment(asked)}
+    return {"namespace": kube_namespace(asked), "targets": targets, "env": environment(asked), "drift": drift(asked)}
 
 
 def problems(plan: Plan) -> list[str]:
@@ -143,7 +155,8 @@ def plugin_name(plan: Plan) -> str:
     """What the filter is called where it runs: another name whenever anything of it is another, so that Envoy's metrics
     tell what it was given last.
     """
-    said = [plan.module.sha256, plan.config, plan.root_id, plan.failure_policy, plan.order, plan.placement]
+    placement = {name: value for name, value in plan.placement.items() if name != "drift"}
+    said = [plan.module.sha256, plan.config, plan.root_id, plan.failure_policy, plan.order, placement]
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
     return f"{filter_name(plan)}/{digest}"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.targets.asked import hub_url, kube_name, kube_namespace, minor, only, version, word
+from deploy.targets.asked import drift, hub_url, kube_name, kube_namespace, minor, only, version, word
 from deploy.targets.merging import merged
 from deploy.targets.plan import MANAGER, BadPlacement, Object, Plan
 from deploy.targets.remote_filter import filter_name
@@ -57,14 +57,15 @@ def read_placement(asked: Mapping[str, Any], settings: Mapping[str, Any]) -> dic
     """Where a deployment goes, complete. Raises BadPlacement.
 
     `gateway` in `namespace`: the Gateway of Gloo. `stage`: one of STAGES, and `predicate`: whether `Before`, `During`
-    or `After` it; before AcceptedStage by default.
+    or `After` it; before AcceptedStage by default. `drift`: what becomes of edits by hand.
     """
-    only(asked, "a placement on Gloo", "namespace", "gateway", "stage", "predicate")
+    only(asked, "a placement on Gloo", "namespace", "gateway", "stage", "predicate", "drift")
     return {
         "namespace": kube_namespace(asked, default="gloo-system"),
         "gateway": kube_name(asked, "gateway", "gateway-proxy"),
         "stage": word(asked, "stage", "AcceptedStage", STAGES),
         "predicate": word(asked, "predicate", "During" if "stage" in asked else "Before", PREDICATES),
+        "drift": drift(asked),
     }
 
 

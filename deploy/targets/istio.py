@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deploy.targets.asked import (
+    drift,
     environment,
     flag,
     hub_url,
@@ -33,7 +34,6 @@ TYPES = (
     ("extensions.istio.io/v1alpha1", "TrafficExtension", "trafficextensions"),
     ("networking.istio.io/v1alpha3", "EnvoyFilter", "envoyfilters"),
 )
-MEND, REPORT = "mend", "report"  # what becomes of edits by hand
 FORMS = ("WasmPlugin", "TrafficExtension", "EnvoyFilter", "EnvoyFilter-ECDS")
 PLUGIN_FORMS = FORMS[:2]
 GROUPS = {  # kinds that a plugin can be attached to, with their API groups
@@ -96,7 +96,7 @@ def read_placement(asked: Mapping[str, Any], settings: Mapping[str, Any]) -> dic
         "targets": _targets(asked, tuple(GROUPS) if plugin else FILTER_TARGETS, form),
         "ports": ports(asked),
         "env": environment(asked),
-        "drift": word(asked, "drift", "", (MEND, REPORT)),
+        "drift": drift(asked),
     }
     if plugin:
         placement["phase"] = word(asked, "phase", "", ("AUTHN", "AUTHZ", "STATS"))

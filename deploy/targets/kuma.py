@@ -9,7 +9,19 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from deploy.targets.asked import environment, flag, hub_url, kube_name, kube_namespace, labels, minor, only, text, word
+from deploy.targets.asked import (
+    drift,
+    environment,
+    flag,
+    hub_url,
+    kube_name,
+    kube_namespace,
+    labels,
+    minor,
+    only,
+    text,
+    word,
+)
 from deploy.targets.asked import version as release
 from deploy.targets.plan import DEPLOYMENT_LABEL, DEPLOYMENTS, Object, Plan
 from deploy.targets.remote_filter import (
@@ -54,14 +66,15 @@ def read_placement(asked: Mapping[str, Any], settings: Mapping[str, Any]) -> dic
     """Where a deployment goes, complete. Raises BadPlacement.
 
     `labels` of the proxies, none for the whole mesh; `namespace` of the policy: in another than Kuma's own it is for
-    the proxies there alone; `origin`: one of ORIGINS; `env`.
+    the proxies there alone; `origin`: one of ORIGINS; `env`; `drift`, what becomes of edits by hand.
     """
-    only(asked, "a placement on Kuma", "namespace", "labels", "origin", "env")
+    only(asked, "a placement on Kuma", "namespace", "labels", "origin", "env", "drift")
     return {
         "namespace": kube_namespace(asked, default=settings["system_namespace"]),
         "labels": labels(asked),
         "origin": word(asked, "origin", "inbound", ORIGINS),
         "env": environment(asked),
+        "drift": drift(asked),
     }
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from deploy.meshes.kinds import CONSUL, GLOO, ISTIO, MESHES
 from deploy.targets import envoy_gateway, gloo
-from deploy.targets.istio import MEND, PLUGIN_FORMS, REPORT
+from deploy.targets.asked import MEND, REPORT
+from deploy.targets.istio import PLUGIN_FORMS
 
 PlacementField = dict[str, Any]
 
@@ -22,7 +23,7 @@ def placement_fields(kind: str, settings: Mapping[str, Any]) -> list[PlacementFi
         return _consul(settings)
     if kind == envoy_gateway.KIND:
         targets = _field("targets", "Attached to", "places", True, hint="One a line, such as Gateway/edge.")
-        return [_namespace(), targets, _env()]
+        return [_namespace(), targets, _env(), _drift()]
     if kind == GLOO:
         return _gloo()
     if kind in MESHES:
@@ -45,8 +46,7 @@ def _istio(settings: Mapping[str, Any]) -> list[PlacementField]:
         contexts = ("SIDECAR_INBOUND", "SIDECAR_OUTBOUND", "GATEWAY", "ANY")
         own = [_field("context", "Context", "choice", words=contexts)]
     ports = _field("ports", "Ports", "ports", hint="Such as 80, 8080. Left empty: all.")
-    drift = _field("drift", "What is edited by hand", "choice", words=(MEND, REPORT))
-    return [_namespace(), labels, targets, ports, *own, _env(), drift]
+    return [_namespace(), labels, targets, ports, *own, _env(), _drift()]
 
 
 def _consul(settings: Mapping[str, Any]) -> list[PlacementField]:
@@ -59,6 +59,7 @@ def _consul(settings: Mapping[str, Any]) -> list[PlacementField]:
         _field("protocol", "Protocol of the service", "choice", words=("http", "tcp")),
         file,
         _env(),
+        _drift(),
     ]
 
 
@@ -68,6 +69,7 @@ def _gloo() -> list[PlacementField]:
         _field("gateway", "Gateway", "text", hint="Left empty: gateway-proxy."),
         _field("stage", "Stage", "choice", words=gloo.STAGES),
         _field("predicate", "Before, during or after it", "choice", words=gloo.PREDICATES),
+        _drift(),
     ]
 
 
@@ -78,6 +80,10 @@ def _namespace() -> PlacementField:
 def _env() -> PlacementField:
     hint = "One a line, such as LEVEL=debug; a name alone is taken from the proxy's own environment."
     return _field("env", "Environment of the module", "env", hint=hint)
+
+
+def _drift() -> PlacementField:
+    return _field("drift", "What is edited by hand", "choice", words=(MEND, REPORT))
 
 
 def _field(

@@ -57,6 +57,16 @@ def test_a_set_is_applied_followed_shown_rolled_back_and_deleted(
 
     assert admin.run("sets", "rollback", full, "--to", "1").returncode == 0
     assert admin.json("sets", "show", full)["state"] == "done"
+
+    by_itself = ("--target", target, "--as", name, "--follow", "tag", "--no-wait")
+    admin.text("deploy", f"{reference}:1", *by_itself)
+    follows = f"follows the tag {reference}:1"
+    assert f"it {follows}" in admin.text("sets", "show", full)
+    again = written(name, target, f"{reference}:2", bake="1h")
+    assert f"it {follows}, which a set ends" in admin.refused(*apply, "--no-wait", stdin=again)
+    forced = admin.run(*apply, "--force", "--no-wait", stdin=again)
+    assert forced.returncode == 0 and f"warning: {target}/{name} {follows} until" in forced.stderr, forced.stderr
+    admin.text("sets", "abort", full)
     assert f"{full} is gone" in admin.text("sets", "delete", full)
     assert admin.json("deployments", "--target", target) == []
     assert f"there is no deployment set '{full}'" in admin.refused("sets", "show", full)

@@ -93,6 +93,22 @@ def test_parts_of_a_value_are_kept_no_more_than_the_whole(said: str, kept: str) 
     assert without_values(said, values) == kept
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("a fault of the defaults: default, DEFAULT", "a fault of the (secret d)s: (secret d), DEFAULT"),
+        ("it must be true, not untr", "it must be (secret t), not untr"),
+        ("cut off at defaul", "cut off at (secret d)"),
+        ("production, of a product: roduction", "(secret p), of a product: (secret p)"),
+        ("a passphrase pass", "a (secret l) (secret l)"),
+        ("Pa55, paSSword", "(secret m), pa(secret m)"),
+    ],
+)
+def test_an_ordinary_word_does_not_take_others_with_it(said: str, kept: str) -> None:
+    values = {"d": "default", "t": "true", "p": "production", "l": "passphraselong", "m": "xPa55SSword"}
+    assert without_values(said, values) == kept
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_no_four_characters_of_any_value_are_left(seed: int) -> None:
     chance = random.Random(seed)

@@ -55,7 +55,7 @@ def target(consul: Consul, mesh_hub: HubProcess) -> Iterator[ConsulTarget]:
         yield made
 
 
-def test_a_filter_is_fetched_from_the_hub_swapped_and_taken_away(
+def test_a_filter_is_fetched_from_the_hub_swapped_followed_and_taken_away(
     consul: Consul, client: Service, web: Service, hub_service: Service, target: ConsulTarget, oci: Client
 ) -> None:
     oci.push_filter("admin/consul", "1", header_filter("one"))
@@ -68,10 +68,15 @@ def test_a_filter_is_fetched_from_the_hub_swapped_and_taken_away(
     assert target.becomes("marks", "ready")["message"] == "1 of 1 sidecars run revision 1"
 
     with Load((client.address, client.port_of(web.name))) as load:
-        target.put("marks", reference="admin/consul:2")
+        target.put("marks", reference="admin/consul:2", follow="tag")
         until(lambda: ("two",) in load.seen, "the next version's header is seen", 30)
         assert target.becomes("marks", "ready")["message"] == "1 of 1 sidecars run revision 2"
+        oci.push_filter("admin/consul", "2", header_filter("three"))
+        until(lambda: ("three",) in load.seen, "what the tag was moved to is seen, which nobody deployed", 30)
+        target.becomes("marks", "ready")
     assert load.failed == []
+    followed = target.deployment("marks")["revision"]
+    assert (followed["number"], followed["action"], followed["created_by"]) == (3, "follow", "admin")
 
     target.undeploy("marks")
     target.becomes("marks", 404)
@@ -118,6 +123,39 @@ def test_what_was_changed_by_hand_is_put_right_and_what_others_change_stays(
     target.put("marks", config={"a": 1})
     until(lambda: '{"a": 1}' in str(entry(consul, web)), "the new config is there")
     assert entry(consul, web)["Meta"] == {"owner": "shop"}
+    target.undeploy("marks")
+    target.becomes("marks", 404)
+
+
+def test_what_is_done_by_hand_is_said_and_left_where_the_deployment_says_so(
+    consul: Consul, web: Service, target: ConsulTarget, oci: Client, tmp_path: Path
+) -> None:
+    module = header_filter("one")
+    oci.push_filter("admin/consul-report", "1", module)
+    placement = {"service": web.name, "code": {"file": str(written(tmp_path, module))}, "drift": "report"}
+    target.deploy("marks", "admin/consul-report:1", placement=placement, config={"a": 1})
+    target.becomes("marks", "ready")
+    made = entry(consul, web)
+    made["EnvoyExtensions"][0]["Arguments"]["PluginConfig"]["Configuration"] = "by hand"
+    consul.ask("PUT", "/v1/config", json=made)
+    said = target.becomes("marks", "stalled")["message"]
+    where = f"service-defaults {web.name} was changed by hand and differs in Arguments.PluginConfig.Configuration;"
+    assert where in said and "Consul does not say by whom; deploy again to put it right, or undo that" in said
+    target.configure(restrict=False)  # has all be written anew, but for what somebody did by hand
+    until(lambda: "CapabilityRestrictionConfiguration" in target.deployment("marks")["message"], "the pass has been")
+    assert "by hand" in str(entry(consul, web))
+    target.put("marks", config={"a": 1})
+    target.becomes("marks", "ready")
+    target.configure(restrict=True)
+    until(lambda: "AllowedCapabilities" in str(entry(consul, web)), "what is to be otherwise by now is written")
+    target.becomes("marks", "ready")
+
+    web.extend()  # somebody replaces the whole entry
+    assert "was taken out of service-defaults" in target.becomes("marks", "stalled")["message"]
+    assert not entry(consul, web).get("EnvoyExtensions")
+    target.put("marks", config={"a": 2})
+    target.becomes("marks", "ready")
+    assert '{"a": 2}' in str(entry(consul, web))
     target.undeploy("marks")
     target.becomes("marks", 404)
 

@@ -1,5 +1,6 @@
 """The whole way to a real Envoy Gateway: its controller pulls, its Envoy runs, swaps and drops, and the hub says so."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -118,6 +119,48 @@ def test_a_pull_that_fails_is_reported_and_tried_again(
     assert shows(proxy, 200, "one")
     target.undeploy("marks")
     target.becomes("marks", 404)
+
+
+def test_what_is_done_by_hand_to_a_shared_policy_is_said_and_left_where_one_of_them_says_so(
+    proxy: Proxy, target: GatewayTarget, oci: Client, namespace: str
+) -> None:
+    for name in ("asks", "beside"):
+        oci.push_filter(f"admin/gateway-{name}", "1", header_filter(name))
+    asking = {"namespace": namespace, "targets": [{"kind": "HTTPRoute", "name": "gw"}], "drift": "report"}
+    target.deploy("asks", "admin/gateway-asks:1", config={"a": 1}, placement=asking, order=10)
+    target.deploy("beside", "admin/gateway-beside:1", config={"b": 1}, order=20)
+    assert [target.becomes(name, "ready")["status"] for name in ("asks", "beside")] == ["ready"] * 2
+
+    (policy,) = target.policies()
+    policy["spec"]["wasm"][0]["config"] = {"a": 2}
+    edited = target.cluster.http.patch(
+        target.cluster.path_of(policy),
+        params={"fieldManager": "kubectl-edit"},
+        headers={"Content-Type": "application/merge-patch+json"},
+        content=json.dumps({"spec": policy["spec"]}),
+    )
+    assert edited.status_code == 200, edited.text
+    said = "was changed by kubectl-edit and differs in spec.wasm[0].config.a"
+    way = "; deploy asks again to put it right, or undo that"
+    assert said + way in target.becomes("asks", "stalled")["message"]
+    target.put("beside", config={"b": 2})
+    assert said in target.becomes("beside", "stalled")["message"]
+    assert configs(target) == [{"a": 2}, {"b": 1}], "nothing is written, not for another either"
+
+    target.put("asks", config={"a": 3})
+    assert [target.becomes(name, "ready")["status"] for name in ("asks", "beside")] == ["ready"] * 2
+    assert configs(target) == [{"a": 3}, {"b": 2}]
+
+    assert target.cluster.http.delete(target.cluster.path_of(policy)).status_code == 200
+    assert "was deleted by hand; deploy asks again" in target.becomes("asks", "stalled")["message"]
+    assert target.policies() == []
+    target.undeploy("asks")
+    target.becomes("asks", 404)
+    target.becomes("beside", "ready")
+    assert configs(target) == [{"b": 2}], "nobody asks any more"
+    target.undeploy("beside")
+    target.becomes("beside", 404)
+    assert left(target) == []
 
 
 def test_filters_of_one_route_share_a_policy_and_run_in_order(
@@ -239,7 +282,7 @@ def test_a_preview_shows_the_shared_policy_and_changes_nothing(
     assert [one["kind"] for one in found["objects"]] == ["Secret", "EnvoyExtensionPolicy"]
     assert found["objects"][1]["metadata"]["annotations"] == {"wasmhub/deployments": "one,two"}
     assert [(one["object"].split()[0], one["change"]) for one in found["diff"]] == [
-        ("Secret", "none"),
+        ("Secret", "none"),  # that of the repository, which both pull from
         ("EnvoyExtensionPolicy", "change"),
     ]
     assert preview(target, "one", reference="admin/seen:1")["diff"][1]["change"] == "none"
@@ -318,6 +361,12 @@ def names(target: GatewayTarget) -> list[str]:
     filters = [one["name"].split("/")[3] for one in policy["spec"]["wasm"]]
     said = policy["metadata"]["annotations"]["wasmhub/deployments"]
     return filters if said == ",".join(sorted(filters)) else []
+
+
+def configs(target: GatewayTarget) -> list[Any]:
+    """The configs of the filters of the one policy that there is, in their order."""
+    (policy,) = target.policies()
+    return [one["config"] for one in policy["spec"]["wasm"]]
 
 
 def left(target: GatewayTarget) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.fleet import header_filter, until
+from tests.deploy.polling import Set
 from tests.engines import free_port
 from tests.hub import HubProcess
 from tests.mesh.kubernetes import Cluster, ControlPlane, Object
@@ -235,6 +236,13 @@ def _is_abandoned_when_asked(lost: Target, image: str) -> None:
     lost.deploy("marks", image)
     path = f"/api/v1/targets/{lost.name}"
     assert lost.http.delete(path, params={"abandon": "true"}).status_code == 409
+    some = Set(lost.http, f"set-{lost.name}")
+    some.apply({"target": lost.name, "placement": {"namespace": "shop"}}, reference=image)
+    assert f"waits to be applied: {lost.name} is away since" in some.says("is away since")["message"]
+    leaving = lost.http.delete(some.path)
+    assert leaving.status_code == 202 and leaving.json()["status"] == "leaving", leaving.text
+    said = some.says("its objects cannot be taken away")["message"]
+    assert "is away since" in said and f"`wasmhub targets delete {lost.name} --abandon` leaves them" in said
     lost.undeploy("marks")
     refused = lost.http.delete(path)
     assert refused.status_code == 409 and "abandon=true" in refused.text
@@ -242,7 +250,8 @@ def _is_abandoned_when_asked(lost: Target, image: str) -> None:
     assert lost.http.delete(path, params={"abandon": "true"}).status_code == 204
     assert lost.http.get(path).status_code == 404
     told = lost.http.get("/api/v1/events", params={"action": "target.delete", "limit": 1}).json()["events"][0]
-    assert (told["subject"], told["detail"]) == (lost.name, {"abandoned": ["marks"]})
+    assert (told["subject"], told["detail"]) == (lost.name, {"abandoned": ["marks", f"set-{lost.name}"]})
+    some.becomes(404)
 
 
 @contextmanager

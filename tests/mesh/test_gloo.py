@@ -3,7 +3,7 @@
 import copy
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,43 @@ def test_filters_come_change_and_go_and_the_gateway_stays_its_owners(target: Glo
         target.undeploy(name)
         target.becomes(name, 404)
     assert target.now()["spec"] == before["spec"]
+
+
+@pytest.mark.usefixtures("filters")
+def test_what_is_done_by_hand_is_said_and_left_where_the_deployment_says_so(target: GlooTarget) -> None:
+    target.gateway()
+    target.deploy("one", "admin/gloo-one:1", placement={"drift": "report"}, config="first")
+    target.deploy("two", "admin/gloo-two:1")
+    for name in ("one", "two"):
+        target.becomes(name, APPLIED)
+    where, mine = f"Gateway {target.namespace}/gateway-proxy", target.filters().index("one")
+
+    def edit(change: Callable[[list[Any]], Any]) -> None:
+        """What somebody does to the list of filters with an editor."""
+        edited = target.now()
+        change(edited["spec"]["httpGateway"]["options"]["wasm"]["filters"])
+        path, params = target.cluster.path_of(edited), {"fieldManager": "kubectl-edit"}
+        assert target.cluster.http.put(path, params=params, json=edited).status_code == 200
+
+    edit(lambda filters: filters[mine]["config"].update(value="by hand"))
+    said = target.becomes("one", "stalled")["message"]
+    assert f"in {where} was changed by kubectl-edit and differs in config.value; deploy again" in said
+    target.put("two", config="other")
+    target.becomes("two", APPLIED)
+    until(lambda: '"other"' in json.dumps(target.now()), "what is another's goes on")
+    assert '"by hand"' in json.dumps(target.now())
+    target.put("one", config="second")
+    target.becomes("one", APPLIED)
+    assert '"second"' in json.dumps(target.now())
+
+    edit(lambda filters: filters.pop(mine))
+    assert f"was taken out of {where} by kubectl-edit" in target.becomes("one", "stalled")["message"]
+    assert target.filters() == ["two"]
+    target.put("one", config="third")
+    target.becomes("one", APPLIED)
+    for name in ("one", "two"):
+        target.undeploy(name)
+        target.becomes(name, 404)
 
 
 @pytest.mark.usefixtures("filters")

@@ -90,6 +90,28 @@ def test_policies_come_change_and_go_with_their_deployments(target: KumaTarget, 
     assert target.policies() == []
 
 
+def test_what_is_done_by_hand_is_said_and_left_where_a_deployment_says_so(target: KumaTarget, oci: Client) -> None:
+    oci.push_filter("admin/kuma-report", "1", header_filter("one"))
+    target.deploy("asks", "admin/kuma-report:1", placement={"drift": "report"})
+    target.becomes("asks", APPLIED)
+    (policy,) = target.policies()
+    edited = target.cluster.http.patch(
+        target.cluster.path_of(policy),
+        params={"fieldManager": "kubectl-edit"},
+        headers={"Content-Type": "application/merge-patch+json"},
+        content=json.dumps({"spec": {"default": {"appendModifications": []}}}),
+    )
+    assert edited.status_code == 200, edited.text
+    said = "was changed by kubectl-edit and differs in spec.default.appendModifications; deploy asks again"
+    assert said in target.becomes("asks", "stalled")["message"]
+    assert [*target.filters().values()] == [[]]
+    target.put("asks", config={"a": 1})
+    target.becomes("asks", APPLIED)
+    assert [*target.filters().values()] == [["asks"]]
+    target.undeploy("asks")
+    target.becomes("asks", 404)
+
+
 def test_policies_of_others_stay(target: KumaTarget, oci: Client) -> None:
     theirs = {
         "apiVersion": POLICY[0],

@@ -103,7 +103,8 @@ def test_what_is_done_by_hand_is_said_and_left_where_the_deployment_says_so(targ
     )
     assert edited.status_code == 200, edited.text
     said = target.becomes("marks", "stalled")["message"]
-    assert "was changed by kubectl-edit; deploy again to put it right, or undo that" in said
+    way = "deploy again to put it right, or undo that"
+    assert f"was changed by kubectl-edit and differs in spec.pluginConfig.a; {way}" in said
     assert _config(target) == {"a": 2}
     target.deploy("marks", "admin/report:1", config={"a": 3}, placement=placement)
     target.becomes("marks", APPLIED)

@@ -68,6 +68,17 @@ def test_who_may_not_deploy_sees_it_and_holds_nothing(running: HubProcess, api: 
     assert api.get(API).json()["state"] == "running"
 
 
+def test_what_a_member_follows_by_itself_is_said_before_a_revision_ends_it(
+    browser: httpx.Client, api: httpx.Client
+) -> None:
+    until(lambda: api.get(API).json()["members"][0]["revision"], "the first is deployed")
+    follows = {"reference": f"{FILTER}:1.0.0", "follow": "tag"}
+    assert api.put(f"/targets/{TARGET}/deployments/limits", json=follows).status_code == 200
+    until(lambda: api.get(API).json()["state"] == "halted", "somebody else changed it")
+    page = " ".join(browser.get(API).text.split())
+    assert f"limits follows the tag {FILTER}:1.0.0 by itself; the next revision of the set ends that." in page
+
+
 def test_it_is_paused_resumed_aborted_rolled_back_and_removed(browser: httpx.Client, api: httpx.Client) -> None:
     assert forms_of(browser.get(API)) == {"pause", "abort", "delete"}
     assert browser.post(API, data={"form": "abort", "sure": "yes"}).status_code == 403, "no token of the page"
