@@ -160,7 +160,13 @@ def test_a_first_one_is_begun_taken_back_and_stays_to_be_looked_at(browser: http
     assert "nothing to revision 1" in page and "Every proxy drops it. Nothing ran there before." in page
     done(browser, PAGE, "abort", rollout=number, sure="yes")
     page = browser.get(f"{PAGE}?done=abort").text
-    for said in (">Aborted. Every proxy drops it.<", "Stalled", "and nothing of it runs", "drops it when it asks", "Change it"):
+    for said in (
+        ">Aborted. Every proxy drops it.<",
+        "Stalled",
+        "and nothing of it runs",
+        "drops it when it asks",
+        "Change it",
+    ):
         assert said in page, said
     assert "What runs" not in page and "What was taken back" in page and 'class="badge">current' not in page
     assert "roll back" not in page, "there is nothing to go back to"
