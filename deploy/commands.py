@@ -144,6 +144,10 @@ def check(
     refuse_force(identity, target, wish.force)
     if wish.reference is None and current is None:
         raise bad("the field reference is missing")
+    if wish.reference is None and current is not None and current.taken_back:  # not by the way, on all proxies at once
+        raise bad(
+            f"nothing of {name} runs on {target.name}, since it was taken back: say in the field reference what is to"
+        )
     before = current.current if current else None
     ended = _ended(current, keeps=wish.keeps_follow or wish.follow is not None)
     if wish.follow is not None:

@@ -80,7 +80,8 @@ def _check(
     if wish.rollout is not None:
         refuse_waves(target, wish, current)
     revision, found, taken = check(means, identity, target, name, wish, current)
-    before = _known(current.current) if current is not None else {}
+    runs = current is not None and not current.taken_back  # else it differs from nothing, whatever was tried there
+    before = _known(current.current) if current is not None and runs else {}
     with means.database.read() as session:
         order = revision.order or next_order(session, target.id)
         placed = [
@@ -92,7 +93,7 @@ def _check(
     moved = current.id if current is not None else 0
     trouble = _no_place(target, placed, moved, order, still=wish.rollout is not None)
     changes = [one for one in differences(before, after) if one["before"] != one["after"]]
-    return current is None, changes, taken.warnings, trouble
+    return not runs, changes, taken.warnings, trouble
 
 
 def _staged(rollout: NewRollout | None) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from proxywasm.images import OCI_INDEX, OCI_MANIFEST
 from tests.auth.people import People
 from tests.auth.signing import push_signature
 from tests.deploy.fleet import Fleet, header_filter, until
+from tests.deploy.polling import Polling
 from tests.deploy.test_checks import SIGNER
 from tests.deploy.test_deployments_api import push_schema
 from tests.oci import EMPTY, filter_manifest
@@ -94,6 +95,32 @@ def test_a_tag_that_moves_is_one_revision_each_time(fleet: Fleet, repository: st
     assert [one["action"] for one in found["revisions"]] == ["follow", "follow", "follow", "deploy"]
     assert [one["action"] for one in events(fleet)] == ["deployment.follow"] * 3 + ["deployment.deploy"]
     assert found["follow"]["since"] == follow["since"] and found["follow"]["message"] == ""
+
+
+def test_a_first_version_goes_out_in_waves_before_what_the_tag_brings_next(fleet: Fleet, repository: str) -> None:
+    """What is followed and the first rollout are begun by one call; the tag moves in the middle of it."""
+
+    def begin() -> int:
+        fleet.push(repository, "1", header_filter("one"))
+        waves = {"waves": [50, 100], "bake": "1s"}
+        number: int = fleet.deploy("marks", f"admin/{repository}:1", follow="tag", rollout=waves)["rollout"]
+        fleet.push(repository, "1", header_filter("two"))
+        return number
+
+    with Polling(fleet):
+        first = begin()
+        found = runs(fleet, 2)
+        assert found["revision"]["action"] == "follow" and found["follow"]["waves"] == [50, 100]
+        one, two = (fleet.http.get(f"/api/v1/rollouts/{number}").json() for number in (first, found["rollout"]))
+        assert (one["from_revision"], one["state"]) == (0, "done")
+        assert (two["from_revision"], two["to_revision"]) == (1, 2)
+        assert fleet.http.post(f"/api/v1/rollouts/{two['id']}/abort").json()["back_revision"] == 3
+        left = stays(fleet, 3, 1)
+        assert left["slot"] == 1 and left["follow"]["state"] == "refused", "one runs on, and two does not come again"
+        fleet.undeploy("marks")
+    assert fleet.http.post(f"/api/v1/rollouts/{begin()}/abort").status_code == 200
+    left = stays(fleet, 1)
+    assert (left["slot"], left["follow"]) == (None, None), "nothing runs, so nothing is followed"
 
 
 def test_a_range_takes_the_highest_version_and_never_goes_down(fleet: Fleet, repository: str) -> None:

@@ -122,6 +122,8 @@ def test_what_went_back_to_nothing_begins_anew_and_is_undeployed_for_good(fleet:
     node = Node(fleet, fleet.new_key()["key"], "edge-0")
     made = fleet.deploy("marks", f"admin/r-{fleet.name}:1", rollout={})
     assert fleet.http.post(f"/api/v1/rollouts/{made['rollout']}/abort").status_code == 200
+    unsaid = fleet.put("marks", config={"a": 1})
+    assert unsaid.status_code == 400 and "say in the field reference what is to" in unsaid.text, "it was taken back"
     fleet.deploy("other", f"admin/r-{fleet.name}:1")
     assert fleet.deployment("other")["slot"] == 1, "its slot is free, and so is its place in the order"
     again = fleet.deploy("marks", f"admin/r-{fleet.name}:2", rollout={"waves": [100], "bake": "1h"})
