@@ -111,31 +111,36 @@ def without_values(sentence: str, secrets: Mapping[str, str]) -> str:
     was cut off.
 
     Of a value any SHORTEST characters that follow one another are taken out; of one that may be an ordinary word three
-    quarters, so that `default` does not take `fault` with it; one that is shorter, where it stands alone. What a
-    message says otherwise in the same letters goes with it.
+    quarters, so that `default` does not take `fault` with it; one that is shorter, where it stands alone. Capitals are
+    taken for small letters. What a message says otherwise in the same letters goes with it.
     """
-    written = [(form, name) for name, value in secrets.items() for form in _forms(value)]
+    written = [(_small(form), name, _least(form)) for name, value in secrets.items() for form in _forms(value)]
     written.sort(key=lambda one: -len(one[0]))
-    whole = dict(reversed(written))
-    hides = [""] * len(sentence)
-    for length in sorted({_least(form) for form, _ in written}, reverse=True):
-        parts = _parts_in(sentence, [one for one in written if _least(one[0]) == length], length)
+    whole = {form: name for form, name, _ in reversed(written)}
+    hides, small = [""] * len(sentence), _small(sentence)
+    for length in sorted({least for _, _, least in written}, reverse=True):
+        parts = _parts_in(small, [(form, name) for form, name, least in written if least == length], length)
         for start in range(len(sentence)):
-            name = parts.get(sentence[start : start + length])
+            name = parts.get(small[start : start + length])
             if name is not None:
                 hides[start : start + length] = [one or name for one in hides[start : start + length]]
-    short = [re.escape(form) for form, _ in written if len(form) < SHORTEST]
-    alone = re.compile(rf"(?<!\w)(?:{'|'.join(short)})(?!\w)") if short else None
+    short = [re.escape(form) for form, _, _ in written if len(form) < SHORTEST]
+    alone = re.compile(rf"(?<!\w)(?:{'|'.join(short)})(?!\w)", re.IGNORECASE) if short else None
     found = []
     for hidden, letters in groupby(zip(hides, sentence, strict=True), lambda one: bool(one[0])):
         run = [*letters]
         text = "".join(letter for _, letter in run)
         if hidden:
-            text = HIDDEN.format(whole.get(text, run[0][0]))
+            text = HIDDEN.format(whole.get(_small(text), run[0][0]))
         elif alone is not None:
-            text = alone.sub(lambda match: HIDDEN.format(whole[match[0]]), text)
+            text = alone.sub(lambda match: HIDDEN.format(whole.get(_small(match[0]), "")), text)
         found.append(text)
     return "".join(found)
+
+
+def _small(text: str) -> str:
+    """The text in small letters, as long as it was."""
+    return "".join(one if len(one.lower()) > 1 else one.lower() for one in text)
 
 
 def _forms(value: str) -> set[str]:

@@ -100,6 +100,8 @@ def test_a_target_is_frozen_and_given_windows(admin: Commands, target: str, refe
     assert "with its zone" in admin.refused("targets", "freeze", target, "x", "--until", "soon")
     assert "has passed" in admin.refused("targets", "freeze", target, "x", "--until", "2020-01-01T00:00:00Z", code=2)
     assert "at any time" in admin.text("targets", "windows", target, "--always")
+    assert admin.json("targets", "configure", target, "--setting", "max_filters=3")["settings"]["max_filters"] == 3
+    admin.text("targets", "configure", target, "--setting", "max_filters=null")
     assert admin.json("targets", "show", target)["settings"] == before
 
 

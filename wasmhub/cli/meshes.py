@@ -13,6 +13,7 @@ from wasmhub.cli.wish import named_values, read_text
 KINDS = ("istio", "consul", "envoy-gateway", "kuma", "gloo")
 MOST = 64 * 1024  # characters of a file that says how to get in there
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,9}")
+_WORDS = {"null": None, "true": True, "false": False}
 
 
 def add_meshes(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -42,7 +43,10 @@ def add_access(parser: argparse.ArgumentParser) -> None:
     mesh = parser.add_argument_group("of a mesh")
     mesh.add_argument("--hub", metavar="URL", help="the hub as the mesh's proxies reach it: by a DNS name")
     mesh.add_argument(
-        "--setting", action="append", metavar="NAME=VALUE", help="any setting of its kind; may be given again"
+        "--setting",
+        action="append",
+        metavar="NAME=VALUE",
+        help="any setting, null for none; may be given again",
     )
     mesh.add_argument("--kubeconfig", metavar="FILE", help="how the hub gets into the cluster; - reads standard input")
     mesh.add_argument("--token", metavar="FILE", help="Consul's ACL token, in a file; - reads standard input")
@@ -50,10 +54,10 @@ def add_access(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
-    """The settings that were typed; true, false and whole numbers are meant as such. Raises WrongUse."""
+    """The settings that were typed; null, true, false and whole numbers are meant as such. Raises WrongUse."""
     found: dict[str, Any] = {}
     for name, value in named_values(options.setting, "setting").items():
-        found[name] = int(value) if _NUMBER.fullmatch(value) else {"true": True, "false": False}.get(value, value)
+        found[name] = int(value) if _NUMBER.fullmatch(value) else _WORDS.get(value, value)
     return found if options.hub is None else {**found, "hub": options.hub}
 
 
