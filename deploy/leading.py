@@ -16,6 +16,9 @@ LEASE_SECONDS = 10
 RENEW = 4.0  # seconds; both together are the longest that nobody leads after a leader was killed
 LOOK = 1.0  # seconds between two looks while there is something to do
 IDLE = 4.0  # and at whether there is
+SHARE = (
+    0.2  # of the time that looks take at most: where very much is under way they come later, though in time to renew
+)
 
 
 class Bell:
@@ -82,11 +85,13 @@ class Leader(ABC):
                     if await self._database.look(self.any):
                         moment = asyncio.get_running_loop().time()
                         if renewed is None or moment - renewed > RENEW:
-                            took = await run_sync(take_lease, self._database, self.lease, self._holder, LEASE_SECONDS)
-                            renewed = moment if took else None
+                            mine = await run_sync(take_lease, self._database, self.lease, self._holder, LEASE_SECONDS)
+                            renewed = moment if mine else None
                         if renewed is not None:
+                            began = asyncio.get_running_loop().time()
                             await run_sync(self.look)
-                            wait = LOOK
+                            took = asyncio.get_running_loop().time() - began
+                            wait = min(max(LOOK, took / SHARE - took), RENEW)
                     else:
                         renewed = None
                 except StorageError as error:

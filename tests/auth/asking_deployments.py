@@ -15,7 +15,12 @@ STALE = "/api/v1"  # what a page's address lacks of the API's
 
 def page_of(ask: Callable[[World, str], Ask], ending: str = "") -> Callable[[World, str], Ask]:
     """The page of what a request to the API is about."""
-    return lambda world, person: Ask(ask(world, person).path.removeprefix(STALE) + ending)
+
+    def asked(world: World, person: str) -> Ask:
+        made = ask(world, person)
+        return Ask(made.path.removeprefix(STALE) + ending, {}, made.undo)
+
+    return asked
 
 
 def form_of(ask: Callable[[World, str], Ask], form: str, **typed: str) -> Callable[[World, str], Ask]:
@@ -41,19 +46,29 @@ def rolled(ending: str = "", *, paused: bool = False, **more: Any) -> Callable[[
         rollout = f"/api/v1/rollouts/{made.json()['rollout']}"
         if paused:
             assert administrator.post(f"{rollout}/pause").status_code == 200
-        return Ask(rollout + ending, more)
+        return Ask(rollout + ending, more, ending_by(world, rollout))
 
     return ask
+
+
+def ending_by(world: World, path: str) -> Callable[[], None]:
+    """Ends a rollout or a set: what goes on keeps the hub busy for as long as it runs."""
+
+    def undo() -> None:
+        assert world.api("administrator").post(f"{path}/abort").status_code in (200, 404, 409)
+
+    return undo
 
 
 def held(form: str, *, paused: bool = False, **typed: str) -> Callable[[World, str], Ask]:
     """A form of a deployment's page about the rollout that was begun there just now."""
 
     def ask(world: World, person: str) -> Ask:
-        rollout = rolled(paused=paused)(world, person).path
-        made = world.api("administrator").get(rollout).json()
+        begun = rolled(paused=paused)(world, person)
+        made = world.api("administrator").get(begun.path).json()
         page = f"/targets/{made['target']}/deployments/{made['deployment']}"
-        return filled(world, person, page, form, rollout=str(made["id"]), **typed)
+        sent = filled(world, person, page, form, rollout=str(made["id"]), **typed)
+        return Ask(sent.path, sent.more, begun.undo)
 
     return ask
 
@@ -77,7 +92,7 @@ def new_set(ending: str = "", *, verbs: tuple[str, ...] = (), **more: Any) -> Ca
         for verb in verbs:
             done = administrator.put(path, json=body) if verb == "again" else administrator.post(f"{path}/{verb}")
             assert done.status_code == 200, done.text
-        return Ask(path + ending, more)
+        return Ask(path + ending, more, ending_by(world, path))
 
     return ask
 
@@ -86,7 +101,8 @@ def put_set(world: World, person: str) -> Ask:
     """A set that is new."""
     target = world.new_target()
     body = {"reference": world.filter, "members": [{"target": target}]}
-    return Ask(f"/api/v1/sets/{world.team}/{target}", {"json": body})
+    path = f"/api/v1/sets/{world.team}/{target}"
+    return Ask(path, {"json": body}, ending_by(world, path))
 
 
 def set_form(form: str, *, verbs: tuple[str, ...] = (), **typed: str) -> Callable[[World, str], Ask]:
@@ -95,8 +111,9 @@ def set_form(form: str, *, verbs: tuple[str, ...] = (), **typed: str) -> Callabl
     def ask(world: World, person: str) -> Ask:
         made = new_set(verbs=verbs)(world, person)
         name = made.path.rpartition("/")[2]
-        sent = {"confirm": name} if form == "delete" else typed
-        return filled(world, person, made.path.removeprefix(STALE), form, **sent)
+        typing = {"confirm": name} if form == "delete" else typed
+        sent = filled(world, person, made.path.removeprefix(STALE), form, **typing)
+        return Ask(sent.path, sent.more, made.undo)
 
     return ask
 

@@ -109,6 +109,8 @@ def test_who_is_let_in(world: World, narrowed: Narrowed, name: str, visibility: 
     answer = client.request(name.partition(" ")[0], asked.path, **asked.more)
     if name.startswith("GET") and answer.status_code in DONE and "{set}" not in name:  # which moves by itself
         assert client.get(asked.path).content == answer.content
+    if asked.undo is not None:
+        asked.undo()
 
     shown = answer.status_code in DONE and not (endpoint.nothing and endpoint.nothing in answer.text)
     refusal = 404 if answer.status_code in DONE else answer.status_code
