@@ -154,7 +154,10 @@ class StatsDoor:
         counted = []
         for teller in self.tellers:
             teller.ended = teller.key in keys - good
-            if not teller.fresh or teller.target.id not in self._listening:
+            if teller.target.id not in self._listening:
+                teller.settle()  # what it said last is not where the next rollout begins
+                continue
+            if not teller.fresh:
                 continue
             for rollout in rollouts:
                 if rollout.target_id == teller.target.id:

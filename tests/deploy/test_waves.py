@@ -1,7 +1,9 @@
 """Which nodes a wave takes in, what a rollout does next, and when health counts as worse."""
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -17,6 +19,7 @@ from deploy.rollouts.waves import EVERYBODY, cut_for, next_step, place_of
 from storage.deployments import DeploymentRow, RevisionRow, Staged
 from storage.nodes import NodeRow, SlotRow
 from storage.rollout_rows import FiguresRow, RolloutRow
+from storage.rollouts import Counted, add_figures
 from storage.targets import TargetRow
 
 AT, LIVE = 10_000_000, 60_000
@@ -253,6 +256,41 @@ def test_whatever_a_proxy_says_is_judged_and_stays_small() -> None:
     for number in range(90):
         teller.hear(Sample({f"{number}-{one}": [1, 0] for one in range(16)}, {}, {f"{number}": {}}))
     assert (len(teller.latest.managers), len(teller.latest.reloads)) == (16, 64)
+
+
+def test_what_was_counted_before_a_rollout_is_not_the_rollouts() -> None:
+    under_way: list[RolloutRow] = [ROW]
+    written: list[Counted] = []
+    node = fleet()[5]
+
+    async def run(work: Callable[..., Any], *given: Any) -> Any:
+        if work is add_figures:
+            written.extend(given[1])
+            return None
+        return list(under_way), {one.id: {node.name: node} for one in under_way}, {"key"}
+
+    async def next_rollout() -> None:
+        door = stats_door.StatsDoor(cast(Any, None), run, lambda key: None)
+        teller = Teller(TargetRow(1, "edge", "envoy", {}, AT, "ann", None, None), "key", node.name)
+        door.tellers.add(teller)
+
+        async def says(completed: int, errors: int) -> None:
+            teller.hear(Sample({"in": [completed, errors]}, {}, {}))
+            await door._write()
+
+        await says(10, 0)
+        await says(20, 3)
+        teller.hear(Sample({"in": [30, 4]}, {}, {}))  # in the moment in which the rollout ends
+        under_way.clear()
+        await door._write()
+        under_way.append(replace(ROW, id=4))
+        await door._write()
+        await says(60, 20)
+        await says(65, 20)
+
+    asyncio.run(next_rollout())
+    counts = [(one.rollout_id, one.figures["managers"]["in"]) for one in written]
+    assert counts == [(3, [10, 3]), (4, [5, 0])], "16 errors came between the two"
 
 
 def _family(message: Any, name: str) -> Any:
