@@ -16,9 +16,12 @@ LEASE_SECONDS = 10
 RENEW = 4.0  # seconds; both together are the longest that nobody leads after a leader was killed
 LOOK = 1.0  # seconds between two looks while there is something to do
 IDLE = 4.0  # and at whether there is
-SHARE = (
-    0.2  # of the time that looks take at most: where very much is under way they come later, though in time to renew
-)
+SHARE = 0.2  # of the time that looks take at most: where very much is under way they come later
+
+
+def pause_after(took: float) -> float:
+    """Seconds from the end of a look that took so many to the next one: in time to renew the lease."""
+    return min(max(LOOK, took / SHARE - took), RENEW)
 
 
 class Bell:
@@ -91,7 +94,7 @@ class Leader(ABC):
                             began = asyncio.get_running_loop().time()
                             await run_sync(self.look)
                             took = asyncio.get_running_loop().time() - began
-                            wait = min(max(LOOK, took / SHARE - took), RENEW)
+                            wait = pause_after(took)
                     else:
                         renewed = None
                 except StorageError as error:

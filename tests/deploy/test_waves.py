@@ -10,6 +10,7 @@ import pytest
 from deploy.fleets import polls
 from deploy.fleets.ecds import content_key, deployment_of
 from deploy.fleets.polls import Poll
+from deploy.leading import pause_after
 from deploy.rollouts import stats_door
 from deploy.rollouts.figures import Sample, difference, quantile, summed
 from deploy.rollouts.health import HEALTHY, LIMITS, UNKNOWN, WORSE, Health, judge_health
@@ -297,6 +298,11 @@ def _family(message: Any, name: str) -> Any:
     """The one metric of a new family of a message."""
     family = message.metrics.add(name=name)
     return family.metric.add()
+
+
+@pytest.mark.parametrize(("took", "pause"), [(0.0, 1.0), (0.01, 1.0), (0.5, 2.0), (30.0, 4.0)])
+def test_looks_take_a_fifth_of_the_time_and_the_lease_is_kept(took: float, pause: float) -> None:
+    assert pause_after(took) == pytest.approx(pause)
 
 
 def test_quantiles() -> None:
