@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 from auth.addresses import Address
-from auth.control_plane import Access, Answer, ControlPlane
+from auth.control_plane import MOST_VALUES, Access, Answer, ControlPlane
 from auth.outgoing import Outgoing, OutgoingRefused
 from auth.streams import STEP
 from tests.certificates import write_certificate
@@ -118,6 +118,42 @@ def test_who_answers_in_tiny_pieces_is_not_heard_out(asked: Callable[..., Answer
 
     with pytest.raises(OutgoingRefused, match="too many pieces"):
         asked(serve, ask)
+
+
+@pytest.mark.parametrize("value", [b"[],", b'{"a":{}},'], ids=["lists", "objects"])
+def test_an_answer_of_too_many_values_is_not_read_as_json(asked: Callable[..., Answer], value: bytes) -> None:
+    """Thirty times its bytes in memory, and seconds in which the event loop does nothing else."""
+    body = b"[" + value * MOST_VALUES + b"0]"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    async def ask(plane: ControlPlane) -> Answer:
+        return await plane.ask("GET", "/")
+
+    with pytest.raises(OutgoingRefused, match="more than 1,000,000 JSON values"):
+        asked(serve, ask)
+
+
+def test_a_watch_ends_at_an_event_of_too_many_values(asked: Callable[..., Answer]) -> None:
+    line = b"[" + b"[]," * MOST_VALUES + b"0]\n"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for one in (b'{"type":"ADDED"}\n', line, b'{"type":"DELETED"}\n'):
+            writer.write(b"%x\r\n" % len(one) + one + b"\r\n")
+
+    seen = []
+
+    async def ask(plane: ControlPlane) -> Answer:
+        async with plane.watch("/", silent=5.0) as events:
+            seen.extend([event async for event in events])
+        return Answer(200, "", None, {})
+
+    asked(serve, ask)
+    assert seen == [{"type": "ADDED"}]
 
 
 def test_others_have_their_turn_while_a_long_answer_comes(asked: Callable[..., Answer]) -> None:
