@@ -1,6 +1,5 @@
 """What all tests share: the engines that hubs run on, and one running hub, for those that do not break it."""
 
-import os
 import signal
 from collections.abc import Iterator
 from functools import cache
@@ -11,6 +10,7 @@ import pytest
 from tests.balancer import shared_hub
 from tests.engines import chosen, engines
 from tests.hub import HubProcess
+from tests.launcher import POSSIBLE
 
 ELSEWHERE = "of another set"  # what `tests.run` takes for a test that is left out here and runs on the embedded engines
 EMBEDDED_ONLY = f"{ELSEWHERE}: it looks into the data folder, which is the embedded engines' alone"
@@ -21,7 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Lets all clients that say nothing of TLS share what they trust, and hubs start out of a launcher.
     """
-    HubProcess.at_once = hasattr(os, "pidfd_open")
+    HubProcess.at_once = POSSIBLE
     config.addinivalue_line("markers", "once(why): on the embedded engines alone, since it is the same on each set")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # Each of the thousands of clients would read the world's certificates anew, which takes longer than what it asks.

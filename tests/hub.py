@@ -53,7 +53,9 @@ class HubProcess:
             if self.at_once and not wrapper and all(name.startswith(OURS) for name in self.settings):
                 if "WASMHUB_DATABASE_URL" not in environment and not (self.data / "hub.db").exists():
                     put_file(self.data / "hub.db")
-                self.process = launcher().start(environment, ROOT, out)
+                with Path(os.devnull).open("rb") as nothing:
+                    files = (nothing.fileno(), out.fileno(), out.fileno())
+                    self.process = launcher().start(["serve"], environment, ROOT, files)
             else:
                 command = [*wrapper, str(WASMHUB), "serve"]
                 self.process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, cwd=ROOT)

@@ -1,11 +1,13 @@
-"""Starts hubs out of a process that has imported the hub already, so that what is left of a start is the start itself.
+"""Runs `wasmhub` out of a process that has imported all of it already, so that what is left is the work itself.
 
-A start takes nearly two seconds of CPU, most of them for imports, and tests start hundreds of hubs. The launcher runs
-what `wasmhub serve` runs: each hub in a process and an environment of its own, with nothing of the tests in it.
+A hub's start takes nearly two seconds of CPU and a command a fifth of one, most of them for imports, and tests start
+hundreds of hubs and type a thousand commands. The launcher runs what a shell would: each in a process and an
+environment of its own, with nothing of the tests in it.
 """
 
 import atexit
 import gc
+import importlib
 import json
 import os
 import select
@@ -16,19 +18,21 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, NoReturn
 
 import storage.blobs.s3
 import storage.migrating  # noqa: F401  what takes the time
-import wasmhub.cli.serve  # noqa: F401  as well
+from wasmhub.cli import VERBS
 from wasmhub.cli import main as run_wasmhub
 
 LENGTH = struct.Struct("!I")  # before a request comes how long it is
 STATUS = struct.Struct("!i")  # an exit code, or a signal's number with a minus
+POSSIBLE = hasattr(os, "pidfd_open")  # elsewhere commands run as they do in a shell
 SECONDS = 120  # for the launcher's own start, on a machine that does much else
 
 
@@ -50,7 +54,7 @@ class Launched:
         """The exit code once it has ended. Raises TimeoutExpired."""
         found = self._look(timeout)
         if found is None:
-            raise subprocess.TimeoutExpired("wasmhub serve", timeout or 0.0)
+            raise subprocess.TimeoutExpired("wasmhub", timeout or 0.0)
         return found
 
     def send_signal(self, number: int) -> None:
@@ -88,12 +92,15 @@ class Launcher:
             )
         self._ours.settimeout(SECONDS)
 
-    def start(self, environment: Mapping[str, str], folder: Path, out: BinaryIO) -> Launched:
-        """Starts a hub in that folder, with that environment alone, which writes to `out`."""
+    def start(
+        self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, files: Sequence[int]
+    ) -> Launched:
+        """Starts a command in that folder, with that environment alone; `files` are its stdin, stdout and stderr."""
         ended, theirs = socket.socketpair()
-        request = json.dumps({"environment": dict(environment), "folder": str(folder)}).encode()
+        asked = {"arguments": list(arguments), "environment": dict(environment), "folder": str(folder)}
+        request = json.dumps(asked).encode()
         with self._lock, theirs:
-            socket.send_fds(self._ours, [LENGTH.pack(len(request))], [out.fileno(), theirs.fileno()])
+            socket.send_fds(self._ours, [LENGTH.pack(len(request))], [*files, theirs.fileno()])
             self._ours.sendall(request)
             return Launched(STATUS.unpack(self._ours.recv(STATUS.size))[0], ended.detach())
 
@@ -111,11 +118,53 @@ def launcher() -> Launcher:
     return made
 
 
+def run(
+    arguments: Sequence[str], environment: Mapping[str, str], *, stdin: bytes = b"", timeout: float
+) -> subprocess.CompletedProcess[bytes]:
+    """Runs a command here to its end. Raises TimeoutExpired once it had to be killed, after `timeout` seconds."""
+    if not POSSIBLE:
+        words = [str(Path(sys.executable).parent / "wasmhub"), *arguments]
+        return subprocess.run(words, input=stdin, env=environment, capture_output=True, timeout=timeout)
+    with BytesFile(stdin) as given, BytesFile() as out, BytesFile() as trouble:
+        files = [given.number, out.number, trouble.number]
+        process = launcher().start(arguments, environment, Path.cwd(), files)
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        return subprocess.CompletedProcess(["wasmhub", *arguments], code, out.read(), trouble.read())
+
+
+class BytesFile:
+    """A file in memory, which another process can be given."""
+
+    def __init__(self, content: bytes = b"") -> None:
+        self._file = os.fdopen(os.memfd_create("bytes"), "w+b", buffering=0)
+        self._file.write(content)
+        self._file.seek(0)
+        self.number = self._file.fileno()
+
+    def read(self) -> bytes:
+        """All that is in it."""
+        self._file.seek(0)
+        return self._file.read()
+
+    def __enter__(self) -> "BytesFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
 def main() -> int:
-    """Starts a hub for each request that comes by stdin, and tells who has ended; in a hub, it is the hub."""
+    """Runs a command for each request that comes by stdin, and tells who has ended; in its process, it is it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for verb in VERBS:
+        importlib.import_module(f"wasmhub.cli.{verb}")
     gc.collect()
-    gc.freeze()  # hubs share what they do not touch
+    gc.freeze()  # all share what they do not touch
     asked = socket.socket(fileno=os.dup(0))
     watched = selectors.DefaultSelector()
     watched.register(asked, selectors.EVENT_READ)
@@ -124,7 +173,7 @@ def main() -> int:
             if key.fileobj is not asked:
                 _tell(watched, key)
                 continue
-            length, files, _, _ = socket.recv_fds(asked, LENGTH.size, 2)
+            length, files, _, _ = socket.recv_fds(asked, LENGTH.size, 4)
             if not length:
                 return 0
             request = json.loads(asked.recv(LENGTH.unpack(length)[0], socket.MSG_WAITALL))
@@ -132,14 +181,15 @@ def main() -> int:
             if pid == 0:
                 asked.detach()
                 watched.close()
-                return _become_hub(request, files[0])
+                _become(request, files[:3])
             asked.sendall(STATUS.pack(pid))
-            os.close(files[0])
-            watched.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, files[1]))
+            for handle in files[:3]:
+                os.close(handle)
+            watched.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, files[3]))
 
 
 def _tell(watched: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
-    """Takes leave of a hub and says how it ended."""
+    """Takes leave of a process and says how it ended."""
     pid, ended = key.data
     _, status = os.waitpid(pid, 0)
     watched.unregister(key.fileobj)
@@ -151,20 +201,30 @@ def _tell(watched: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
             return
 
 
-def _become_hub(request: Mapping[str, Mapping[str, str]], out: int) -> int:
-    """Makes of this process what a shell makes of the one that it starts the hub in."""
-    null = os.open(os.devnull, os.O_RDONLY)
-    for number, handle in enumerate((null, out, out)):
+def _become(request: Mapping[str, Any], files: Sequence[int]) -> NoReturn:
+    """Makes of this process what a shell makes of the one that it starts a command in."""
+    for number, handle in enumerate(files):
         os.dup2(handle, number)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(request["environment"])
-    os.chdir(str(request["folder"]))
-    sys.argv = ["wasmhub", "serve"]
-    return run_wasmhub()
+    time.tzset()
+    os.chdir(request["folder"])
+    sys.argv = ["wasmhub", *request["arguments"]]
+    try:
+        code = run_wasmhub()
+    except SystemExit as end:
+        if not isinstance(end.code, int):
+            raise
+        code = end.code
+    # Taking apart what all share would copy it, page by page.
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as every end does
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.exit(code)
+    sys.exit(main())

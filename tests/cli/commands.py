@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import httpx
 
+from tests import launcher
 from tests.hub import WASMHUB, HubProcess
 from tests.oci import Client
 from tests.peers import built_filter
@@ -36,13 +37,12 @@ class Commands:
 
     def run(self, *arguments: str, stdin: str | bytes = "", **more: str) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end."""
-        done = subprocess.run(
-            [*self.program, *arguments],
-            input=stdin if isinstance(stdin, bytes) else stdin.encode(),
-            capture_output=True,
-            env=self.environment(**more),
-            timeout=100,
-        )
+        given, environment = stdin if isinstance(stdin, bytes) else stdin.encode(), self.environment(**more)
+        if self.program == (str(WASMHUB),):
+            done = launcher.run(arguments, environment, stdin=given, timeout=100)
+        else:
+            words = [*self.program, *arguments]
+            done = subprocess.run(words, input=given, capture_output=True, env=environment, timeout=100)
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def text(self, *arguments: str, stdin: str = "") -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 
-from tests.hub import WASMHUB, HubProcess
+from tests import launcher
+from tests.hub import HubProcess
 from tests.oci import Client
 
 HOLDER = "admin/shop"
@@ -75,13 +76,8 @@ def run(
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("WASMHUB_", "AWS_"))}
     told = hub.told()
     del told["WASMHUB_LISTEN"]
-    return subprocess.run(
-        [str(WASMHUB), *arguments],
-        env=environment | told | more,
-        capture_output=True,
-        text=True,
-        timeout=kill_after or 120,
-    )
+    done = launcher.run(arguments, environment | told | more, timeout=kill_after or 120)
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def succeed(hub: HubProcess, *arguments: str, **more: str) -> Any:
