@@ -3,16 +3,17 @@
 import os
 import socket
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.hub import ROOT, WASMHUB, HubProcess
+from tests import launcher
+from tests.hub import HubProcess
 from tests.mounts import mounted, remount
 from tests.oci import Client
 
+pytestmark = pytest.mark.usefixtures("by_the_command")
 ALONE = pytest.mark.once("`start` tells the hub of no engines but those that the test names")
 
 
@@ -20,15 +21,12 @@ def start(data: Path, **settings: str) -> str:
     """Tries to start a hub on engines that it is told, or embedded ones; what it says when it gives up."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WASMHUB_")}
     environment |= {"WASMHUB_DATA": str(data), "WASMHUB_LISTEN": "127.0.0.1:0", **settings}
-    done = subprocess.run(
-        [WASMHUB, "serve"], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 1, done.stderr
-    lines = done.stderr.splitlines()
-    assert lines[-1].startswith("wasmhub: "), done.stderr
-    assert "Traceback" not in done.stderr
-    assert len(lines) == 1, done.stderr
-    return lines[-1]
+    done = launcher.run(["serve"], environment, timeout=60)
+    said = done.stderr.decode()
+    assert done.returncode == 1, said
+    assert said.startswith("wasmhub: ") and said.count("\n") == 1, said
+    assert "Traceback" not in said
+    return said.rstrip("\n")
 
 
 def test_a_stop_is_heeded_at_any_moment(tmp_path: Path) -> None:

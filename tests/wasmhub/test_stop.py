@@ -15,6 +15,7 @@ from tests.certificates import write_certificate
 from tests.hub import HubProcess
 from tests.oci import Client, digest_of
 
+pytestmark = pytest.mark.usefixtures("by_the_command")
 SECONDS = 2
 BODY = os.urandom(100_000)
 
