@@ -16,7 +16,6 @@ import pytest
 from tests.hub import HubProcess
 from tests.oci import Client, digest_of
 
-pytestmark = pytest.mark.usefixtures("by_the_command")
 ESTABLISHED = "01"  # in /proc/net/tcp
 COUNTED = re.compile(r'^wasmhub_requests_total\{door="(\w+)",status="(\d+)"\} (\d+)$', re.MULTILINE)
 
