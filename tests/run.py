@@ -30,8 +30,9 @@ CHECKS = {
 # After what is told in a moment the longest, so that no lane is left with one when the others are done; a folder of
 # tests/ that is not named here runs after these.
 AT_ONCE = ["architecture"]
-ORDER = ["deploy", "web", "cli", "auth", "faults", "auth (scaled)", "wasmhub", "wasmhub (scaled)", "garbage"]
-ORDER += ["deploy (scaled)", "upkeep", "storage", "garbage (scaled)", "durability", "upkeep (scaled)", "registry"]
+ORDER = ["deploy", "web", "auth", "faults", "auth (scaled)", "cli", "deploy (scaled)", "replicas", "wasmhub"]
+ORDER += ["upkeep", "storage", "wasmhub (scaled)", "garbage", "upkeep (scaled)", "durability", "garbage (scaled)"]
+ORDER += ["registry (scaled)", "registry (replicas)", "registry"]
 HUBS = ["registry", "auth", "sign_on", "wasmhub", "deploy", "durability", "garbage", "upkeep"]
 # Those that meet the engines only through what the others ask of them: once more when they are named, and else not.
 NAMED = ["web", "cli", "clients"]

@@ -89,6 +89,7 @@ def last_id(people: People) -> int:
     return int(people.rows("SELECT MAX(id) FROM events")[0][0])
 
 
+@pytest.mark.once("the matrix has each set do the same, and the row comes in one transaction with what it tells of")
 @pytest.mark.parametrize("name", CHANGES)
 def test_whatever_changes_something_leaves_a_row(world: World, people: People, name: str) -> None:
     endpoint, world.visibility = ENDPOINTS[name], "private"
