@@ -15,7 +15,7 @@ from deploy.meshes.desired import Desired, Desires, Observed
 from deploy.meshes.gateways import Gateways
 from deploy.meshes.kinds import ENVOY_GATEWAY, ISTIO, MESHES, Mesh, Together, kind_of
 from deploy.meshes.kubernetes import RETRY, SECRET, Cluster, Kind
-from deploy.meshes.lookout import Lookout
+from deploy.meshes.listeners import lookout_of
 from deploy.meshes.passing import Pass, Scope, Wanted, place_of
 from deploy.meshes.pull_secrets import NO_PULLS, Pulls, former_name, pull_secret
 from deploy.targets.asked import REPORT
@@ -47,7 +47,7 @@ class ClusterPass:
             found = await carry_out(Cluster(plane), scope, wanted, untouched, share, pulls)
             observed, again = await gateways.after(found), gateways.again
         elif mesh.kind == ISTIO:
-            lookout = Lookout(Cluster(plane), target, desired)
+            lookout = lookout_of(Cluster(plane), target, desired)
             await lookout.before()
             found = await carry_out(Cluster(plane), scope, wanted, untouched, pulls=pulls)
             observed, again = await lookout.after(found.done), lookout.again

@@ -14,8 +14,8 @@ from deploy.meshes.lookout import AT_ONCE, EARLY, LATER, MOST_PODS, PODS, SOON, 
 from deploy.meshes.passing import Pass
 from deploy.meshes.proxies import LONGEST_WAIT, PATH, SETTLED, Proxy, begin, follow, read_stats, settle, stand
 from deploy.status import PENDING, PROGRESSING, STALLED, UNOBSERVED, WAITING
-from deploy.targets.envoy_gateway import plugin_name
 from deploy.targets.plan import Object, deployments_of
+from deploy.targets.remote_filter import plugin_name
 from storage.database import now
 from storage.targets import TargetRow
 
@@ -103,11 +103,10 @@ class Gateways(Again):
     def _seen(self, one: Desired, proxies: Sequence[Proxy], new: Mapping[str, int], age: int, note: str) -> Observed:
         """`new` is how many filters there are of each deployment that is waited for."""
         assert one.plan is not None
-        filters = new.get(one.row.name, 1)
         others = sum(count for name, count in new.items() if name != one.row.name)
-        known = follow(self._known[one.row.name], proxies, plugin_name(one.plan), filters=filters, others=others)
+        known = follow(self._known[one.row.name], proxies, plugin_name(one.plan), others=others)
         if age > SETTLED:
-            known = settle(known, proxies, filters=filters)
+            known = settle(known, proxies)
         found = stand(known, one.row.current.number, age=age, note=note)
         if found.status == PROGRESSING:
             self.look_in(SOON if age < EARLY else LATER)

@@ -9,11 +9,12 @@ from typing import Any
 from urllib.parse import quote
 
 from auth.outgoing import OutgoingRefused
-from deploy.meshes.agents import PATH, Counters, Pod, could_not_pull, follow, read_counters, stand
+from deploy.meshes.agents import PATH, Pod, could_not_pull, follow, read_counters, stand
 from deploy.meshes.desired import Again, Desired, Done, Observed, Pull
 from deploy.meshes.kubernetes import Cluster, Refused
 from deploy.status import PENDING, PROGRESSING, UNOBSERVED
 from deploy.targets.plan import Object
+from deploy.targets.remote_filter import filter_name
 from storage.database import now
 from storage.targets import TargetRow
 
@@ -33,40 +34,41 @@ class Lookout(Again):
     cluster: Cluster
     target: TargetRow
     desired: Sequence[Desired]
-    _known: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _trouble: str | None = None
+    known: dict[str, dict[str, Any]] = field(default_factory=dict)
+    trouble: str | None = None
 
     async def before(self) -> None:
         """Sees what agents count before a revision is applied that was not yet."""
         for one in self.desired:
             detail = one.row.seen.detail if one.row.seen is not None else None
-            self._known[one.row.name] = dict((detail or {}).get("pods") or {})
-        fresh = [one for one in self._watched() if not one.is_applied]
+            self.known[one.row.name] = dict((detail or {}).get("pods") or {})
+        fresh = [one for one in self.watched() if not one.is_applied]
         if fresh:
             pods = await self._pods(fresh)
             for one in fresh:
                 number = one.row.current.number
                 there = pods.get(one.row.name, ())
-                self._known[one.row.name] = follow(self._known[one.row.name], there, _plugin(one), number)
+                self.known[one.row.name] = follow(self.known[one.row.name], there, _plugin(one), number)
 
     async def after(self, done: Mapping[str, Done]) -> dict[str, Observed]:
         """How the deployments stand that were applied."""
-        watched = [one for one in self._watched() if done[one.row.name].trouble is None]
+        watched = [one for one in self.watched() if done[one.row.name].trouble is None]
         if not watched:
             return {}
         pods = await self._pods(watched)
-        if self._trouble is not None:
-            return {one.row.name: self._unseen(one) for one in watched}
+        if self.trouble is not None:
+            return {one.row.name: self.unseen(one) for one in watched}
         waited = Counter(
-            uid for one in watched for uid, known in self._known[one.row.name].items() if known["state"] == PENDING
+            uid for one in watched for uid, known in self.known[one.row.name].items() if known["state"] == PENDING
         )
         for one in watched:
             if not one.is_applied and not done[one.row.name].written:
-                self._known[one.row.name] = _carried_over(one)
+                self.known[one.row.name] = _carried_over(one)
         return {one.row.name: self._judge(one, pods.get(one.row.name, ()), waited) for one in watched}
 
-    def _watched(self) -> list[Desired]:
-        if self.target.settings.get("observe") != "agents" or self.target.settings.get("form") == "EnvoyFilter":
+    def watched(self) -> list[Desired]:
+        """Those whose proxies are to be asked."""
+        if self.target.settings.get("observe") != "agents":
             return []
         return [one for one in self.desired if one.plan is not None and not one.problems]
 
@@ -74,7 +76,7 @@ class Lookout(Again):
         seen, number = one.row.seen, one.row.current.number
         applied_at = seen.applied_at if seen is not None and seen.revision == number else None
         since = applied_at if applied_at is not None else now()
-        known = follow(self._known[one.row.name], pods, _plugin(one), number, applied_at=since, share=waited)
+        known = follow(self.known[one.row.name], pods, _plugin(one), number, applied_at=since, share=waited)
         age = now() - since
         found = stand(known, number, age=age, ours=say_pull(one.pull))
         if found.status == PROGRESSING:
@@ -82,26 +84,32 @@ class Lookout(Again):
         tries = self.try_again(one) if could_not_pull(known) else {"tries": one.tries}
         return replace(found, detail={"pods": known, **tries})
 
-    def _unseen(self, one: Desired) -> Observed:
-        said = f"revision {one.row.current.number} was applied; whether proxies run it cannot be seen: {self._trouble}"
+    def unseen(self, one: Desired) -> Observed:
+        """How one stands whose proxies cannot be asked."""
+        said = f"revision {one.row.current.number} was applied; whether proxies run it cannot be seen: {self.trouble}"
         return Observed(UNOBSERVED, said)
 
     async def _pods(self, watched: Sequence[Desired]) -> dict[str, list[Pod]]:
         """The running pods of each deployment, with what their agents count."""
+        told = await self.told(watched)
+        return {name: [_pod(pod, text) for pod, text in pods] for name, pods in told.items()}
+
+    async def told(self, watched: Sequence[Desired]) -> dict[str, list[tuple[Object, str | None]]]:
+        """The running pods of each deployment with their metrics, None for one that does not say; none in trouble."""
         try:
             chosen = {one.row.name: await self._chosen(one) for one in watched}
         except Refused as refusal:
-            self._trouble = str(refusal)
+            self.trouble = str(refusal)
             return {}
         there = {pod["metadata"]["uid"]: pod for pods in chosen.values() for pod in pods}
         turns = asyncio.Semaphore(AT_ONCE)
 
-        async def ask(pod: Object) -> Counters | None:
+        async def ask(pod: Object) -> str | None:
             async with turns:
-                return await self._counters(pod)
+                return await self._ask(pod)
 
-        counted = dict(zip(there, await asyncio.gather(*map(ask, there.values())), strict=True))
-        return {name: [_pod(pod, counted[pod["metadata"]["uid"]]) for pod in pods] for name, pods in chosen.items()}
+        said = dict(zip(there, await asyncio.gather(*map(ask, there.values())), strict=True))
+        return {name: [(pod, said[pod["metadata"]["uid"]]) for pod in pods] for name, pods in chosen.items()}
 
     async def _chosen(self, one: Desired) -> list[Object]:
         """The pods that a deployment's placement means and that run."""
@@ -116,13 +124,12 @@ class Lookout(Again):
             found |= {pod["metadata"]["uid"]: pod for pod in listing.objects if runs(pod)}
         return list(found.values())[:MOST_PODS]
 
-    async def _counters(self, pod: Object) -> Counters | None:
+    async def _ask(self, pod: Object) -> str | None:
         meta, port = pod["metadata"], int(self.target.settings["agent_port"])
         try:
-            text = await self.cluster.through(meta["namespace"], meta["name"], port, quote(PATH))
+            return await self.cluster.through(meta["namespace"], meta["name"], port, quote(PATH))
         except OutgoingRefused:
             return None
-        return read_counters(text) if text is not None else None
 
 
 def say_pull(pull: Pull | None, log: str = "the agent's log") -> str:
@@ -143,8 +150,10 @@ def _carried_over(one: Desired) -> dict[str, Any]:
 
 
 def _plugin(one: Desired) -> str:
-    """What Istio calls the deployment's plugin."""
+    """What Istio calls the deployment's plugin, or an EnvoyFilter what is discovered."""
     assert one.plan is not None
+    if one.plan.settings["form"] == "EnvoyFilter-ECDS":
+        return filter_name(one.plan)
     return f"{one.plan.placement['namespace']}.{one.plan.name}"
 
 
@@ -153,8 +162,8 @@ def runs(pod: Object) -> bool:
     return (pod.get("status") or {}).get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]
 
 
-def _pod(pod: Object, counters: Counters | None) -> Pod:
-    meta = pod["metadata"]
+def _pod(pod: Object, text: str | None) -> Pod:
+    meta, counters = pod["metadata"], read_counters(text) if text is not None else None
     started = str((pod.get("status") or {}).get("startTime") or meta.get("creationTimestamp") or "")
     return Pod(meta["uid"], f"{meta['namespace']}/{meta['name']}", _milliseconds(started), counters)
 

@@ -2,8 +2,9 @@
 
 Each module and config has a name of its own there, so a counter with that name tells that Envoy has a listener with
 it. Where Envoy had the module already, it has also tried it out: it takes no listener with a filter that does not
-start, and keeps the one before. A module that it has to fetch it tries out only then. It makes two machines to try it,
-and, if it starts, one more for each worker and one for the main thread.
+start, and keeps the one before. A module that it has to fetch it tries out only then, for each place that asked for it.
+It makes two machines to try it and, if it starts, keeps one of them, and makes one more for each worker and one for the
+main thread, which all places share.
 """
 
 import re
@@ -24,6 +25,7 @@ _CHANGED = re.compile(r"[^A-Za-z0-9_]")  # what stands as _ in a metric's name
 _COUNTED = {
     "workers": "server_concurrency",
     "created": "wasm_envoy_wasm_runtime_v8_created",
+    "active": "wasm_envoy_wasm_runtime_v8_active",
     "missed": "wasm_remote_load_cache_misses",
     "fetched": "wasm_remote_load_fetch_successes",
     "unfetched": "wasm_remote_load_fetch_failures",
@@ -33,22 +35,31 @@ _COUNTED = {
 WHY = {
     HELD: "refused revision {number} and runs what it ran before",
     FAILS: "could not start revision {number}, and answers requests there as failure_policy says",
-    FETCHING: "could not get the module of revision {number} from Envoy Gateway",
+    FETCHING: "could not get the module of revision {number} from {source}",
 }
 
 
 @dataclass(frozen=True)
 class Stats:
-    """What an Envoy has counted: machines made, modules that it had to fetch, got and did not, listeners' updates."""
+    """What an Envoy has counted: machines made, modules that it had to fetch, got and did not, listeners' updates.
+
+    `active` is how many machines there are now.
+    """
 
     workers: int = 1
     created: int = 0
+    active: int = 0
     missed: int = 0
     fetched: int = 0
     unfetched: int = 0
     taken: int = 0
     rejected: int = 0
     plugins: tuple[str, ...] = ()  # as metrics name them
+
+    @property
+    def threads(self) -> int:
+        """That each have a machine of their own for what runs there."""
+        return self.workers + 1
 
 
 @dataclass(frozen=True)
@@ -75,22 +86,19 @@ def begin(proxies: Sequence[Proxy], plugin: str) -> dict[str, Any]:
 
     `plugin` is what the deployment's filter will be called.
     """
-    return {one.uid: _note(one, plugin, one.stats or Stats()) for one in proxies}
+    return {one.uid: note(one, plugin, one.stats or Stats()) for one in proxies}
 
 
-def follow(
-    known: Mapping[str, Any], proxies: Sequence[Proxy], plugin: str, *, filters: int = 1, others: int = 0
-) -> dict[str, Any]:
+def follow(known: Mapping[str, Any], proxies: Sequence[Proxy], plugin: str, *, others: int = 0) -> dict[str, Any]:
     """What is known of each proxy now, given what was known; of one that was not there before it has counted nothing.
 
-    `filters` is how many there are of that deployment, and `others` of others that are waited for at the same time.
+    `others` is how many filters of other deployments are waited for at the same time.
     """
     found = {}
     for one in proxies:
-        held = known.get(one.uid) or _note(one, plugin, Stats())
+        held = known.get(one.uid) or note(one, plugin, Stats())
         if one.stats is not None and (held["state"] == PENDING or held["why"] == HELD):
-            metric = _CHANGED.sub("_", plugin)
-            state, why = _judge(one.stats, _stats(held["base"]), metric, filters, others)
+            state, why = _judge(one.stats, stats_of(held), metric_of(plugin), others)
             if why == HELD:  # what it takes after that counts
                 held = {**held, "base": asdict(one.stats)}
             if state != PENDING:
@@ -103,46 +111,51 @@ def base_of(held: Mapping[str, Any]) -> dict[str, Any] | None:
     """What a proxy had counted, as far as a later look at it needs that."""
     if held["state"] != PENDING and held["why"] != HELD:
         return None
-    own = _CHANGED.sub("_", held["plugin"])
+    own = metric_of(held["plugin"])
     counted = {name: value for name, value in held["base"].items() if value}
     return counted | {"plugins": [name for name in held["base"]["plugins"] if name == own]}
 
 
-def settle(known: Mapping[str, Any], proxies: Sequence[Proxy], *, filters: int = 1) -> dict[str, Any]:
+def settle(known: Mapping[str, Any], proxies: Sequence[Proxy]) -> dict[str, Any]:
     """The same after the time in which a machine would have started."""
     found = dict(known)
     for one in proxies:
         held = found[one.uid]
         if held["state"] != PENDING or one.stats is None:
             continue
-        grown = _since(one.stats, _stats(held["base"]))
-        has = _CHANGED.sub("_", held["plugin"]) in one.stats.plugins
-        if has and grown.missed and grown.fetched >= grown.missed and grown.created <= TO_TRY * filters:
+        base = stats_of(held)
+        grown, more = since(one.stats, base), one.stats.active - base.active
+        has = metric_of(held["plugin"]) in one.stats.plugins
+        whole = grown.created == TO_TRY + one.stats.threads and grown.created != TO_TRY * grown.missed  # of one filter
+        none_started = grown.created <= TO_TRY * grown.missed and more <= 0 and not whole
+        if has and grown.missed and grown.fetched >= grown.missed and none_started:
             found[one.uid] = {**held, "state": REFUSED, "why": FAILS}
     return found
 
 
-def stand(known: Mapping[str, Any], number: int, *, age: int, note: str = "") -> Observed:
+def stand(
+    known: Mapping[str, Any], number: int, *, age: int, note: str = "", source: str = "Envoy Gateway"
+) -> Observed:
     """How a deployment stands from what is known of its proxies, `age` milliseconds after it was applied.
 
-    `note` is what else there is to know, as the end of a sentence.
+    `note` is what else there is to know, as the end of a sentence; `source` is where they fetch modules.
     """
     waits = [one["name"] for one in known.values() if one["state"] == PENDING]
     refused = [one for one in known.values() if one["state"] == REFUSED]
     runs = f"{len(known) - len(waits) - len(refused)} of {len(known)} proxies run revision {number}{note}"
     if refused:
         same = [one["name"] for one in refused if one["why"] == refused[0]["why"]]
-        why = WHY[refused[0]["why"]].format(number=number)
+        why = WHY[refused[0]["why"]].format(number=number, source=source)
         return Observed(STALLED, f"the Envoy of {some_names(same)} {why}; see its log for why")
     if waits and age > LONGEST_WAIT:
-        said = f"Envoy Gateway has the module of revision {number}; {some_names(waits)} does not tell that it runs it"
+        said = f"{source} has the module of revision {number}; {some_names(waits)} does not tell that it runs it"
         return Observed(UNOBSERVED, said)
     return Observed(PROGRESSING, runs) if waits else Observed(READY, runs)
 
 
-def _judge(now: Stats, base: Stats, metric: str, filters: int, others: int) -> tuple[str, str | None]:
+def _judge(now: Stats, base: Stats, metric: str, others: int) -> tuple[str, str | None]:
     """The state of a proxy that was not known to be in any other."""
-    grown = _since(now, base)
+    grown = since(now, base)
     if grown.rejected:
         return REFUSED, HELD
     if grown.unfetched:
@@ -151,20 +164,29 @@ def _judge(now: Stats, base: Stats, metric: str, filters: int, others: int) -> t
         return PENDING, None
     if not grown.missed:  # it had the module, so what it took has started
         return (RUNS, None) if metric not in base.plugins or grown.taken else (PENDING, None)
-    at_most = TO_TRY * filters + (TO_TRY + now.workers + 1) * others  # if it did not start
+    if now.active - base.active >= (now.threads + 1) * (others + 1):
+        return RUNS, None
+    at_most = TO_TRY * grown.missed + (TO_TRY + now.threads) * others  # if it did not start
     return (RUNS, None) if grown.created > at_most else (PENDING, None)
 
 
-def _since(now: Stats, base: Stats) -> Stats:
+def since(now: Stats, base: Stats) -> Stats:
     """How much was counted; what counts less than before has begun anew, as it does after its last listener ends."""
     before = {name: getattr(base, name) for name in _COUNTED}
     counted = {name: getattr(now, name) for name in _COUNTED}
     return Stats(**{name: count - before[name] if count >= before[name] else count for name, count in counted.items()})
 
 
-def _note(one: Proxy, plugin: str, base: Stats) -> dict[str, Any]:
+def note(one: Proxy, plugin: str, base: Stats) -> dict[str, Any]:
+    """What is known of a proxy of which nothing has been heard since it had counted that."""
     return {"name": one.name, "plugin": plugin, "state": PENDING, "why": None, "base": asdict(base)}
 
 
-def _stats(held: Mapping[str, Any]) -> Stats:
-    return Stats(**{**held, "plugins": tuple(held["plugins"])})
+def stats_of(held: Mapping[str, Any]) -> Stats:
+    """What a proxy had counted before."""
+    return Stats(**{**held["base"], "plugins": tuple(held["base"]["plugins"])})
+
+
+def metric_of(plugin: str) -> str:
+    """What metrics call a plugin."""
+    return _CHANGED.sub("_", plugin)

@@ -24,7 +24,7 @@ from deploy.targets.asked import (
 )
 from deploy.targets.configs import Unfaithful, config_value
 from deploy.targets.plan import DEPLOYMENT_LABEL, DEPLOYMENTS, BadPlacement, Object, Plan
-from deploy.targets.remote_filter import filter_name, split_environment
+from deploy.targets.remote_filter import filter_name, plugin_name, split_environment
 
 KIND = "envoy-gateway"
 TYPES = (("gateway.envoyproxy.io/v1alpha1", "EnvoyExtensionPolicy", "envoyextensionpolicies"),)
@@ -150,16 +150,6 @@ def pulls_with(live: Object) -> list[tuple[str, str]]:
         if name:
             found.append((str(name), parts[3] if len(parts) > 3 else ""))
     return found
-
-
-def plugin_name(plan: Plan) -> str:
-    """What the filter is called where it runs: another name whenever anything of it is another, so that Envoy's metrics
-    tell what it was given last.
-    """
-    placement = {name: value for name, value in plan.placement.items() if name != "drift"}
-    said = [plan.module.sha256, plan.config, plan.root_id, plan.failure_policy, plan.order, placement]
-    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
-    return f"{filter_name(plan)}/{digest}"
 
 
 def again(plan: Plan, tries: int) -> Plan:

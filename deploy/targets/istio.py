@@ -26,7 +26,15 @@ from deploy.targets.asked import (
 from deploy.targets.configs import Unfaithful, config_object
 from deploy.targets.envoy_fleet import RBAC_TYPE, WASM_TYPE
 from deploy.targets.plan import BadPlacement, Object, Plan, deployments_of
-from deploy.targets.remote_filter import CA_FILE, filter_name, module_cluster, remote_code, size_problems, wasm_filter
+from deploy.targets.remote_filter import (
+    CA_FILE,
+    filter_name,
+    module_cluster,
+    plugin_name,
+    remote_code,
+    size_problems,
+    wasm_filter,
+)
 
 KIND = "istio"
 TYPES = (
@@ -257,7 +265,7 @@ def _variable(name: str, value: str | None) -> dict[str, str]:
 def _inline_patches(plan: Plan) -> list[dict[str, Any]]:
     """The proxy fetches the module itself, over a cluster that the same object adds."""
     code = remote_code(plan.module_url, filter_name(plan), plan.module.sha256)
-    held = {"name": filter_name(plan), "typed_config": _typed(plan, code, plan.placement["env"])}
+    held = {"name": filter_name(plan), "typed_config": _typed(plan, plugin_name(plan), code, plan.placement["env"])}
     fetched = _patch(plan, "CLUSTER", "ADD", module_cluster(plan, plan.settings["ca_file"]))
     return [fetched, *_insertions(plan, held)]
 
@@ -266,16 +274,16 @@ def _discovery_patches(plan: Plan) -> list[dict[str, Any]]:
     """The agent pulls the image and hands the proxy a file, or an RBAC filter where it cannot."""
     code = remote_code(f"oci://{plan.image}@{plan.manifest}", "_", plan.manifest.removeprefix("sha256:"))
     env = plan.placement["env"] | {"ISTIO_META_WASM_IMAGE_PULL_POLICY": "IfNotPresent"}
-    found = {"name": filter_name(plan), "typed_config": _typed(plan, code, env)}
+    found = {"name": filter_name(plan), "typed_config": _typed(plan, filter_name(plan), code, env)}
     source = {"ads": {}, "initial_fetch_timeout": "0s"}
     discovery = {"config_source": source, "type_urls": [WASM_TYPE, RBAC_TYPE]}
     held = {"name": filter_name(plan), "config_discovery": discovery}
     return [_patch(plan, "EXTENSION_CONFIG", "ADD", found), *_insertions(plan, held)]
 
 
-def _typed(plan: Plan, code: dict[str, Any], env: Mapping[str, str | None]) -> dict[str, Any]:
+def _typed(plan: Plan, name: str, code: dict[str, Any], env: Mapping[str, str | None]) -> dict[str, Any]:
     release = minor(plan.settings["istio_version"])
-    return wasm_filter(plan, code, env, None if release is None else release + ENVOY_AHEAD)
+    return wasm_filter(plan, name, code, env, None if release is None else release + ENVOY_AHEAD)
 
 
 def _insertions(plan: Plan, held: dict[str, Any]) -> list[dict[str, Any]]:

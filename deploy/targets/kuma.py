@@ -179,7 +179,7 @@ def _selected(wanted: Mapping[str, str], kind: str) -> dict[str, Any]:
 def _modifications(plan: Plan) -> list[dict[str, Any]]:
     """The cluster of the hub, and the filter right before the router: those that follow come after it."""
     code = remote_code(plan.module_url, filter_name(plan), plan.module.sha256)
-    typed = wasm_filter(plan, code, plan.placement["env"], minor(plan.settings["envoy_version"]))
+    typed = wasm_filter(plan, filter_name(plan), code, plan.placement["env"], minor(plan.settings["envoy_version"]))
     cluster = module_cluster(plan, plan.settings["ca_file"])
     match = {"name": _ROUTER, "origin": plan.placement["origin"]}
     held = {"name": filter_name(plan), "typed_config": typed}

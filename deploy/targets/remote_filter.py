@@ -23,6 +23,16 @@ def filter_name(plan: Plan) -> str:
     return f"wasmhub/{plan.hub_id}/{plan.target}/{plan.deployment}"
 
 
+def plugin_name(plan: Plan) -> str:
+    """What the filter is called where it runs: another name whenever anything of it is another, so that Envoy's metrics
+    tell what it was given last.
+    """
+    placement = {name: value for name, value in plan.placement.items() if name != "drift"}
+    said = [plan.module.sha256, plan.config, plan.root_id, plan.failure_policy, plan.order, placement]
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{filter_name(plan)}/{digest}"
+
+
 def vm_id(plan: Plan) -> str:
     """Differs between two modules, and where one module is given another environment.
 
@@ -37,15 +47,17 @@ def vm_id(plan: Plan) -> str:
 
 
 def wasm_filter(
-    plan: Plan, code: Mapping[str, Any], env: Mapping[str, str | None], envoy: int | None
+    plan: Plan, name: str, code: Mapping[str, Any], env: Mapping[str, str | None], envoy: int | None
 ) -> dict[str, Any]:
-    """The typed config of an HTTP filter. `envoy` is the minor release that runs it (33 for 1.33), None if unknown."""
+    """The typed config of an HTTP filter. `name` is what logs and metrics call it; `envoy` is the minor release that
+    runs it (33 for 1.33), None if unknown.
+    """
     machine: dict[str, Any] = {"vm_id": vm_id(plan), "runtime": "envoy.wasm.runtime.v8", "code": code}
     given, from_host = split_environment(env)
     variables = ({"key_values": given} if given else {}) | ({"host_env_keys": from_host} if from_host else {})
     if variables:
         machine["environment_variables"] = variables
-    plugin: dict[str, Any] = {"name": filter_name(plan), "root_id": plan.root_id, "vm_config": machine}
+    plugin: dict[str, Any] = {"name": name, "root_id": plan.root_id, "vm_config": machine}
     plugin |= _failure(plan.failure_policy, envoy)
     if plan.config is not None:
         plugin["configuration"] = {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": plan.config}

@@ -33,6 +33,7 @@ envoy_server_concurrency{} 4
 envoy_wasm_remote_load_fetch_successes{} 2
 envoy_wasm_remote_load_fetch_failures{} 1
 envoy_wasm_envoy_wasm_runtime_v8_created{} 19
+envoy_wasm_envoy_wasm_runtime_v8_active{} 7
 envoy_listener_manager_lds_update_success{} 8
 envoy_listener_manager_lds_update_rejected{} 2
 envoy_wasm_wasmhub_h1_mesh_rate_limit_12345678_vm_reload{} 0
@@ -76,14 +77,42 @@ def test_of_several_at_once_it_is_not_said_which_one_started() -> None:
     assert looked_at(replace(many, created=30), known, 1)["state"] == "runs"
 
 
+PLACES = replace(BEFORE, active=3, taken=6, missed=6, fetched=6, plugins=(METRIC, "other"))
+OF_FOUR: dict[str, tuple[Stats, str]] = {
+    "it has started": (replace(PLACES, created=12, active=6), "runs"),
+    "it has started while a former one ended": (replace(PLACES, created=12), "pending"),
+    "it has not": (replace(PLACES, created=16), "refused"),
+    "its code is none": (replace(PLACES, created=13), "refused"),
+    "it has not, with as many workers as make as many": (replace(PLACES, workers=5, created=16), "refused"),
+    "it has, with as many workers": (replace(PLACES, workers=5, created=16, active=10), "runs"),
+}
+
+
+@pytest.mark.parametrize("name", OF_FOUR)
+def test_each_place_that_fetches_a_module_tries_it(name: str) -> None:
+    """As in the inbound listener of Istio's sidecars, which has four of them."""
+    stats, state = OF_FOUR[name]
+    known = begin([Proxy("u", "shop/web", replace(BEFORE, active=3))], PLUGIN)
+
+    assert looked_at(stats, known)["state"] == state
+
+
+def test_of_two_that_each_fetch_both_run_once_all_machines_are_there() -> None:
+    known = begin([Proxy("u", "shop/web", replace(BEFORE, active=3))], PLUGIN)
+    both = replace(FETCHED, missed=4, fetched=4, created=16)
+
+    assert looked_at(replace(both, active=9), known, 1)["state"] == "runs"
+    assert looked_at(replace(both, created=14, active=6), known, 1)["state"] == "pending"
+
+
 def test_a_listener_that_is_taken_after_all_counts() -> None:
     proxies = [Proxy("u", "shop/gw", replace(BEFORE, rejected=1))]
-    refused = follow(begin([Proxy("u", "shop/gw", BEFORE)], PLUGIN), proxies, PLUGIN, filters=1)
+    refused = follow(begin([Proxy("u", "shop/gw", BEFORE)], PLUGIN), proxies, PLUGIN)
     assert refused["u"]["why"] == "held"
 
-    assert follow(refused, proxies, PLUGIN, filters=1)["u"]["why"] == "held"
+    assert follow(refused, proxies, PLUGIN)["u"]["why"] == "held"
     taken = [Proxy("u", "shop/gw", replace(HAS, rejected=1))]
-    assert follow(refused, taken, PLUGIN, filters=1)["u"]["state"] == "runs"
+    assert follow(refused, taken, PLUGIN)["u"]["state"] == "runs"
 
 
 def test_a_deployment_is_ready_when_each_proxy_was_seen_to_run_it() -> None:
@@ -99,7 +128,7 @@ def test_a_deployment_is_ready_when_each_proxy_was_seen_to_run_it() -> None:
 
 
 def test_counters_are_read() -> None:
-    assert read_stats(TEXT) == Stats(4, 19, 3, 2, 1, 8, 2, (METRIC,))
+    assert read_stats(TEXT) == Stats(4, 19, 7, 3, 2, 1, 8, 2, (METRIC,))
     assert read_stats("") == Stats()
 
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.auth.signing import Signer, push_signature
 from tests.deploy.deriving import push_cncf
-from tests.deploy.fleet import REFUSES, Load, ask, header_filter, until
+from tests.deploy.fleet import REFUSES, REFUSES_THREE_BYTES, Load, ask, header_filter, until
 from tests.hub import HubProcess
 from tests.mesh.istio import Istiod, Proxy, Sidecar
 from tests.mesh.network import Network
@@ -155,13 +155,47 @@ def test_other_forms_bring_swap_and_take_away(
             placement["context"] = "GATEWAY"
         target.deploy("marks", f"{name}:1", placement=placement)
         until(lambda: shows(gateway, 200, "one"), "the filter's header is seen", 30)
+        assert target.becomes("marks", "ready")["message"] == "1 of 1 proxies run revision 1"
         with Load(gateway.front) as load:
             target.put("marks", reference=f"{name}:2")
             until(lambda: shows(gateway, 200, "two"), "the next version's header is seen", 30)
+            assert target.becomes("marks", "ready")["message"] == "1 of 1 proxies run revision 2"
         assert load.failed == []
         target.undeploy("marks")
         target.becomes("marks", 404)
         until(lambda: shows(gateway, 200), "the header is gone", 30)
+
+
+def test_a_listener_whose_filter_does_not_start_is_told(
+    proxy: Proxy, istiod: Istiod, mesh_hub: HubProcess, oci: Client
+) -> None:
+    """Envoy takes a listener before it has fetched the module; one that it has it tries first."""
+    name = f"admin/inline-{proxy.namespace}"
+    oci.push_filter(name, "1", header_filter("one", REFUSES_THREE_BYTES))
+    oci.push_filter(name, "2", header_filter("two", REFUSES))
+    with Target(mesh_hub, istiod.control.admin, proxy.namespace, form="EnvoyFilter") as target:
+        context = "SIDECAR_INBOUND" if isinstance(proxy, Sidecar) else "GATEWAY"
+        target.deploy("marks", f"{name}:1", placement={**at_gateway(target), "context": context}, config="good")
+        target.becomes("marks", "ready")
+        until(lambda: shows(proxy, 200, "one"), "its workers run it as soon", 2)
+
+        with Load(proxy.front) as load:
+            target.put("marks", reference=f"{name}:1", config="bad")
+            said = target.becomes("marks", "stalled")["message"]
+        assert f"the Envoy of {target.namespace}/gw refused revision 2 and runs what it ran before" in said
+        assert (load.failed, load.seen) == ([], {("one",)})
+
+        target.put("marks", reference=f"{name}:2", config="good")
+        until(lambda: "could not start revision 3" in target.deployment("marks")["message"], "it is told")
+        assert target.deployment("marks")["status"] == "stalled"
+        assert shows(proxy, 503)
+
+        rolled = target.http.post(f"/api/v1/targets/{target.name}/deployments/marks/rollback", json={"revision": 1})
+        assert rolled.status_code == 200, rolled.text
+        assert target.becomes("marks", "ready")["message"] == "1 of 1 proxies run revision 4"
+        until(lambda: shows(proxy, 200, "one"), "its workers run it as soon", 2)
+        target.undeploy("marks")
+        target.becomes("marks", 404)
 
 
 def at_gateway(target: Target) -> dict[str, Any]:
