@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -11,9 +12,9 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from deploy.targets.plan import MANAGER
-from tests.deploy.fleet import REFUSES, Load, ask, header_filter, until
+from tests.deploy.fleet import REFUSES, Load, Upstream, ask, header_filter, until
 from tests.hub import ROOT, HubProcess
-from tests.mesh.envoy_gateway import EnvoyGateway, Proxy
+from tests.mesh.envoy_gateway import PORT, EnvoyGateway, Proxy, gateway
 from tests.mesh.front import Front
 from tests.mesh.kubernetes import Cluster
 from tests.mesh.pods import shows
@@ -85,6 +86,29 @@ def test_a_version_that_envoy_refuses_is_reported_and_rolled_back(
     target.undeploy("marks")
     target.becomes("marks", 404)
     assert left(target) == []
+
+
+def test_a_version_that_does_not_start_is_told_where_two_listeners_have_it(
+    proxy: Proxy, gateways: EnvoyGateway, upstream: Upstream, target: GatewayTarget, oci: Client
+) -> None:
+    """Each of them fetches the module and tries it."""
+    made = gateway(target.namespace, proxy.gateway, upstream.address)[0]
+    made["spec"]["listeners"].append({"name": "other", "protocol": "HTTP", "port": PORT + 1})
+    gateways.control.admin.apply(made)
+    other = SimpleNamespace(front=(proxy.address, PORT + 1))
+    until(lambda: shows(other, 200), "the other listener lets requests through", 60)
+    oci.push_filter("admin/at-two", "1", header_filter("at-two", REFUSES))
+    oci.push_filter("admin/at-two", "2", header_filter("at-both"))
+
+    target.deploy("marks", "admin/at-two:1")
+    said = target.becomes("marks", "stalled")["message"]
+    assert f"the Envoy of {proxy.namespace}/{proxy.name} could not start revision 1" in said
+
+    target.put("marks", reference="admin/at-two:2")
+    assert target.becomes("marks", "ready")["message"] == "1 of 1 proxies run revision 2"
+    until(lambda: shows(proxy, 200, "at-both") and shows(other, 200, "at-both"), "its workers run it as soon", 2)
+    target.undeploy("marks")
+    target.becomes("marks", 404)
 
 
 def test_a_pull_that_fails_is_reported_and_tried_again(
