@@ -10,7 +10,7 @@ from deploy.meshes.conditions import Heard, hear, nobody
 from deploy.meshes.desired import Again, Desired, Done, Observed
 from deploy.meshes.kinds import pulls_images
 from deploy.meshes.kubernetes import SECRET, Cluster, Refused
-from deploy.meshes.lookout import AT_ONCE, EARLY, LATER, MOST_PODS, PODS, SOON, runs, say_pull
+from deploy.meshes.lookout import AT_ONCE, EARLY, LATER, MOST_PODS, PODS, SOON, for_pods, runs, say_pull
 from deploy.meshes.passing import Pass
 from deploy.meshes.proxies import LONGEST_WAIT, PATH, SETTLED, Proxy, begin, follow, read_stats, settle, stand
 from deploy.status import PENDING, PROGRESSING, STALLED, UNOBSERVED, WAITING
@@ -84,6 +84,7 @@ class Gateways(Again):
         detail = {"tries": one.tries, "proxies": self._known[one.row.name]}
         said = f"revision {number} was applied"
         if heard.unknown and age > TELLS_WITHIN:
+            self.look_in(for_pods(age))
             return Observed(WAITING, nobody(heard), detail)
         if not _is_taken(heard):
             if age > LONGEST_WAIT:
@@ -97,6 +98,7 @@ class Gateways(Again):
             text = f"{said}, and Envoy Gateway has its module; whether proxies run it {why}{note}"
             return Observed(UNOBSERVED, text, detail)
         if not there:
+            self.look_in(for_pods(age))
             return Observed(WAITING, f"Envoy Gateway has the module of revision {number}; no proxy runs there", detail)
         return self._seen(one, there, new, age, note)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from deploy.meshes.desired import Desired, Done, Observed
 from deploy.meshes.kubernetes import Cluster
-from deploy.meshes.lookout import EARLY, LATER, SOON, Lookout
+from deploy.meshes.lookout import EARLY, LATER, SOON, Lookout, for_pods
 from deploy.meshes.proxies import SETTLED, Proxy, Stats, begin, follow, metric_of, note, read_stats, settle, stand
 from deploy.status import PENDING, PROGRESSING, WAITING
 from deploy.targets.remote_filter import plugin_name
@@ -44,6 +44,7 @@ class Listeners(Lookout):
         applied_at = seen.applied_at if seen is not None and seen.revision == number else None
         age = now() - applied_at if applied_at is not None else 0
         if not proxies:
+            self.look_in(for_pods(age))
             return Observed(WAITING, "no pod matches the placement, or none is running", {"proxies": {}})
         known: dict[str, Any] = {}
         for proxy in proxies:

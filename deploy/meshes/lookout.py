@@ -12,7 +12,7 @@ from auth.outgoing import OutgoingRefused
 from deploy.meshes.agents import PATH, Pod, could_not_pull, follow, read_counters, stand
 from deploy.meshes.desired import Again, Desired, Done, Observed, Pull
 from deploy.meshes.kubernetes import Cluster, Refused
-from deploy.status import PENDING, PROGRESSING, UNOBSERVED
+from deploy.status import PENDING, PROGRESSING, UNOBSERVED, WAITING
 from deploy.targets.plan import Object
 from deploy.targets.remote_filter import filter_name
 from storage.database import now
@@ -24,6 +24,7 @@ MOST_PODS = 500  # of one deployment that are asked
 GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"
 SOON, LATER = 0.5, 3.0  # seconds until the next look at what is under way, at first and after a while
 EARLY = 10_000  # milliseconds
+FOR_PODS = 15.0  # seconds until pods are looked for again where there are none, at first
 LATELY = 180_000  # milliseconds within which a sign-in counts as one for the image; it is noted once a minute
 
 
@@ -81,6 +82,8 @@ class Lookout(Again):
         found = stand(known, number, age=age, ours=say_pull(one.pull))
         if found.status == PROGRESSING:
             self.look_in(SOON if age < EARLY else LATER)
+        elif found.status == WAITING:
+            self.look_in(for_pods(age))
         tries = self.try_again(one) if could_not_pull(known) else {"tries": one.tries}
         return replace(found, detail={"pods": known, **tries})
 
@@ -130,6 +133,11 @@ class Lookout(Again):
             return await self.cluster.through(meta["namespace"], meta["name"], port, quote(PATH))
         except OutgoingRefused:
             return None
+
+
+def for_pods(age: int) -> float:
+    """Seconds until pods are looked for again, of which nobody tells: the later, the longer there were none."""
+    return max(FOR_PODS, age / 10_000)
 
 
 def say_pull(pull: Pull | None, log: str = "the agent's log") -> str:

@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.auth.signing import Signer, push_signature
 from tests.deploy.deriving import push_cncf
-from tests.deploy.fleet import REFUSES, REFUSES_THREE_BYTES, Load, ask, header_filter, until
+from tests.deploy.fleet import REFUSES, REFUSES_THREE_BYTES, Load, Upstream, ask, header_filter, until
 from tests.hub import HubProcess
-from tests.mesh.istio import Istiod, Proxy, Sidecar
+from tests.mesh.istio import Istiod, Proxy, Sidecar, route
 from tests.mesh.network import Network
 from tests.mesh.pods import shows
 from tests.mesh.target import PLUGIN, Target
@@ -196,6 +196,33 @@ def test_a_listener_whose_filter_does_not_start_is_told(
         until(lambda: shows(proxy, 200, "one"), "its workers run it as soon", 2)
         target.undeploy("marks")
         target.becomes("marks", 404)
+
+
+def test_a_pod_that_comes_later_has_to_run_all_that_stands_in_its_listeners(
+    istiod: Istiod, upstream: Upstream, mesh_hub: HubProcess, oci: Client, namespace: str
+) -> None:
+    oci.push_filter("admin/inline-later", "1", header_filter("one"))
+    oci.push_filter("admin/inline-later", "2", header_filter("two"))
+    for one in route(namespace, "gw", upstream.address):
+        istiod.control.admin.apply(one)
+    later = Proxy(istiod, "gw", namespace)
+    with Target(mesh_hub, istiod.control.admin, namespace, form="EnvoyFilter") as target:
+        placement = {**at_gateway(target), "context": "GATEWAY"}
+        for number in (1, 2):
+            target.deploy(f"marks-{number}", f"admin/inline-later:{number}", placement=placement, order=number)
+        assert target.becomes("marks-1", "waiting")["message"] == "no pod matches the placement, or none is running"
+        try:
+            later.start()
+            until(lambda: shows(later, 200, "two", "one"), "both filters' headers are seen", 60)
+            for number in (1, 2):
+                assert target.becomes(f"marks-{number}", "ready")["message"] == "1 of 1 proxies run revision 1"
+            target.put("marks-2", config={"a": 1})
+            assert target.becomes("marks-2", "ready")["message"] == "1 of 1 proxies run revision 2"
+            for number in (1, 2):
+                target.undeploy(f"marks-{number}")
+                target.becomes(f"marks-{number}", 404)
+        finally:
+            later.remove()
 
 
 def at_gateway(target: Target) -> dict[str, Any]:
