@@ -6,6 +6,7 @@ environment of its own, with nothing of the tests in it.
 """
 
 import atexit
+import contextlib
 import gc
 import importlib
 import json
@@ -60,7 +61,8 @@ class Launched:
     def send_signal(self, number: int) -> None:
         """Sends it a signal, unless it has ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # the launcher knows of its end, and says so in a moment
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """kill -9."""
