@@ -134,7 +134,7 @@ class Gateways(Again):
         try:
             there = self.target.settings.get("proxies_namespace") or None
             listing = await self.cluster.list(PODS, selector=_GATEWAY, namespace=there)
-        except Refused as refusal:
+        except (Refused, OutgoingRefused) as refusal:
             self._trouble = str(refusal)
             return []
         pods = [one for one in listing.objects if runs(one) and (places is None or _place(one) in places)][:MOST_PODS]

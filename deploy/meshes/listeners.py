@@ -1,12 +1,12 @@
 """How filters do that stand in the listeners of Istio's Envoys (its form EnvoyFilter): what those Envoys count."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deploy.meshes.desired import Desired, Done, Observed
 from deploy.meshes.kubernetes import Cluster
-from deploy.meshes.lookout import EARLY, LATER, SOON, Lookout, for_pods
+from deploy.meshes.lookout import EARLY, INLINE, LATER, SOON, Lookout, for_pods, started_at
 from deploy.meshes.proxies import SETTLED, Proxy, Stats, begin, follow, metric_of, note, read_stats, settle, stand
 from deploy.status import PENDING, PROGRESSING, WAITING
 from deploy.targets.remote_filter import plugin_name
@@ -17,6 +17,9 @@ from storage.targets import TargetRow
 @dataclass
 class Listeners(Lookout):
     """One pass's view of the pods. `before` is called before anything is applied, `after` then."""
+
+    inline = True
+    _started: dict[str, int] = field(default_factory=dict)  # when each pod did
 
     async def before(self) -> None:
         """Sees what Envoys count before a revision is applied that was not yet."""
@@ -37,24 +40,26 @@ class Listeners(Lookout):
         for one in watched:  # of a pod that came later nothing was known
             late = {each.uid: note(each, _name(one), Stats()) for each in there[one.row.name]}
             self.known[one.row.name] = late | self.known[one.row.name]
-        return {one.row.name: self._seen(one, there[one.row.name], watched) for one in watched}
+        return {one.row.name: self._seen(one, done[one.row.name], there[one.row.name], watched) for one in watched}
 
-    def _seen(self, one: Desired, proxies: Sequence[Proxy], watched: Sequence[Desired]) -> Observed:
+    def _seen(self, one: Desired, done: Done, proxies: Sequence[Proxy], watched: Sequence[Desired]) -> Observed:
         number, seen = one.row.current.number, one.row.seen
-        applied_at = seen.applied_at if seen is not None and seen.revision == number else None
-        age = now() - applied_at if applied_at is not None else 0
+        applied_at = seen.applied_at if seen is not None and seen.revision == number and not done.written else None
+        since = applied_at if applied_at is not None else now()
+        age = now() - since
         if not proxies:
             self.look_in(for_pods(age))
             return Observed(WAITING, "no pod matches the placement, or none is running", {"proxies": {}})
         known: dict[str, Any] = {}
         for proxy in proxies:
             waited = [_name(each) for each in watched if self._waits(each, proxy.uid)]
-            if _tells_apart(proxy, self.known[one.row.name][proxy.uid], waited):
+            held, late = self.known[one.row.name][proxy.uid], self._started[proxy.uid] > since
+            if _tells_apart(proxy, held, waited, late=late):
                 others = sum(name != _name(one) for name in waited)
                 known |= follow(self.known[one.row.name], [proxy], _name(one), others=others)
                 known = settle(known, [proxy]) if age > SETTLED else known
             else:
-                known[proxy.uid] = self.known[one.row.name][proxy.uid]
+                known[proxy.uid] = held
         found = stand(known, number, age=age, source="the hub")
         if found.status == PROGRESSING:
             self.look_in(SOON if age < EARLY else LATER)
@@ -68,6 +73,7 @@ class Listeners(Lookout):
     async def _proxies(self, watched: Sequence[Desired]) -> dict[str, list[Proxy]]:
         """The running pods of each deployment, with what their Envoys count."""
         told = await self.told(watched)
+        self._started |= {pod["metadata"]["uid"]: started_at(pod) for pods in told.values() for pod, _ in pods}
         return {
             name: [
                 Proxy(
@@ -83,8 +89,7 @@ class Listeners(Lookout):
 
 def lookout_of(cluster: Cluster, target: TargetRow, desired: Sequence[Desired]) -> Lookout:
     """The view that fits the form in which an Istio target is given its filters."""
-    listeners = target.settings.get("form") == "EnvoyFilter"
-    return (Listeners if listeners else Lookout)(cluster, target, desired)
+    return (Listeners if target.settings["form"] == INLINE else Lookout)(cluster, target, desired)
 
 
 def _known(one: Desired) -> dict[str, Any]:
@@ -104,11 +109,11 @@ def _has(proxy: Proxy, one: Desired) -> bool:
     return one.is_applied and proxy.stats is not None and metric_of(_name(one)) in proxy.stats.plugins
 
 
-def _tells_apart(proxy: Proxy, held: Mapping[str, Any], waited: Sequence[str]) -> bool:
-    """Whether what an Envoy counts is all of filters that are waited for.
+def _tells_apart(proxy: Proxy, held: Mapping[str, Any], waited: Sequence[str], *, late: bool) -> bool:
+    """Whether what an Envoy has counted since is all of filters that are waited for.
 
-    One of which nothing was known before has counted the filters of others too, if it has any.
+    One that came later has counted all that it has; of one that was there and did not say, nobody knows.
     """
     if proxy.stats is None or held["base"]["taken"]:
         return True
-    return set(proxy.stats.plugins) <= {metric_of(name) for name in waited}
+    return late and set(proxy.stats.plugins) <= {metric_of(name) for name in waited}

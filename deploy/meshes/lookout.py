@@ -24,6 +24,7 @@ MOST_PODS = 500  # of one deployment that are asked
 GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"
 SOON, LATER = 0.5, 3.0  # seconds until the next look at what is under way, at first and after a while
 EARLY = 10_000  # milliseconds
+INLINE = "EnvoyFilter"  # the form with which no agent has a part in it
 FOR_PODS = 15.0  # seconds until pods are looked for again where there are none, at first
 LATELY = 180_000  # milliseconds within which a sign-in counts as one for the image; it is noted once a minute
 
@@ -35,6 +36,7 @@ class Lookout(Again):
     cluster: Cluster
     target: TargetRow
     desired: Sequence[Desired]
+    inline = False  # whether it is for filters that stand in listeners
     known: dict[str, dict[str, Any]] = field(default_factory=dict)
     trouble: str | None = None
 
@@ -69,7 +71,7 @@ class Lookout(Again):
 
     def watched(self) -> list[Desired]:
         """Those whose proxies are to be asked."""
-        if self.target.settings.get("observe") != "agents":
+        if self.target.settings.get("observe") != "agents" or self.inline != (self.target.settings["form"] == INLINE):
             return []
         return [one for one in self.desired if one.plan is not None and not one.problems]
 
@@ -101,7 +103,7 @@ class Lookout(Again):
         """The running pods of each deployment with their metrics, None for one that does not say; none in trouble."""
         try:
             chosen = {one.row.name: await self._chosen(one) for one in watched}
-        except Refused as refusal:
+        except (Refused, OutgoingRefused) as refusal:
             self.trouble = str(refusal)
             return {}
         there = {pod["metadata"]["uid"]: pod for pods in chosen.values() for pod in pods}
@@ -172,11 +174,12 @@ def runs(pod: Object) -> bool:
 
 def _pod(pod: Object, text: str | None) -> Pod:
     meta, counters = pod["metadata"], read_counters(text) if text is not None else None
-    started = str((pod.get("status") or {}).get("startTime") or meta.get("creationTimestamp") or "")
-    return Pod(meta["uid"], f"{meta['namespace']}/{meta['name']}", _milliseconds(started), counters)
+    return Pod(meta["uid"], f"{meta['namespace']}/{meta['name']}", started_at(pod), counters)
 
 
-def _milliseconds(moment: str) -> int:
+def started_at(pod: Object) -> int:
+    """When a pod started, in milliseconds since 1970; 0 where it does not say."""
+    moment = str((pod.get("status") or {}).get("startTime") or pod["metadata"].get("creationTimestamp") or "")
     try:
         return int(datetime.fromisoformat(moment).timestamp() * 1000)
     except ValueError:

@@ -24,14 +24,17 @@ _PLUGIN = re.compile(r"^envoy_wasm_(\w+)_vm_reload\{", re.MULTILINE)
 _CHANGED = re.compile(r"[^A-Za-z0-9_]")  # what stands as _ in a metric's name
 _COUNTED = {
     "workers": "server_concurrency",
-    "created": "wasm_envoy_wasm_runtime_v8_created",
     "active": "wasm_envoy_wasm_runtime_v8_active",
+    "created": "wasm_envoy_wasm_runtime_v8_created",
+    "hits": "wasm_remote_load_cache_hits",
     "missed": "wasm_remote_load_cache_misses",
     "fetched": "wasm_remote_load_fetch_successes",
     "unfetched": "wasm_remote_load_fetch_failures",
     "taken": "listener_manager_lds_update_success",
     "rejected": "listener_manager_lds_update_rejected",
 }
+_OF_MODULES, _OF_LISTENERS = ("created", "hits", "missed", "fetched", "unfetched"), ("taken", "rejected")
+FORGOTTEN = ("active", "hits")  # by the status of a FilterDeployment, whose definition is older
 WHY = {
     HELD: "refused revision {number} and runs what it ran before",
     FAILS: "could not start revision {number}, and answers requests there as failure_policy says",
@@ -41,20 +44,26 @@ WHY = {
 
 @dataclass(frozen=True)
 class Stats:
-    """What an Envoy has counted: machines made, modules that it had to fetch, got and did not, listeners' updates.
+    """What an Envoy has counted: machines made, modules that it had, had to fetch, got and did not, listeners' updates.
 
-    `active` is how many machines there are now.
+    `active` is how many machines there are now; None where somebody has forgotten it.
     """
 
     workers: int = 1
+    active: int | None = 0
     created: int = 0
-    active: int = 0
+    hits: int = 0
     missed: int = 0
     fetched: int = 0
     unfetched: int = 0
     taken: int = 0
     rejected: int = 0
     plugins: tuple[str, ...] = ()  # as metrics name them
+
+    @property
+    def tried(self) -> int:
+        """How often modules came that had to be fetched; one whose fetch failed before is not missed once more."""
+        return max(self.missed, self.fetched)
 
     @property
     def threads(self) -> int:
@@ -97,9 +106,11 @@ def follow(known: Mapping[str, Any], proxies: Sequence[Proxy], plugin: str, *, o
     found = {}
     for one in proxies:
         held = known.get(one.uid) or note(one, plugin, Stats())
-        if one.stats is not None and (held["state"] == PENDING or held["why"] == HELD):
+        if one.stats is not None and (held["state"] == PENDING or held["why"] in (HELD, FETCHING)):
             state, why = _judge(one.stats, stats_of(held), metric_of(plugin), others)
-            if why == HELD:  # what it takes after that counts
+            if (since(one.stats, stats_of(held)).active or 0) > 0:
+                held = {**held, "grew": True}
+            if why in (HELD, FETCHING):  # what it takes after that counts
                 held = {**held, "base": asdict(one.stats)}
             if state != PENDING:
                 held = {**held, "state": state, "why": why}
@@ -108,11 +119,11 @@ def follow(known: Mapping[str, Any], proxies: Sequence[Proxy], plugin: str, *, o
 
 
 def base_of(held: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What a proxy had counted, as far as a later look at it needs that."""
-    if held["state"] != PENDING and held["why"] != HELD:
+    """What a proxy had counted, as far as a later look at it needs that, and a status can hold it."""
+    if held["state"] != PENDING and held["why"] not in (HELD, FETCHING):
         return None
     own = metric_of(held["plugin"])
-    counted = {name: value for name, value in held["base"].items() if value}
+    counted = {name: value for name, value in held["base"].items() if value and name not in FORGOTTEN}
     return counted | {"plugins": [name for name in held["base"]["plugins"] if name == own]}
 
 
@@ -123,12 +134,12 @@ def settle(known: Mapping[str, Any], proxies: Sequence[Proxy]) -> dict[str, Any]
         held = found[one.uid]
         if held["state"] != PENDING or one.stats is None:
             continue
-        base = stats_of(held)
-        grown, more = since(one.stats, base), one.stats.active - base.active
+        grown = since(one.stats, stats_of(held))
         has = metric_of(held["plugin"]) in one.stats.plugins
-        whole = grown.created == TO_TRY + one.stats.threads and grown.created != TO_TRY * grown.missed  # of one filter
-        none_started = grown.created <= TO_TRY * grown.missed and more <= 0 and not whole
-        if has and grown.missed and grown.fetched >= grown.missed and none_started:
+        none_started = grown.created == TO_TRY * grown.tried and (grown.active or 0) <= 0 and not held.get("grew")
+        if grown.active is None and grown.created == TO_TRY + one.stats.threads:  # as one that started
+            continue
+        if has and grown.tried and grown.fetched >= grown.missed and none_started:
             found[one.uid] = {**held, "state": REFUSED, "why": FAILS}
     return found
 
@@ -162,19 +173,28 @@ def _judge(now: Stats, base: Stats, metric: str, others: int) -> tuple[str, str 
         return REFUSED, FETCHING
     if metric not in now.plugins:
         return PENDING, None
-    if not grown.missed:  # it had the module, so what it took has started
-        return (RUNS, None) if metric not in base.plugins or grown.taken else (PENDING, None)
-    if now.active - base.active >= (now.threads + 1) * (others + 1):
+    if not grown.tried:  # it had the module, so what it took has started; one that it could not get, it asks for anew
+        had = grown.hits or not base.unfetched
+        return (RUNS, None) if had and (metric not in base.plugins or grown.taken) else (PENDING, None)
+    if grown.active is not None and grown.active >= (now.threads + 1) * (others + 1):
         return RUNS, None
-    at_most = TO_TRY * grown.missed + (TO_TRY + now.threads) * others  # if it did not start
+    at_most = TO_TRY * grown.tried + (TO_TRY + now.threads) * others  # if it did not start
     return (RUNS, None) if grown.created > at_most else (PENDING, None)
 
 
 def since(now: Stats, base: Stats) -> Stats:
-    """How much was counted; what counts less than before has begun anew, as it does after its last listener ends."""
-    before = {name: getattr(base, name) for name in _COUNTED}
-    counted = {name: getattr(now, name) for name in _COUNTED}
-    return Stats(**{name: count - before[name] if count >= before[name] else count for name, count in counted.items()})
+    """How much was counted; `active` is how many machines there are more.
+
+    What counts less than before has begun anew: all of it with Envoy, or what it counts of modules when the last
+    listener that has one ends.
+    """
+    anew = any(getattr(now, name) < getattr(base, name) for name in _OF_LISTENERS)
+    modules_anew = anew or any(getattr(now, name) < getattr(base, name) for name in _OF_MODULES)
+    grown = {name: getattr(now, name) - (0 if modules_anew else getattr(base, name)) for name in _OF_MODULES}
+    grown |= {name: getattr(now, name) - (0 if anew else getattr(base, name)) for name in _OF_LISTENERS}
+    before = 0 if modules_anew else base.active
+    more = now.active - before if now.active is not None and before is not None else None
+    return Stats(workers=now.workers, active=more, **grown)
 
 
 def note(one: Proxy, plugin: str, base: Stats) -> dict[str, Any]:
@@ -184,7 +204,7 @@ def note(one: Proxy, plugin: str, base: Stats) -> dict[str, Any]:
 
 def stats_of(held: Mapping[str, Any]) -> Stats:
     """What a proxy had counted before."""
-    return Stats(**{**held["base"], "plugins": tuple(held["base"]["plugins"])})
+    return Stats(**{"active": None, **held["base"], "plugins": tuple(held["base"]["plugins"])})
 
 
 def metric_of(plugin: str) -> str:

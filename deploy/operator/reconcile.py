@@ -12,7 +12,7 @@ from deploy.meshes.cluster_pass import wanted_of
 from deploy.meshes.desired import Desired, judge
 from deploy.meshes.kinds import ENVOY_GATEWAY, MESHES
 from deploy.meshes.kubernetes import Cluster
-from deploy.meshes.listeners import lookout_of
+from deploy.meshes.lookout import Lookout
 from deploy.meshes.passing import SETTLED, Pass, Scope, Wanted
 from deploy.operator.asking import Asking
 from deploy.operator.hub import Examined, Hub, HubAway, HubRefused
@@ -111,7 +111,7 @@ class Reconciler:
             self._asking.forget(one.key)  # it may be the hub's to change, as whether a repository is public
             raise Again("; ".join(desired.problems))
         assert desired.plan is not None
-        lookout = lookout_of(self._cluster, one.target(desired.plan.settings), [desired])
+        lookout = Lookout(self._cluster, one.target(desired.plan.settings), [desired])
         await lookout.before()
         found = await self._carry_out(one, [_wanted(one, desired)])
         observed = await lookout.after(found.done)

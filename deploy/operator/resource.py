@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from deploy.meshes.kinds import MESHES, Mesh
+from deploy.meshes.kinds import ENVOY_GATEWAY, MESHES, Mesh
 from deploy.meshes.kubernetes import Kind
 from deploy.meshes.proxies import WHY, Stats, base_of
 from deploy.status import PENDING, REFUSED, RUNS
@@ -161,10 +161,9 @@ class Filter:
         applied = self.applied
         if not applied.get("generation"):
             return None
-        detail: dict[str, Any] = {"pods": {}, "proxies": {}}
-        for one in self.status.get("proxies") or ():
-            if _is_whole(one):
-                detail["proxies" if "plugin" in one else "pods"][one["uid"]] = _known(one)
+        counts = self.mesh.kind == ENVOY_GATEWAY
+        there = [one for one in self.status.get("proxies") or () if _is_whole(one, counts)]
+        detail: dict[str, Any] = {"proxies" if counts else "pods": {one["uid"]: _known(one) for one in there}}
         detail |= {"tries": applied.get("tries", 0), "tried_at": milliseconds(applied.get("triedAt"))}
         return DeploymentSeen(
             revision=int(applied["generation"]),
@@ -182,11 +181,11 @@ def target_of(mesh: Mesh, settings: Mapping[str, Any]) -> TargetRow:
     return TargetRow(0, PLACE, mesh.kind, dict(settings), 0, "", None, None)
 
 
-def _is_whole(proxy: Mapping[str, Any]) -> bool:
+def _is_whole(proxy: Mapping[str, Any], counts: bool) -> bool:
     """Whether something a status says of a pod is what the operator writes there; anybody may have written it."""
-    counts = "plugin" in proxy  # as Envoys do, and else as agents
-    if not {"uid", "name", "state"} <= proxy.keys() or not counts:
-        return {"uid", "name", "state", "generation"} <= proxy.keys()
+    needed = {"uid", "name", "state", "plugin"} if counts else {"uid", "name", "state", "generation"}
+    if not needed <= proxy.keys() or not counts:
+        return needed <= proxy.keys()
     return proxy["state"] in (PENDING, RUNS, REFUSED) and (proxy["state"] == REFUSED) == (proxy.get("why") in WHY)
 
 
@@ -199,7 +198,7 @@ def _known(proxy: Mapping[str, Any]) -> dict[str, Any]:
         "revision": proxy.get("generation"),
     }
     if "plugin" in proxy:
-        base = asdict(Stats()) | (proxy.get("base") or {})
+        base = asdict(Stats(active=None)) | (proxy.get("base") or {})
         return {**same, "plugin": proxy["plugin"], "base": base}
     counted = {name: proxy.get(name, 0) for name in ("taken", "took", "refused")}
     return {**same, "failed": proxy.get("failed") or {}, **counted}
@@ -211,6 +210,7 @@ def proxies_of(pods: Mapping[str, Any]) -> list[dict[str, Any]]:
     for uid, known in pods.items():
         one = {**known, "uid": uid, "generation": known.get("revision")}
         one.pop("revision", None)
+        one.pop("grew", None)
         if "base" in one:
             one["base"] = base_of(known)
         found.append({name: value for name, value in one.items() if value is not None})

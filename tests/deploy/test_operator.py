@@ -152,7 +152,7 @@ def test_what_was_counted_is_kept_in_the_status() -> None:
     applied = {"generation": 4, "at": moment(AT), "tries": 2, "triedAt": moment(AT)}
     row = filter_of(4, status={"proxies": proxies_of(known), "applied": applied}).row("d", "m", None, {})
     assert isinstance(row.seen, DeploymentSeen)
-    assert row.seen.detail == {"pods": known, "proxies": {}, "tries": 2, "tried_at": AT}
+    assert row.seen.detail == {"pods": known, "tries": 2, "tried_at": AT}
     assert (row.seen.revision, row.seen.applied_at) == (4, AT)
 
 
@@ -179,7 +179,8 @@ def test_what_envoys_counted_is_kept_as_long_as_it_is_needed() -> None:
         return seen.detail["proxies"]
 
     (held,) = again(known).values()
-    assert held == {**known["p"], "revision": None, "base": {**known["p"]["base"], "plugins": [before.plugins[1]]}}
+    base = {**known["p"]["base"], "active": None, "plugins": [before.plugins[1]]}
+    assert held == {**known["p"], "revision": None, "base": base}
     (held,) = again({"p": {**known["p"], "state": "runs", "revision": 1}}).values()
     assert (held["state"], held["revision"], held["base"]["taken"]) == ("runs", 1, 0)
 
