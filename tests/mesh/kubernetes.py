@@ -215,9 +215,10 @@ class ControlPlane(Server):
         return self._seen[-1]
 
     def _answers(self) -> bool:
-        if not self.authority.exists():
+        try:
+            trust = ssl.create_default_context(cafile=self.authority)
+        except (FileNotFoundError, ssl.SSLError):  # the server has not written it yet, or not all of it
             return False
-        trust = ssl.create_default_context(cafile=self.authority)
         return _is_ok(f"{self.url}/readyz", verify=trust, headers={"Authorization": f"Bearer {self._token}"})
 
     def _wait_for(self, definition: Object) -> None:
