@@ -1,4 +1,5 @@
-"""What the Envoys of Envoy Gateway say: counters, from which follows whether one runs what it was given last.
+"""What Envoys say that fetch modules themselves, as those of Envoy Gateway and of Istio's form EnvoyFilter: counters,
+from which follows whether one runs what it was given last.
 
 Each module and config has a name of its own there, so a counter with that name tells that Envoy has a listener with
 it. Where Envoy had the module already, it has also tried it out: it takes no listener with a filter that does not
@@ -107,8 +108,10 @@ def follow(known: Mapping[str, Any], proxies: Sequence[Proxy], plugin: str, *, o
     for one in proxies:
         held = known.get(one.uid) or note(one, plugin, Stats())
         if one.stats is not None and (held["state"] == PENDING or held["why"] in (HELD, FETCHING)):
-            state, why = _judge(one.stats, stats_of(held), metric_of(plugin), others)
-            if (since(one.stats, stats_of(held)).active or 0) > 0:
+            base = stats_of(held)
+            grown = since(one.stats, base)
+            state, why = _judge(one.stats, base, grown, metric_of(plugin), others)
+            if (grown.active or 0) > 0:
                 held = {**held, "grew": True}
             if why in (HELD, FETCHING):  # what it takes after that counts
                 held = {**held, "base": asdict(one.stats)}
@@ -136,9 +139,9 @@ def settle(known: Mapping[str, Any], proxies: Sequence[Proxy]) -> dict[str, Any]
             continue
         grown = since(one.stats, stats_of(held))
         has = metric_of(held["plugin"]) in one.stats.plugins
-        none_started = grown.created == TO_TRY * grown.tried and (grown.active or 0) <= 0 and not held.get("grew")
-        if grown.active is None and grown.created == TO_TRY + one.stats.threads:  # as one that started
-            continue
+        stayed = (grown.active or 0) > 0 or held.get("grew")
+        as_one = grown.active is None and grown.created == TO_TRY + one.stats.threads  # that has started
+        none_started = grown.created == TO_TRY * grown.tried and not stayed and not as_one
         if has and grown.tried and grown.fetched >= grown.missed and none_started:
             found[one.uid] = {**held, "state": REFUSED, "why": FAILS}
     return found
@@ -164,9 +167,8 @@ def stand(
     return Observed(PROGRESSING, runs) if waits else Observed(READY, runs)
 
 
-def _judge(now: Stats, base: Stats, metric: str, others: int) -> tuple[str, str | None]:
+def _judge(now: Stats, base: Stats, grown: Stats, metric: str, others: int) -> tuple[str, str | None]:
     """The state of a proxy that was not known to be in any other."""
-    grown = since(now, base)
     if grown.rejected:
         return REFUSED, HELD
     if grown.unfetched:

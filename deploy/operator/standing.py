@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from deploy.meshes.lookout import FOR_PODS
 from deploy.operator.hub import Examined, HubAway, HubRefused, camel
 from deploy.operator.resource import Filter, moment, proxies_of
 from deploy.status import READY, UNOBSERVED, WAITING
@@ -14,8 +15,7 @@ TYPES = (RESOLVED, APPLIED, IS_READY)
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 LONGEST = 4000  # characters of a message
 AWAY = "HubAway"
-FOR_PODS = 15.0  # seconds, where there are no pods yet, which are not watched
-AGAIN = 300.0  # the same of everything else
+AGAIN = 300.0  # seconds, where nothing is waited for
 
 
 @dataclass(frozen=True)
