@@ -13,6 +13,8 @@ from deploy.targets.remote_filter import plugin_name
 from storage.database import now
 from storage.targets import TargetRow
 
+A_SECOND = 1_000  # milliseconds; a pod says no more exactly when it started
+
 
 @dataclass
 class Listeners(Lookout):
@@ -53,7 +55,7 @@ class Listeners(Lookout):
         known: dict[str, Any] = {}
         for proxy in proxies:
             waited = [_name(each) for each in watched if self._waits(each, proxy.uid)]
-            held, late = self.known[one.row.name][proxy.uid], self._started[proxy.uid] > since
+            held, late = self.known[one.row.name][proxy.uid], self._started[proxy.uid] > since - A_SECOND
             if _tells_apart(proxy, held, waited, late=late):
                 others = sum(name != _name(one) for name in waited)
                 known |= follow(self.known[one.row.name], [proxy], _name(one), others=others)
